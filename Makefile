@@ -1,0 +1,83 @@
+# The Python that makes the environment, and where the environment lies.
+PYTHON ?= python3
+VENV ?= .venv
+# Passed on to pytest or to the benchmarks: make test ARGS="-k lease"
+ARGS ?=
+
+python := $(VENV)/bin/python
+pip := $(python) -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: venv
+venv: $(VENV)/.dev ## Make the environment for development
+
+.PHONY: demo
+demo: $(VENV)/.demo ## Run the demonstration
+	@$(python) -m demo_ext
+
+.PHONY: test
+test: $(VENV)/.dev ## Run the tests against SQLite and private MariaDB and PostgreSQL servers
+	@bash tests/install_servers.sh
+	@$(python) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.dev ## Check style and types
+	@$(python) -m ruff check
+	@$(python) -m ruff format --check
+	@$(python) -m mypy
+
+.PHONY: format
+format: $(VENV)/.dev ## Bring the code into the common format
+	@$(python) -m ruff check --fix-only --quiet
+	@$(python) -m ruff format
+
+.PHONY: bench
+bench: $(VENV)/.dev ## Run the benchmarks
+	@$(python) -m benchmarks $(ARGS)
+
+.PHONY: wheel
+wheel: $(VENV)/.dev ## Build the wheel into dist/
+	@rm -rf build # files deleted since the last time would come along
+	@$(python) -m build --wheel --outdir dist
+
+.PHONY: clean
+clean: ## Remove what was built and cached (the environment stays)
+	@rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv/*' -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# An install counts until one of these files changes; the code itself is taken from the checkout.
+$(VENV)/.dev: setup.cfg pyproject.toml | $(VENV)/.made
+	@echo "Installing taskqueue and what its development needs into $(VENV) ..."
+	@PYTHONWARNINGS=ignore $(pip) install --editable '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+# Development needs all that the demonstration needs, so its stamp counts for both.
+$(VENV)/.demo: setup.cfg pyproject.toml | $(VENV)/.made
+	@echo "Installing taskqueue and what its demonstration needs into $(VENV) ..."
+	@PYTHONWARNINGS=ignore $(pip) install --editable '.[demo]'
+	@touch $@
+
+# Some systems ship Python without the parts that put pip into a new environment. The ways are tried from
+# the one that changes least; the last two change the system or the account.
+$(VENV)/.made:
+	@echo "Making the environment $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "$(PYTHON) is missing or older than 3.10; say make PYTHON=... with a newer one." >&2; exit 1; }
+	@rm -f $(VENV)/.dev $(VENV)/.demo
+	@as_root=; [ "$$(id -u)" -eq 0 ] || as_root="sudo -n"; \
+	{ $(PYTHON) -c 'import ensurepip' 2>/dev/null && $(PYTHON) -m venv --clear $(VENV); } || \
+	{ $(PYTHON) -m venv --clear --without-pip $(VENV) 2>/dev/null \
+	    && $(PYTHON) -m pip --quiet --python $(python) install pip; } || \
+	{ echo "Installing python3-venv ..." && $$as_root apt-get -qq update \
+	    && $$as_root apt-get -qq install -y --no-install-recommends python3-venv >/dev/null \
+	    && $(PYTHON) -m venv --clear $(VENV); } || \
+	{ $(PYTHON) -m pip --quiet install --user virtualenv \
+	    && $(PYTHON) -m virtualenv --quiet --clear $(VENV); } || \
+	{ echo "$(PYTHON) cannot make an environment; install its venv module." >&2; exit 1; }
+	@touch $@

@@ -1,0 +1,85 @@
+"""Big jobs, split into small tasks on a durable queue: the public names."""
+
+import logging
+
+from .clock import travel
+from .errors import (
+    CallbackError,
+    CallbackRefused,
+    ConfigurationError,
+    DatabaseBusy,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseReadOnly,
+    DatabaseUnavailable,
+    ItemNotFound,
+    LeaseLost,
+    NothingReady,
+    NotSupported,
+    OutcomeUnknown,
+    PayloadError,
+    PayloadTooNew,
+    QueueNotActive,
+    QueueNotFound,
+    SchemaError,
+    SerializationError,
+    SessionMismatch,
+    SpecError,
+    TaskFailed,
+    TaskQueueError,
+    TaskTimeout,
+)
+from .execution.context import TaskContext
+from .item import QueueItem
+from .outcome import Outcome
+from .queues.base import BatchQueue, DeadItem, Queue
+from .runner import ErrorMode, Progress, Runner, RunResult
+from .service import OptionsKept, QueueService, queue
+from .task import Task
+
+# A library is silent unless the application asks for its log.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+__version__ = "0.1.0"
+__all__ = [
+    "BatchQueue",
+    "CallbackError",
+    "CallbackRefused",
+    "ConfigurationError",
+    "DatabaseBusy",
+    "DatabaseError",
+    "DatabaseFull",
+    "DatabaseReadOnly",
+    "DatabaseUnavailable",
+    "DeadItem",
+    "ErrorMode",
+    "ItemNotFound",
+    "LeaseLost",
+    "NotSupported",
+    "NothingReady",
+    "OptionsKept",
+    "Outcome",
+    "OutcomeUnknown",
+    "PayloadError",
+    "PayloadTooNew",
+    "Progress",
+    "Queue",
+    "QueueItem",
+    "QueueNotActive",
+    "QueueNotFound",
+    "QueueService",
+    "RunResult",
+    "Runner",
+    "SchemaError",
+    "SerializationError",
+    "SessionMismatch",
+    "SpecError",
+    "Task",
+    "TaskContext",
+    "TaskFailed",
+    "TaskQueueError",
+    "TaskTimeout",
+    "__version__",
+    "queue",
+    "travel",
+]

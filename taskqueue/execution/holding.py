@@ -1,0 +1,155 @@
+"""What a process holds: its leases, renewed by one thread with one statement per beat."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from .. import clock
+from ..errors import TaskQueueError
+from ..item import QueueItem
+from ..queues.base import BatchQueue
+
+_log = logging.getLogger(__name__)
+#: A lease counts as certain for this part of its slice after the last renewal, by our own monotonic clock.
+_CERTAIN = 0.8
+
+
+@dataclass
+class _Hold:
+    item: QueueItem
+    #: When the latest claim or renewal was sent (monotonic seconds).
+    renewed: float
+    #: When the attempt last reported, or None while nobody executes the item.
+    reported: float | None = None
+    is_lost: bool = False
+    is_overdue: bool = False
+
+
+@dataclass
+class Holding:
+    """The items of one queue that this runner or worker holds.
+
+    They are leased in slices and renewed every few seconds, so that a dead holder is noticed soon although the
+    queue's ``lease_time`` may be an hour. A context manager: at its end everything still held is given back.
+    """
+
+    queue: BatchQueue
+    #: Called by the beating thread after each round, for instance to look whether the queue was paused.
+    after_beat: Callable[[], None] | None = None
+    _holds: dict[int, _Hold] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    @property
+    def slice_ms(self) -> int:
+        """The length of one lease, in milliseconds."""
+        return clock.to_ms(self.queue.settings.lease_slice)
+
+    def __enter__(self) -> Holding:
+        self._thread = threading.Thread(target=self._beat, name=f"taskqueue-heartbeat-{self.queue.name}", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self.give_back([hold.item for hold in self._holds.values() if not hold.is_lost])
+
+    def lease(self, limit: int) -> list[QueueItem]:
+        """Lease up to ``limit`` items and hold them."""
+        sent = time.monotonic()
+        items = self.queue.lease(limit, self.slice_ms)
+        self._add(items, sent)
+        return items
+
+    def steal(self) -> QueueItem | None:
+        """Take the head over, whoever holds it, and hold it."""
+        sent = time.monotonic()
+        item = self.queue.steal_item(self.queue.settings.lease_slice)
+        self._add([item] if item else [], sent)
+        return item
+
+    def _add(self, items: Sequence[QueueItem], sent: float) -> None:
+        with self._lock:
+            self._holds.update((item.id, _Hold(item, sent)) for item in items)
+
+    def drop(self, item: QueueItem) -> None:
+        """The item has left our hands, whoever has it now."""
+        with self._lock:
+            self._holds.pop(item.id, None)
+
+    def give_back(self, items: Sequence[QueueItem]) -> None:
+        """Relinquish items that were not attempted."""
+        if items:
+            self.queue.relinquish_items(items)
+            for item in items:
+                self.drop(item)
+
+    # --- the item in hand ---
+
+    def begin(self, item: QueueItem) -> bool:
+        """Whether ``item`` may be executed now; from here on its ``lease_time`` counts."""
+        with self._lock:
+            hold = self._holds.get(item.id)
+        if hold is None or hold.is_lost:
+            return False
+        moment = time.monotonic()
+        if moment - hold.renewed > self.queue.settings.lease_slice * _CERTAIN and not self._renew([hold]):
+            return False
+        hold.reported = moment
+        return True
+
+    def report(self, item: QueueItem) -> None:
+        """The attempt is alive: its ``lease_time`` counts from now."""
+        hold = self._holds.get(item.id)
+        if hold is not None and not hold.is_overdue:
+            hold.reported = time.monotonic()
+
+    def is_lost(self, item: QueueItem) -> bool:
+        """Whether the lease is known to be lost."""
+        hold = self._holds.get(item.id)
+        return hold is None or hold.is_lost
+
+    def is_overdue(self, item: QueueItem) -> bool:
+        """Whether the attempt has exceeded the queue's ``lease_time`` without reporting."""
+        hold = self._holds.get(item.id)
+        return hold is not None and self._overdue(hold)
+
+    def _overdue(self, hold: _Hold) -> bool:
+        if hold.reported is not None and time.monotonic() - hold.reported > self.queue.spec.lease_time:
+            hold.is_overdue = True
+        return hold.is_overdue
+
+    # --- the heartbeat ---
+
+    def _beat(self) -> None:
+        while not self._ended.wait(self.queue.settings.heartbeat):
+            with self._lock:
+                # A task that does not report in time is not kept alive any longer: others may have its item.
+                holds = [hold for hold in self._holds.values() if not hold.is_lost and not self._overdue(hold)]
+            try:
+                if holds:
+                    self._renew(holds)
+                if self.after_beat is not None:
+                    self.after_beat()
+            except TaskQueueError as error:
+                _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
+            except Exception:  # whatever it was, the next beat must come
+                _log.exception("heartbeat of queue %s failed and is tried again", self.queue.name)
+
+    def _renew(self, holds: Sequence[_Hold]) -> bool:
+        sent = time.monotonic()
+        lost = {item.id for item in self.queue.renew([hold.item for hold in holds], self.slice_ms)}
+        for hold in holds:
+            if hold.item.id in lost:
+                hold.is_lost = True
+            else:
+                hold.renewed = sent
+        return not lost

@@ -1,0 +1,61 @@
+"""An item: a task or other data standing in a queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from . import clock
+from .errors import PayloadError
+from .task import Task
+
+
+@dataclass(frozen=True)
+class QueueItem:
+    """An item as it was when it was read; nothing here changes when the queue does. Times are aware, UTC."""
+
+    #: Unique among all items of the database, growing with each insert of one host.
+    id: int
+    #: The queue in which the item stands.
+    queue_name: str
+    #: Lower goes first; equal weights go in the order of their ids.
+    weight: int
+    #: When it was created.
+    submit_time: datetime
+    #: When its lease, delay or wait for a retry ends; None when it is ready.
+    release_time: datetime | None
+    #: How often it was claimed (less the claims that were relinquished).
+    run_count: int
+    #: Its fencing number: whoever holds an older one can change nothing any more.
+    fence: int
+    #: The text of the latest failure, or None.
+    last_error: str | None = None
+    #: How often its execution has failed, and how often a holder was lost in mid-task.
+    failures: int = 0
+    interruptions: int = 0
+    #: A random name that outlives the row; part of the signature.
+    uid: str = field(default="", repr=False)
+    _unpack: Callable[[], Any] = field(default=lambda: None, repr=False, compare=False)
+
+    @cached_property
+    def data(self) -> Any:
+        """The task or data that was queued. Raises :class:`PayloadError` when what is stored cannot be read."""
+        return self._unpack()
+
+    @property
+    def title(self) -> str:
+        """The title of the task, else its callback, else a short form of the data; never raises."""
+        try:
+            data = self.data
+        except PayloadError:
+            return "(unreadable item)"
+        text = str(data.title) or data.callback if isinstance(data, Task) else repr(data)
+        return text if len(text) <= 200 else text[:199] + "…"
+
+
+def optional_time(moment: int) -> datetime | None:
+    """A stored time, of which 0 means none."""
+    return clock.from_ms(moment) if moment else None

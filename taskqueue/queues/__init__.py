@@ -1,0 +1,1 @@
+"""The contract of a queue, and its drivers."""

@@ -1,0 +1,326 @@
+"""``Memory``: a sequential queue in this process, for tests and scratch work. It ends with the process."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
+
+from .. import clock
+from ..errors import NotSupported
+from ..item import QueueItem, optional_time
+from ..settings import Settings
+from ..spec import QueueSpec
+from .base import BatchQueue, DeadItem, NewItem, Wait, _check_ids
+from .settlement import Settlement
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from .base import Joinable
+
+
+@dataclass
+class _Record:
+    """An item; ``release_time`` 0 means ready, as in a table."""
+
+    id: int
+    uid: str
+    weight: int
+    text: str
+    submit_time: int
+    dedup_key: str | None
+    release_time: int = 0
+    run_count: int = 0
+    fence: int = 0
+    failures: int = 0
+    interruptions: int = 0
+    last_error: str | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return self.weight, self.id
+
+
+class MemoryQueue(BatchQueue):
+    """Items in a heap by (weight, id); what is leased stands beside it."""
+
+    is_sequential = True
+
+    def __init__(self, spec: QueueSpec, settings: Settings) -> None:
+        super().__init__(spec, settings)
+        self._status = spec.status
+        self._lock = threading.RLock()
+        self._ids = count(1)
+        self._highest = self._reset_up_to = 0
+        self._empty()
+
+    def _empty(self) -> None:
+        self._records: dict[int, _Record] = {}
+        #: Places of items that are not leased; a place whose item is gone or leased is dropped when it comes up.
+        self._waiting: list[tuple[int, int]] = []
+        self._leased: dict[int, _Record] = {}
+        self._keys: dict[str, int] = {}
+        self._dead: dict[int, tuple[_Record, DeadItem]] = {}
+        self._endings: dict[int, str] = {}
+
+    # --- registration ---
+
+    @property
+    def status(self) -> str:
+        return self._status
+
+    def _store_status(self, status: str) -> bool:
+        with self._lock:
+            changed, self._status = self._status != status, status
+        return changed
+
+    def _store_spec(self, spec: QueueSpec) -> None:
+        """Nothing is stored."""
+
+    def reset(self) -> int:
+        with self._lock:
+            removed = len(self._records)
+            self._reset_up_to = self._highest
+            self._empty()
+            return removed
+
+    def delete(self) -> None:
+        self.reset()
+
+    # --- coming in ---
+
+    def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
+        self._refuse(session)
+        with self._lock:
+            standing = self._keys.get(new.dedup_key) if new.dedup_key is not None else None
+            record = self._records[standing] if standing is not None else self._add(new)
+            return self._item(record)
+
+    def _insert_many(self, new: Iterable[NewItem], session: Joinable | None) -> int:
+        self._refuse(session)
+        ready = list(new)  # all or nothing: the source may still fail
+        with self._lock:
+            for one in ready:
+                self._add(one)
+        return len(ready)
+
+    def _add(self, new: NewItem) -> _Record:
+        moment = clock.now_ms()
+        due = new.due if new.due is not None else moment + new.delay
+        record = _Record(next(self._ids), new.uid, new.weight, new.text, moment, new.dedup_key)
+        record.release_time = due if due > moment else 0
+        self._highest = record.id
+        self._records[record.id] = record
+        heapq.heappush(self._waiting, record.place)
+        if new.dedup_key is not None:
+            self._keys[new.dedup_key] = record.id
+        return record
+
+    def _refuse(self, session: object) -> None:
+        if session is not None:
+            raise NotSupported(
+                f"queue {self.name!r} is of type Memory and cannot join a transaction: use type Sql or SqlParallel"
+            )
+
+    # --- going out ---
+
+    def lease(self, limit: int, lease: int) -> list[QueueItem]:
+        with self._lock:
+            moment = clock.now_ms()
+            self._end_leases(moment)
+            if self._leased:
+                return []
+            taken: list[QueueItem] = []
+            while len(taken) < limit and (head := self._head()) is not None and head.release_time <= moment:
+                heapq.heappop(self._waiting)
+                taken.append(self._take(head, moment + lease))
+            return taken
+
+    def _steal(self, lease: int) -> QueueItem | None:
+        with self._lock:
+            moment = clock.now_ms()
+            self._end_leases(moment)
+            freed = list(self._leased.values())  # one holder: all other leases end
+            for record in freed:
+                self._free(record)
+            head = self._head()
+            if head is None:
+                return None
+            for record in freed:
+                record.fence += record is not head
+            heapq.heappop(self._waiting)
+            return self._take(head, moment + lease)
+
+    def _take(self, record: _Record, until: int) -> QueueItem:
+        record.release_time = until
+        record.run_count += 1
+        record.fence += 1
+        self._leased[record.id] = record
+        return self._item(record)
+
+    def _end_leases(self, moment: int) -> None:
+        for record in [record for record in self._leased.values() if record.release_time <= moment]:
+            record.interruptions += 1
+            self._free(record)
+
+    def _free(self, record: _Record, release_time: int = 0) -> None:
+        self._leased.pop(record.id, None)
+        record.release_time = release_time
+        heapq.heappush(self._waiting, record.place)
+
+    def _head(self) -> _Record | None:
+        while self._waiting:
+            record = self._records.get(self._waiting[0][1])
+            if record is not None and record.id not in self._leased:
+                return record
+            heapq.heappop(self._waiting)
+        return None
+
+    def _renew(self, items: Sequence[QueueItem], lease: int) -> set[int]:
+        with self._lock:
+            moment = clock.now_ms()
+            kept = set()
+            for item in items:
+                record = self._leased.get(item.id)
+                if record is not None and record.fence == item.fence and record.release_time > moment:
+                    record.release_time = moment + lease
+                    kept.add(item.id)
+            return kept
+
+    def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
+        with self._lock:
+            kept = set()
+            for item in items:
+                record = self._records.get(item.id)
+                if record is not None and record.fence == item.fence:
+                    self._carry_out(record, how)
+                    kept.add(item.id)
+            return kept
+
+    def _carry_out(self, record: _Record, how: Settlement) -> None:
+        if how.record is not None and how.record != "abort":
+            self._endings[record.id] = how.record
+        if not how.stays:
+            self._remove(record)
+            if how.dead:
+                self._bury(record, how.error or "")
+            return
+        record.fence += 1
+        record.run_count -= how.unclaimed
+        record.failures = 0 if how.fresh else record.failures + how.failed
+        if how.fresh or how.failed:
+            record.interruptions = 0
+        record.last_error = how.error if how.error is not None else record.last_error
+        self._free(record, clock.now_ms() + how.delay if how.delay > 0 else 0)
+
+    def _remove(self, record: _Record) -> None:
+        del self._records[record.id]
+        self._leased.pop(record.id, None)
+        if record.dedup_key is not None:
+            del self._keys[record.dedup_key]
+
+    def completing(self, item: QueueItem) -> AbstractContextManager[Session]:
+        raise NotSupported(
+            f"queue {self.name!r} is of type Memory and has no transactions: use type Sql or SqlParallel"
+        )
+
+    # --- looking ---
+
+    def fetch_items(self, item_ids: Iterable[int]) -> list[QueueItem]:
+        with self._lock:
+            found = [self._records[item_id] for item_id in _check_ids(item_ids) if item_id in self._records]
+            return [self._item(record) for record in sorted(found, key=lambda record: record.place)]
+
+    def items(self) -> Iterator[QueueItem]:
+        with self._lock:
+            found = sorted(self._records.values(), key=lambda record: record.place)
+            return iter([self._item(record) for record in found])
+
+    def number_of_items(self) -> int:
+        return len(self._records)
+
+    def _counts(self) -> tuple[int, int, int]:
+        with self._lock:
+            moment = clock.now_ms()
+            blocked = sum(record.release_time > moment for record in self._records.values())
+            leased = sum(record.release_time > moment for record in self._leased.values())
+            return len(self._records) - blocked, leased, blocked - leased
+
+    def goes_before(self, item: QueueItem) -> bool:
+        with self._lock:
+            head = self._head()
+            return head is not None and head.place < (item.weight, item.id) and head.release_time <= clock.now_ms()
+
+    def wait(self) -> Wait | None:
+        with self._lock:
+            moment = clock.now_ms()
+            ends = [record.release_time for record in self._leased.values()]
+            if ends:
+                return Wait(max(min(ends) - moment, 0) / 1000, is_leased=True)
+            head = self._head()
+            return Wait(max(head.release_time - moment, 0) / 1000, is_leased=False) if head else None
+
+    def outcome_of(self, item_id: int) -> str | None:
+        with self._lock:
+            if item_id in self._records:
+                return "waiting"
+            if item_id in self._endings:
+                return self._endings[item_id]
+            return "ok" if self._reset_up_to < item_id <= self._highest else None
+
+    def _item(self, record: _Record) -> QueueItem:
+        return QueueItem(
+            record.id, self.name, record.weight, clock.from_ms(record.submit_time),
+            optional_time(record.release_time), record.run_count, record.fence, record.last_error,
+            record.failures, record.interruptions, record.uid,
+            partial(self.settings.codec.unpack, record.text, self.name, record.uid),
+        )  # fmt: skip
+
+    # --- dead letters ---
+
+    def _bury(self, record: _Record, error: str) -> None:
+        dead = DeadItem(
+            record.id, self.name, record.weight, clock.from_ms(record.submit_time), clock.from_ms(clock.now_ms()),
+            record.run_count, record.failures + 1, error,
+            partial(self.settings.codec.unpack, record.text, self.name, record.uid),
+        )  # fmt: skip
+        self._dead[record.id] = record, dead
+
+    def dead_items(self) -> list[DeadItem]:
+        with self._lock:
+            return [dead for _id, (_record, dead) in sorted(self._dead.items())]
+
+    def _count_dead(self) -> int:
+        return len(self._dead)
+
+    def _revive(self, ids: Sequence[int]) -> int:
+        with self._lock:
+            return sum(self._revive_one(item_id) for item_id in ids)
+
+    def _revive_one(self, item_id: int) -> bool:
+        record, dead = self._dead.pop(item_id, (None, None))
+        if record is None or dead is None:
+            return False
+        record.fence += 1
+        record.failures = record.interruptions = 0
+        record.last_error = dead.error
+        if record.dedup_key in self._keys:  # another item has taken the key meanwhile
+            record.dedup_key = None
+        elif record.dedup_key is not None:
+            self._keys[record.dedup_key] = record.id
+        self._records[record.id] = record
+        self._endings.pop(record.id, None)
+        self._free(record)
+        return True
+
+    def _delete_dead(self, ids: Sequence[int]) -> int:
+        with self._lock:
+            found = [item_id for item_id in ids if self._dead.pop(item_id, None) is not None]
+            self._endings.update(dict.fromkeys(found, "delete"))
+            return len(found)

@@ -1,0 +1,60 @@
+"""How an item leaves the hands of its holder; a driver carries it out, guarded by the fence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What happens to an item, in one transaction. Made by the functions below."""
+
+    #: Whether the item stays in the queue, ready after ``delay`` milliseconds.
+    stays: bool
+    delay: int = 0
+    #: Copied to the dead letters before it leaves.
+    dead: bool = False
+    #: The claim is taken back: ``run_count`` goes down by one.
+    unclaimed: bool = False
+    #: One more failure is counted (and the interruptions before it are forgotten).
+    failed: bool = False
+    #: Failures and interruptions are forgotten.
+    fresh: bool = False
+    #: The text of the failure.
+    error: str | None = None
+    #: The outcome that is written down for good, None for none.
+    record: str | None = None
+
+
+DONE = Settlement(stays=False)
+RELINQUISH = Settlement(stays=True, unclaimed=True)
+
+
+def release(delay: int) -> Settlement:
+    """Back into the queue, as after a failure that its holder handled: ready after ``delay`` ms."""
+    return Settlement(stays=True, delay=delay)
+
+
+def retry(delay: int, error: str) -> Settlement:
+    """Failed, and tried again after ``delay`` ms."""
+    return Settlement(stays=True, delay=delay, failed=True, error=error)
+
+
+def abort(error: str) -> Settlement:
+    """Failed for good, and kept in its place with fresh attempts for whoever resumes the queue."""
+    return Settlement(stays=True, fresh=True, error=error, record="abort")
+
+
+def delete(error: str) -> Settlement:
+    """Failed for good, and removed."""
+    return Settlement(stays=False, error=error, record="delete")
+
+
+def bury(error: str) -> Settlement:
+    """Failed for good, and kept as a dead letter."""
+    return Settlement(stays=False, dead=True, error=error, record="dead")
+
+
+def skip(reason: str) -> Settlement:
+    """Removed without having been executed (to its end), because a human said so."""
+    return Settlement(stays=False, error=reason, record="skipped")

@@ -1,0 +1,41 @@
+"""``Sql``: strictly sequential. At most one holder at any moment; the head blocks whatever stands behind it."""
+
+from __future__ import annotations
+
+from ..storage import registry
+from ..storage.database import Transaction
+from ..storage.items import ItemRow
+from ..storage.schema import DELAYED, LEASED
+from .base import Wait
+from .sql_base import SqlBase
+
+
+class SqlQueue(SqlBase):
+    """A sequential queue in a database."""
+
+    is_sequential = True
+
+    def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]:
+        def claim(tx: Transaction) -> list[ItemRow]:
+            registry.lock(tx, self.name)
+            if tx.unsure:
+                mine = self._rows.held_by(tx, holder)
+                if mine:
+                    return mine
+            self._rows.promote(tx)  # always: an item that is due may go before all that are ready
+            return self._rows.claim_head(tx, limit, lease, holder)
+
+        return self._database.transaction(claim)
+
+    def _wait(self, tx: Transaction) -> Wait | None:
+        leased = self._rows.wait(tx, LEASED)
+        if leased is not None:
+            return Wait(leased / 1000, is_leased=True)
+        first = self._rows.first(tx)
+        if first is None:
+            return None
+        head = self._rows.fetch(tx, [first])
+        delayed = self._rows.wait(tx, DELAYED)
+        if delayed is None or not head or head[0].release_time == 0:
+            return Wait(0.0, is_leased=False)
+        return Wait(max(self._rows.until(tx, head[0].release_time), 0) / 1000, is_leased=False)

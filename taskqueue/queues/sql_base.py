@@ -1,0 +1,372 @@
+"""What the two SQL queues share: all but the way they claim."""
+
+from __future__ import annotations
+
+import secrets
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+from .. import clock
+from ..errors import DatabaseUnavailable, ItemNotFound, OutcomeUnknown
+from ..item import QueueItem, optional_time
+from ..settings import Settings
+from ..spec import QueueSpec
+from ..storage import registry
+from ..storage.database import Database, Transaction
+from ..storage.dead import DeadLetters, DeadRow
+from ..storage.items import ItemRow, Items
+from ..storage.registry import Registration
+from .base import BatchQueue, DeadItem, NewItem, Wait, _check_ids
+from .settlement import Settlement
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from .base import Joinable
+
+_INSERT_CHUNK = 1000
+_PAGE = 1000
+#: A claim of a parallel queue may overlook what became due for so many milliseconds; "empty" never does.
+_PROMOTE_EVERY_MS = 200
+_token = secrets.token_hex(8)  # unique per process start: host names and pids come back
+_claims = count()
+
+
+class SqlBase(BatchQueue):
+    """A queue whose items are rows."""
+
+    def __init__(self, spec: QueueSpec, settings: Settings, database: Database) -> None:
+        super().__init__(spec, settings)
+        self._database = database
+        self._rows = Items(database.dialect, spec.name)
+        self._dead = DeadLetters(spec.name)
+        self._local_status = spec.status
+        self._promoted = (0, 0)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        with self._database.hold():
+            yield
+
+    # --- registration ---
+
+    @property
+    def status(self) -> str:
+        if not self.spec.is_persistent:
+            return self._local_status
+        found: Registration | None = self._read(lambda tx: registry.find(tx, self.name))
+        if found is None:
+            return "deleted"
+        spec = QueueSpec(name=self.name, type=found.type, status=found.status, **found.options)
+        if spec != self.spec:
+            self.spec = spec  # another process has updated the options
+        return found.status
+
+    def _store_status(self, status: str) -> bool:
+        if self.spec.is_persistent:
+            return self._database.statement(lambda tx: registry.set_status(tx, self.name, status))
+        changed, self._local_status = self._local_status != status, status
+        return changed
+
+    def _store_spec(self, spec: QueueSpec) -> None:
+        if spec.is_persistent:
+            entry = Registration(spec.name, spec.type, self.status, spec.options())
+            self._database.transaction(lambda tx: registry.replace(tx, entry))
+
+    def reset(self) -> int:
+        return self._database.transaction(self._clear)
+
+    def _clear(self, tx: Transaction) -> int:
+        if self.is_sequential:
+            registry.lock(tx, self.name)
+        removed, highest = self._rows.clear(tx)
+        self._dead.clear(tx)
+        if removed:
+            self._dead.record_reset(tx, highest)
+        return removed
+
+    def delete(self) -> None:
+        def remove(tx: Transaction) -> None:
+            self._clear(tx)
+            registry.remove(tx, self.name)
+
+        self._database.transaction(remove)
+
+    # --- coming in ---
+
+    def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
+        session = session if session is not None else self._database.current_session
+        if session is not None:
+            return self._insert_one(new, self._database.joined(session))
+        began = clock.now_ms()
+        # A key needs two statements when it is taken already.
+        run = self._database.statement if new.dedup_key is None else self._database.transaction
+        return run(lambda tx: self._insert_or_find(new, tx, began))
+
+    def _insert_or_find(self, new: NewItem, tx: Transaction, began: int) -> QueueItem:
+        if tx.unsure:
+            row = self._rows.with_uid(tx, new.uid, began - 120_000)
+            if row is not None:
+                return self._item(row)
+        return self._insert_one(new, tx)
+
+    def _insert_one(self, new: NewItem, tx: Transaction) -> QueueItem:
+        due, value = ("0", 0)
+        if new.due is not None:
+            due, value = ":due_value", new.due
+        elif new.delay:
+            due, value = "{now} + :due_value", new.delay
+        while True:
+            created = self._rows.insert(
+                tx, uid=new.uid, weight=new.weight, data=new.text, due=due, due_value=value, dedup_key=new.dedup_key
+            )
+            if created is not None:
+                break
+            standing = self._rows.with_key(tx, new.dedup_key or "")
+            if standing is not None:
+                return self._item(standing)
+        item_id, submitted = created
+        hidden_until = new.due if new.due is not None else submitted + new.delay
+        release = hidden_until if hidden_until > submitted else 0
+        return self._item(ItemRow(item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text))
+
+    def _insert_many(self, new: Iterable[NewItem], session: Joinable | None) -> int:
+        session = session if session is not None else self._database.current_session
+        chunks = _chunks(new, _INSERT_CHUNK)
+        if session is not None:
+            joined = self._database.joined(session)
+            return sum(self._insert_chunk(joined, chunk) for chunk in chunks)
+        first = next(chunks, None)  # before the transaction: a slow source must not hold a lock
+        if first is None:
+            return 0
+        return _once(self._database, lambda tx: self._insert_chunks(tx, first, chunks))
+
+    def _insert_chunks(self, tx: Transaction, first: list[NewItem], rest: Iterator[list[NewItem]]) -> int:
+        return self._insert_chunk(tx, first) + sum(self._insert_chunk(tx, chunk) for chunk in rest)
+
+    def _insert_chunk(self, tx: Transaction, chunk: list[NewItem]) -> int:
+        self._rows.insert_many(tx, [{"uid": new.uid, "weight": new.weight, "data": new.text} for new in chunk])
+        return len(chunk)
+
+    # --- going out ---
+
+    def lease(self, limit: int, lease: int) -> list[QueueItem]:
+        holder = f"{_token}.{next(_claims)}"
+        rows = self._lease(limit, lease, holder)
+        return [self._item(row) for row in rows]
+
+    @abstractmethod
+    def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]: ...
+
+    def _steal(self, lease: int) -> QueueItem | None:
+        holder = f"{_token}.{next(_claims)}"
+
+        def take(tx: Transaction) -> ItemRow | None:
+            if self.is_sequential:
+                registry.lock(tx, self.name)
+            mine = self._rows.held_by(tx, holder) if tx.unsure else []
+            if mine:
+                return mine[0]
+            self._rows.promote(tx)
+            item_id = self._rows.first(tx)
+            if item_id is None:
+                return None
+            if self.is_sequential:
+                self._rows.free_others(tx, item_id)
+            return self._rows.steal(tx, item_id, lease, holder)
+
+        row = self._database.transaction(take)
+        return self._item(row) if row else None
+
+    def _promote(self, tx: Transaction, *, at_once: bool) -> int:
+        shift, moment = clock.shift_ms(), clock.now_ms()
+        last_shift, last = self._promoted
+        if not at_once and shift == last_shift and moment - last < _PROMOTE_EVERY_MS:
+            return 0
+        promoted = self._rows.promote(tx)
+        self._promoted = shift, moment
+        return promoted
+
+    def _renew(self, items: Sequence[QueueItem], lease: int) -> set[int]:
+        held = [(item.id, item.fence) for item in items]
+        if self._database.statement(lambda tx: self._rows.renew(tx, held, lease)) == len(held):
+            return {item_id for item_id, _fence in held}
+        return self._database.transaction(lambda tx: self._rows.valid(tx, held, leased=True))
+
+    def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
+        held = [(item.id, item.fence) for item in items]
+        if len(held) == 1 and how.record is None:
+            return self._database.statement(lambda tx: self._settle_one(tx, held, how))
+        return self._database.transaction(lambda tx: self._settle_many(tx, held, how))
+
+    def _settle_one(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
+        """The hot path: one statement that is its own transaction."""
+        if self._carry_out(tx, held, how):
+            return {held[0][0]}
+        return self._already_settled(tx, held, how) if tx.unsure else set()
+
+    def _settle_many(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
+        settled = self._already_settled(tx, held, how) if tx.unsure else set()
+        valid = self._rows.valid(tx, [pair for pair in held if pair[0] not in settled]) if held else set()
+        now = [pair for pair in held if pair[0] in valid]
+        if now:
+            if how.dead:
+                self._rows.bury(tx, now, how.error or "")
+            if how.record is not None:
+                self._rows.record(tx, now, how.record, how.error)
+            self._carry_out(tx, now, how)
+        return settled | valid
+
+    def _carry_out(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> int:
+        if not how.stays:
+            return self._rows.delete(tx, held)
+        changes, more = "", {}
+        if how.unclaimed:
+            changes += ", run_count = run_count - 1"
+        if how.failed:
+            changes += ", failures = failures + 1, interruptions = 0"
+        if how.fresh:
+            changes += ", failures = 0, interruptions = 0"
+        if how.error is not None:
+            changes += ", last_error = :error"
+            more["error"] = how.error
+        return self._rows.put_back(tx, held, delay=how.delay, changes=changes, **more)
+
+    def _already_settled(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
+        """Which of them my own commit, whose answer never came, has settled: gone, or one fence further and free."""
+        found = self._rows.fences(tx, (item_id for item_id, _fence in held))
+        if not how.stays:
+            return {item_id for item_id, _fence in held if item_id not in found}
+        return {item_id for item_id, fence in held if found.get(item_id, (0, 0))[0] == fence + 1}
+
+    @contextmanager
+    def completing(self, item: QueueItem) -> Iterator[Session]:
+        held = [(item.id, item.fence)]
+        finishing = False
+        try:
+            with self._database.session_scope() as session:
+                yield session
+                session.flush()
+                if not self._rows.delete(self._database.joined(session), held):
+                    self._raise_if_lost(item, [item])
+                finishing = True
+        except DatabaseUnavailable:
+            # The answer to the commit never came: the row tells whether it took place.
+            if not finishing or self._read(lambda tx: self._rows.fences(tx, [item.id])):
+                raise
+
+    # --- looking ---
+
+    def _read(self, work: Callable[[Transaction], Any]) -> Any:
+        return self._database.statement(work, write=False)
+
+    def fetch_items(self, item_ids: Iterable[int]) -> list[QueueItem]:
+        ids = _check_ids(item_ids)
+        rows = self._read(lambda tx: self._rows.fetch(tx, ids)) if ids else []
+        return [self._item(row) for row in sorted(rows, key=lambda row: (row.weight, row.id))]
+
+    def items(self) -> Iterator[QueueItem]:
+        after: tuple[int, int] | None = None
+        while True:
+            rows = self._read(partial(self._rows.page, limit=_PAGE, after=after))
+            yield from (self._item(row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1].weight, rows[-1].id
+
+    def number_of_items(self) -> int:
+        return int(self._read(self._rows.total))
+
+    def _counts(self) -> tuple[int, int, int]:
+        return self._read(self._rows.counts)  # type: ignore[no-any-return]
+
+    def goes_before(self, item: QueueItem) -> bool:
+        def probe(tx: Transaction) -> bool:
+            first = self._rows.first_ready(tx)
+            return first is not None and first < (item.weight, item.id)
+
+        return bool(self._read(probe))
+
+    def wait(self) -> Wait | None:
+        return self._read(self._wait)  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def _wait(self, tx: Transaction) -> Wait | None: ...
+
+    def outcome_of(self, item_id: int) -> str | None:
+        def look(tx: Transaction) -> str | None:
+            if self._rows.fetch(tx, [item_id]):
+                return "waiting"
+            if self._dead.is_dead(tx, item_id):
+                return "dead"
+            ending = self._dead.ending_of(tx, item_id)
+            if ending is not None or self._dead.was_reset(tx, item_id):
+                return ending
+            return "ok" if 0 < item_id <= self._rows.last_id(tx) else None
+
+        return self._read(look)  # type: ignore[no-any-return]
+
+    def _item(self, row: ItemRow) -> QueueItem:
+        return QueueItem(
+            row.id, self.name, row.weight, clock.from_ms(row.submit_time), optional_time(row.release_time),
+            row.run_count, row.fence, row.last_error, row.failures, row.interruptions, row.uid,
+            partial(self.settings.codec.unpack, row.data, self.name, row.uid),
+        )  # fmt: skip
+
+    # --- dead letters ---
+
+    def dead_items(self) -> list[DeadItem]:
+        found: list[DeadItem] = []
+        while True:
+            last = found[-1].id if found else -1
+            rows = self._read(partial(self._dead.page, limit=_PAGE, after_id=last))
+            found += [self._dead_item(row) for row in rows]
+            if len(rows) < _PAGE:
+                return found
+
+    def _dead_item(self, row: DeadRow) -> DeadItem:
+        return DeadItem(
+            row.id, self.name, row.weight, clock.from_ms(row.submit_time), clock.from_ms(row.dead_time),
+            row.run_count, row.failures, row.error,
+            partial(self.settings.codec.unpack, row.data, self.name, row.uid),
+        )  # fmt: skip
+
+    def _count_dead(self) -> int:
+        return int(self._read(self._dead.count))
+
+    def revive_item(self, item_id: int) -> QueueItem:
+        if not self.revive_items([item_id]):
+            raise ItemNotFound(f"queue {self.name!r} has no dead letter with the id {item_id}")
+        return super().revive_item(item_id)
+
+    def _revive(self, ids: Sequence[int]) -> int:
+        return len(self._database.transaction(lambda tx: self._dead.revive(tx, ids)))
+
+    def _delete_dead(self, ids: Sequence[int]) -> int:
+        return self._database.transaction(lambda tx: self._dead.delete(tx, ids))
+
+
+def _chunks(new: Iterable[NewItem], size: int) -> Iterator[list[NewItem]]:
+    source = iter(new)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+def _once(database: Database, work: Callable[[Transaction], int]) -> int:
+    """Run ``work`` in a transaction that cannot be repeated, because what it consumes is gone by then."""
+    begun = False
+
+    def only_once(tx: Transaction) -> int:
+        nonlocal begun
+        if begun:
+            answer = "and whether the commit took place is unknown" if tx.unsure else "so nothing was stored"
+            kind = OutcomeUnknown if tx.unsure else DatabaseUnavailable
+            raise kind(f"the connection was lost while items were being stored, {answer}: look, and try again")
+        begun = True
+        return work(tx)
+
+    return database.transaction(only_once)

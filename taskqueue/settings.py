@@ -1,0 +1,48 @@
+"""What an application decides once for all its queues; a service carries one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .callbacks import AllowList
+from .errors import SpecError
+from .payload import Codec
+
+#: ``identity(run_as)`` may raise, or return False, to refuse a task that must run as somebody else.
+IdentityHook = Callable[[Mapping[str, Any]], Any]
+#: ``handler(ctx, data)`` runs one item of a queue whose ``payload`` it was registered for.
+Handler = Callable[..., Any]
+
+
+@dataclass
+class Settings:
+    """The common settings; times are seconds."""
+
+    #: Which callbacks may run.
+    allow: AllowList = field(default_factory=lambda: AllowList(None))
+    #: How items are stored and signed.
+    codec: Codec = field(default_factory=Codec)
+    #: Checks a task's ``run_as`` before the call.
+    identity: IdentityHook | None = None
+    #: payload name -> what runs items of that payload.
+    handlers: dict[str, Handler] = field(default_factory=dict)
+    #: While execution holds an item it leases it for so long at a time ...
+    lease_slice: float = 30.0
+    #: ... and renews the lease so often; a holder without a beat for ``stale_after`` is shown as stale.
+    heartbeat: float = 3.0
+    stale_after: float = 10.0
+    #: So many lost holders in mid-task count as one failure of the item.
+    interrupt_limit: int = 3
+    #: At most so many items are leased ahead of the one in hand.
+    prefetch: int = 100
+
+    def __post_init__(self) -> None:
+        if not 0 < self.heartbeat * 2 < self.lease_slice:
+            raise SpecError(
+                f"lease_slice ({self.lease_slice:g} s) must be more than twice the heartbeat ({self.heartbeat:g} s), "
+                "else one late beat loses the lease"
+            )
+        if self.interrupt_limit < 1 or self.prefetch < 1:
+            raise SpecError("interrupt_limit and prefetch must be at least 1")

@@ -1,0 +1,59 @@
+"""A checked-out connection of the driver, in autocommit mode, with one cursor that is used again and again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import Engine
+
+from .dialects import Dialect, MySQL
+
+
+class Channel:
+    """One connection while we use it."""
+
+    def __init__(self, pooled: Any, raw: Any) -> None:
+        self._pooled = pooled
+        self.cursor = raw.cursor()
+        self.is_closed = False
+        #: True when the state of the connection is unknown and it must not go back to the pool.
+        self.is_broken = False
+
+    def execute(self, sql: str) -> None:
+        """Execute a statement without parameters."""
+        self.cursor.execute(sql)
+
+    def rollback(self) -> None:
+        """End an open transaction; a connection that cannot even do that is broken."""
+        try:
+            self.cursor.execute("ROLLBACK")
+        except Exception:
+            self.is_broken = True
+
+    def close(self) -> None:
+        """Give the connection back to its pool."""
+        self.is_closed = True
+        with suppress(Exception):
+            self.cursor.close()
+        self._pooled.close()
+
+    def discard(self) -> None:
+        """Throw the connection away: it is lost, or in a state that nobody knows."""
+        self.is_closed = True
+        with suppress(Exception):
+            self._pooled.invalidate()
+        with suppress(Exception):
+            self._pooled.close()
+
+
+def open_channel(engine: Engine, dialect: Dialect, *, own: bool) -> Channel:
+    """Check a connection out: of our own pool as it is; of the application's with autocommit for the while."""
+    if own:
+        fairy = engine.raw_connection()
+        return Channel(fairy, fairy.driver_connection)
+    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    channel = Channel(connection, connection.connection.driver_connection)
+    if isinstance(dialect, MySQL):
+        channel.execute(dialect.session_setup)
+    return channel

@@ -1,0 +1,437 @@
+"""Access to one database: connections, transactions that are retried, and the caller's own transactions.
+
+Hot statements go to the driver's own cursor: building them anew through an expression language costs several
+times the statement itself.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from ..errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    NotSupported,
+    SchemaError,
+    SessionMismatch,
+    TaskQueueError,
+)
+from .channel import Channel, open_channel
+from .dialects import DIALECTS, STATEMENT_TIMEOUT, Dialect
+from .faults import Fault, classify, is_driver_error, masked, translate
+from .schema import REVISION, create_tables, define_tables
+
+Result = TypeVar("Result")
+#: Seconds for which a lost connection or a conflict is tried again.
+PATIENCE = 10.0
+_WORD = re.compile(r"[A-Za-z0-9_]{0,40}", re.ASCII)
+_SCHEMA_LOCK = 0x7461736B71  # any number that nobody else uses for an advisory lock
+
+
+class Transaction:
+    """Where statements go while a transaction (or a single statement that is its own) is open."""
+
+    __slots__ = ("_cursor", "_render", "unsure")
+
+    def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False) -> None:
+        self._cursor = cursor
+        self._render = dialect.render
+        #: True when the same work was sent before and its commit was never answered: it may have taken place.
+        self.unsure = unsure
+
+    def rows(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Sequence[Any]:
+        """All rows of a query. ``lists`` fills in ``$word``: trusted text, such as numbers, that varies too much
+        to keep a rendered statement for each."""
+        self._execute(statement, lists, parameters)
+        return self._cursor.fetchall()  # type: ignore[no-any-return]
+
+    def row(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Any:
+        """The first row of a query, or None."""
+        found = self.rows(statement, lists, **parameters)
+        return found[0] if found else None
+
+    def change(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> int:
+        """Execute a writing statement; return how many rows it matched."""
+        self._execute(statement, lists, parameters)
+        return self._cursor.rowcount  # type: ignore[no-any-return]
+
+    def insert(self, statement: str, **parameters: Any) -> int:
+        """Execute an INSERT of one row; return its new id."""
+        self._execute(statement, None, parameters)
+        return self._cursor.lastrowid  # type: ignore[no-any-return]
+
+    def _execute(self, statement: str, lists: Mapping[str, str] | None, parameters: Mapping[str, Any]) -> None:
+        sql = self._render(statement)
+        for word, listed in (lists or {}).items():
+            sql = sql.replace(f"${word}", listed)
+        self._cursor.execute(sql, parameters)
+
+    def many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a writing statement once for each row."""
+        self._cursor.executemany(self._render(statement), rows)
+
+
+class _SessionCursor:
+    """The caller's own SQLAlchemy connection, looking like a driver's cursor."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._result: Any = None
+
+    def execute(self, sql: str, parameters: Mapping[str, Any]) -> None:
+        self._result = self._connection.exec_driver_sql(sql, dict(parameters))
+
+    def executemany(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._result = self._connection.exec_driver_sql(sql, [dict(row) for row in rows])
+
+    def fetchall(self) -> Sequence[Any]:
+        return self._result.fetchall()  # type: ignore[no-any-return]
+
+    @property
+    def rowcount(self) -> int:
+        return self._result.rowcount  # type: ignore[no-any-return]
+
+    @property
+    def lastrowid(self) -> int:
+        return self._result.lastrowid  # type: ignore[no-any-return]
+
+
+class Database:
+    """One database with our tables in it.
+
+    Arguments:
+        target: an SQLAlchemy URL (text or object), for which pools of our own are made, or the application's
+            Engine, which is used as it is and gets no listeners.
+        prefix: what the names of our tables begin with.
+        schema: the schema that holds them, where the database has schemas.
+        patience: seconds for which a lost connection or a conflict is tried again.
+    """
+
+    def __init__(
+        self,
+        target: str | URL | Engine,
+        *,
+        prefix: str = "taskqueue_",
+        schema: str | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.url = target.url if isinstance(target, Engine) else _parse(target)
+        dialect = DIALECTS.get(self.url.get_backend_name())
+        if dialect is None:
+            raise ConfigurationError(
+                f"{masked(self.url)} is of no supported kind: use SQLite, MariaDB/MySQL or PostgreSQL"
+            )
+        for name, what in ((prefix, "prefix"), (schema, "schema")):
+            if name is not None and not _WORD.fullmatch(name):
+                raise ConfigurationError(f"{what} {name!r} is no plain name: use letters, digits and '_'")
+        self.tables = define_tables(prefix, schema)
+        self.dialect = dialect(self.tables.names)
+        self._given = target if isinstance(target, Engine) else None
+        self._patience = patience
+        self._local = threading.local()
+        self._lock = threading.RLock()
+        #: On a database with one writer, ours take turns here: its own waiting is unfair.
+        self._writing = threading.RLock()
+        self._engines: tuple[Engine, Engine] | None = None
+        self._pid = os.getpid()
+        self._ready = False
+        self._identity: str | None = None
+
+    # --- engines -------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """For sessions: the application's engine, or one of our own that begins real transactions."""
+        return self._both_engines()[0]
+
+    def _both_engines(self) -> tuple[Engine, Engine]:
+        if self._engines is None or self._pid != os.getpid():
+            with self._lock:
+                if self._engines is not None and self._pid != os.getpid():
+                    for engine in self._engines:  # a forked child must not speak on its parent's sockets
+                        engine.dispose(close=False)
+                    self._pid = os.getpid()
+                    self._local = threading.local()
+                if self._engines is None:
+                    self._engines = self._make_engines()
+        return self._engines
+
+    def _make_engines(self) -> tuple[Engine, Engine]:
+        if self._given is not None:
+            return self._given, self._given
+        try:
+            options = self.dialect.engine_options(self.url)
+            common = {"hide_parameters": True, "pool_size": 10, "max_overflow": 40}
+            sessions = create_engine(self.url, **common, **options)
+            if self.url.get_driver_name() == "pymysql":
+                deadlines = {"read_timeout": STATEMENT_TIMEOUT, "write_timeout": STATEMENT_TIMEOUT}
+                options = {"connect_args": options["connect_args"] | deadlines}
+            hot = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common, **options)
+        except (ImportError, NoSuchModuleError) as error:
+            raise ConfigurationError(
+                f"the driver for {masked(self.url)} is not installed ({error}): "
+                "for PostgreSQL install taskqueue-runner[postgres]"
+            ) from error
+        for engine in (sessions, hot):
+            event.listen(engine, "connect", lambda connection, _record: self.dialect.prepare(connection))
+        if self.dialect.single_writer:
+            event.listen(sessions, "begin", lambda connection: connection.exec_driver_sql(self.dialect.begin))
+        return sessions, hot
+
+    def close(self) -> None:
+        """Close the pooled connections of our own engines; they come back when needed."""
+        if self._engines is not None and self._given is None:
+            for engine in self._engines:
+                engine.dispose()
+
+    # --- our own transactions ------------------------------------------------------------------
+
+    def transaction(self, work: Callable[[Transaction], Result]) -> Result:
+        """Call ``work`` inside a transaction and commit; conflicts and lost connections run it again."""
+        return self._run(work, begin=True)
+
+    def statement(self, work: Callable[[Transaction], Result], *, write: bool = True) -> Result:
+        """Call ``work``, whose statements are each a transaction of its own; retried like :meth:`transaction`."""
+        return self._run(work, begin=False, write=write)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let this thread keep one connection for all it does inside the block."""
+        if getattr(self._local, "channel", None) is not None:
+            yield
+            return
+        self._local.channel = None
+        self._local.holding = True
+        try:
+            yield
+        finally:
+            channel, self._local.channel, self._local.holding = self._local.channel, None, False
+            if channel is not None:
+                channel.close()
+
+    def _run(self, work: Callable[[Transaction], Result], *, begin: bool, write: bool = True) -> Result:
+        self._refuse_inside_session()
+        self.ensure_schema()
+        give_up = time.monotonic() + self._patience
+        pause, unsure = 0.002, False
+        while True:
+            try:
+                with self._turn(write), self._channel() as channel:
+                    return self._once(work, channel, begin, unsure)
+            except Exception as error:
+                if not is_driver_error(error):
+                    raise
+                fault = classify(error)
+                unsure = unsure or (fault is Fault.LOST and write and getattr(error, "was_committing", not begin))
+                if fault not in (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE) or time.monotonic() > give_up:
+                    raise translate(error, self.url) from error
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)
+            pause = min(pause * 2, 0.5)
+
+    def _once(self, work: Callable[[Transaction], Result], channel: Channel, begin: bool, unsure: bool) -> Result:
+        transaction = Transaction(channel.cursor, self.dialect, unsure)
+        if not begin:
+            return work(transaction)
+        channel.execute(self.dialect.begin)
+        try:
+            result = work(transaction)
+        except Exception:
+            channel.rollback()
+            raise
+        try:
+            channel.execute("COMMIT")
+        except Exception as error:
+            error.was_committing = True  # type: ignore[attr-defined]  # read by _run
+            channel.rollback()
+            raise
+        return result
+
+    @contextmanager
+    def _turn(self, write: bool) -> Iterator[None]:
+        if write and self.dialect.single_writer:
+            with self._writing:
+                yield
+        else:
+            yield
+
+    @contextmanager
+    def _channel(self) -> Iterator[Channel]:
+        held: Channel | None = getattr(self._local, "channel", None)
+        channel = held or open_channel(self._both_engines()[1], self.dialect, own=self._given is None)
+        holding = getattr(self._local, "holding", False)
+        try:
+            yield channel
+        except BaseException as error:
+            # An interrupt may have cut a conversation in two: nobody can know what comes next on that line.
+            interrupted = not isinstance(error, Exception)
+            if interrupted or channel.is_broken or (is_driver_error(error) and classify(error) is Fault.LOST):
+                channel.discard()
+                self._local.channel = None
+            raise
+        finally:
+            if not channel.is_closed:
+                if holding:
+                    self._local.channel = channel
+                else:
+                    channel.close()
+
+    # --- the caller's transactions -------------------------------------------------------------
+
+    def joined(self, session: Session | Connection) -> Transaction:
+        """Statements that belong to the caller's own transaction. Raises :class:`SessionMismatch`."""
+        connection = session.connection() if isinstance(session, Session) else session
+        if not isinstance(connection, Connection):
+            raise SessionMismatch(f"session= takes an SQLAlchemy Session or Connection, not {type(session).__name__}")
+        self.ensure_schema()
+        if connection.engine is not self.engine and connection.engine.url != self.url:
+            self._compare(connection)
+        return Transaction(_SessionCursor(connection), self.dialect)
+
+    def _compare(self, connection: Connection) -> None:
+        same_kind = DIALECTS.get(connection.engine.url.get_backend_name()) is type(self.dialect)
+        if same_kind and connection.exec_driver_sql(self.dialect.identity).scalar() == self._own_identity():
+            return
+        raise SessionMismatch(
+            f"session= works on {masked(connection.engine.url)}, the queue on {masked(self.url)}: "
+            "give a session on the queue's own database, or leave it out"
+        )
+
+    def _own_identity(self) -> str:
+        if self._identity is None:
+            with self.engine.connect() as connection:
+                self._identity = connection.exec_driver_sql(self.dialect.identity).scalar()
+        return self._identity or ""
+
+    @contextmanager
+    def session_scope(self) -> Iterator[Session]:
+        """A session of ours for the task in hand: committed at the end of the block, rolled back on an error.
+
+        What this thread adds to a queue meanwhile joins it (see :attr:`current_session`).
+        """
+        if self.current_session is not None:
+            raise NotSupported("a transaction is already open in this thread: ctx.transaction() opens one per task")
+        self.ensure_schema()
+        with self._turn(True), Session(self.engine) as session, self._as_current(session):
+            try:
+                session.connection()  # takes the write lock at once on SQLite, before anything was read
+                yield session
+                session.commit()
+            except Exception as error:
+                session.rollback()
+                if isinstance(error, TaskQueueError) or not is_driver_error(error):
+                    raise
+                raise translate(error, self.url) from error
+
+    @property
+    def current_session(self) -> Session | None:
+        """The session that :meth:`session_scope` has open in this thread."""
+        return getattr(self._local, "session", None)
+
+    @contextmanager
+    def _as_current(self, session: Session) -> Iterator[None]:
+        self._local.session = session
+        try:
+            yield
+        finally:
+            self._local.session = None
+
+    def _refuse_inside_session(self) -> None:
+        if self.dialect.single_writer and self.current_session is not None:
+            raise NotSupported(
+                "SQLite has one writer, and ctx.transaction() of this thread is it: pass session= to join it, "
+                "or do this after the block"
+            )
+
+    # --- the schema ----------------------------------------------------------------------------
+
+    def ensure_schema(self) -> None:
+        """Create our tables where they are missing; refuse those of another release. Checked once."""
+        if self._ready:
+            return
+        with self._lock:
+            if not self._ready:
+                self._check_server()
+                if self._revision() is None:
+                    self._create()
+                self._compare_revision(self._revision())
+                self._ready = True
+
+    def _check_server(self) -> None:
+        try:
+            with self._both_engines()[0].connect() as connection:
+                self.dialect.check_version(str(connection.exec_driver_sql(self.dialect.version).scalar()))
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            fault = classify(error, connecting=True)
+            translated = translate(error, self.url)
+            if fault is Fault.UNREACHABLE and not isinstance(translated, DatabaseUnavailable):
+                translated = DatabaseUnavailable(f"cannot reach the database {masked(self.url)}: {error}")
+            raise translated from error
+
+    def _revision(self) -> str | None:
+        statement = text(self.dialect.render("SELECT version_num FROM {version}"))
+        try:
+            with self.engine.connect() as connection:
+                return connection.execute(statement).scalar()
+        except Exception as error:
+            if is_driver_error(error) and classify(error) is Fault.SCHEMA:
+                return None
+            if is_driver_error(error):
+                raise translate(error, self.url) from error
+            raise
+
+    def _create(self) -> None:
+        give_up = time.monotonic() + self._patience
+        while True:
+            try:
+                with self.engine.begin() as connection:
+                    if self.dialect.name == "postgresql":
+                        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
+                    create_tables(self.tables, connection)
+                return
+            except Exception as error:
+                if not is_driver_error(error):
+                    raise
+                # Others may be creating the same tables at this moment; then ours exist already.
+                if classify(error) not in (Fault.OTHER, Fault.CONFLICT) or time.monotonic() > give_up:
+                    raise translate(error, self.url) from error
+                time.sleep(random.uniform(0.02, 0.1))  # noqa: S311  (jitter, not a secret)
+
+    def _compare_revision(self, found: str | None) -> None:
+        where = masked(self.url)
+        if found is None or found < REVISION:
+            raise SchemaError(f"the tables in {where} are of an older release ({found}): run 'taskqueue db upgrade'")
+        if found > REVISION:
+            raise SchemaError(f"the tables in {where} are of a newer release ({found}): upgrade taskqueue-runner here")
+
+
+def _parse(target: str | URL) -> URL:
+    try:
+        url = make_url(target)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            "the database address is no URL: write it as sqlite:///file.db, mysql+pymysql://user:password@host/name "
+            "or postgresql+psycopg://user:password@host/name"
+        ) from error
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise ConfigurationError("a SQLite database in memory cannot hold a durable queue: use a file, or type Memory")
+    return _with_driver(url)
+
+
+def _with_driver(url: URL) -> URL:
+    """``mysql://`` and ``postgresql://`` with the drivers that we depend on."""
+    drivers = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
+    return url.set(drivername=drivers.get(url.drivername, url.drivername))

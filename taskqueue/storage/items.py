@@ -1,0 +1,469 @@
+"""The statements on the hot table: insert, claim, promote, settle, count.
+
+A claim touches only rows that are ready, found by one seek in one index; everything that ends or renews a lease is
+guarded by the item's fence, and says which rows it did not find any more.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from .database import Transaction
+from .dialects import Dialect, MySQL, PostgreSQL
+from .schema import DELAYED, LEASED, READY
+
+#: How many rows one statement promotes or moves at a time: long enough to be quick, short enough to let others in.
+CHUNK = 500
+_COLUMNS = "id, uid, weight, submit_time, release_time, run_count, fence, failures, interruptions, last_error, data"
+
+
+class ItemRow(NamedTuple):
+    """An item as stored."""
+
+    id: int
+    uid: str
+    weight: int
+    submit_time: int
+    release_time: int
+    run_count: int
+    fence: int
+    failures: int
+    interruptions: int
+    last_error: str | None
+    data: str
+
+
+class Counts(NamedTuple):
+    """How many items of a queue are in which state, as of the database's clock."""
+
+    ready: int
+    leased: int
+    delayed: int
+
+
+class Items:
+    """The statements on ``item``, for one queue."""
+
+    def __init__(self, dialect: Dialect, queue_name: str) -> None:
+        self._dialect = dialect
+        self._queue = queue_name
+        #: Else a claim needs a transaction.
+        self.claims_in_one_statement = not isinstance(dialect, MySQL)
+
+    # --- coming in -----------------------------------------------------------------------------
+
+    def insert(
+        self, tx: Transaction, *, uid: str, weight: int, data: str, due: str = "0", due_value: int = 0,
+        dedup_key: str | None = None,
+    ) -> tuple[int, int] | None:  # fmt: skip
+        """Insert one item; return its id and submit time, or None when an item with its ``dedup_key`` stands there.
+
+        ``due`` is an SQL expression of ``:due_value`` for the moment before which the item stays hidden, or "0".
+        """
+        keyed = dedup_key is not None
+        hidden = due != "0"
+        statement = (
+            ("{insert}" if keyed else "INSERT INTO")
+            + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, data)"
+            + " VALUES (:queue, :uid, :weight, {now}, "
+            + (f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END, " if hidden else f"{READY}, ")
+            + (f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END" if hidden else "0")
+            + ", :dedup_key, :data)"
+            + (" {on_duplicate}" if keyed else "")
+        )
+        values: dict[str, Any] = {"queue": self._queue, "uid": uid, "weight": weight, "data": data}
+        values["dedup_key"] = dedup_key
+        if hidden:
+            values["due_value"] = due_value
+        if self._dialect.returning:
+            row = tx.row(statement + " RETURNING id, submit_time", **values)
+            return (row[0], row[1]) if row else None
+        found = tx.insert(statement, **values)
+        return self._submitted(tx, found) if found else None
+
+    def _submitted(self, tx: Transaction, item_id: int) -> tuple[int, int]:
+        row = tx.row("SELECT id, submit_time FROM {item} WHERE id = :id", id=item_id)
+        return row[0], row[1]
+
+    def insert_many(self, tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows of ``uid``, ``weight`` and ``data``, ready at once, in as few round trips as the driver can."""
+        submitted = tx.row("SELECT {now}")[0]
+        for row in rows:
+            row.update(queue=self._queue, submitted=submitted)
+        # Nothing but parameters among the values: only so does PyMySQL send many rows in one statement.
+        tx.many(
+            "INSERT INTO {item} (queue_name, uid, weight, submit_time, data) "
+            "VALUES (:queue, :uid, :weight, :submitted, :data)",
+            rows,
+        )
+
+    def with_key(self, tx: Transaction, dedup_key: str) -> ItemRow | None:
+        """The item that stands with this key; waits for a transaction that is just writing one."""
+        return self._one(
+            tx, "SELECT {columns} FROM {{item}} WHERE queue_name = :queue AND dedup_key = :key {{share}}", key=dedup_key
+        )
+
+    def with_uid(self, tx: Transaction, uid: str, since: int) -> ItemRow | None:
+        """The item with this uid among those submitted since ``since`` (ms): was my lost insert committed?"""
+        edge: int | None = None
+        while True:
+            below = "AND id < :edge" if edge is not None else ""
+            rows = tx.rows(
+                f"SELECT id, uid, submit_time FROM {{item}} WHERE id > 0 {below} ORDER BY id DESC LIMIT {CHUNK}",
+                **({"edge": edge} if edge is not None else {}),
+            )
+            found = next((row[0] for row in rows if row[1] == uid), None)
+            if found is not None:
+                return next(iter(self.fetch(tx, [found])), None)
+            if len(rows) < CHUNK or rows[-1][2] < since:
+                return None
+            edge = rows[-1][0]
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _one(self, tx: Transaction, template: str, **values: Any) -> ItemRow | None:
+        row = tx.row(template.format(columns=_COLUMNS), queue=self._queue, **values)
+        return ItemRow(*row) if row else None
+
+    def fetch(self, tx: Transaction, ids: Iterable[int]) -> list[ItemRow]:
+        """Those of the ids that stand in this queue, in no particular order."""
+        statement = f"SELECT {_COLUMNS} FROM {{item}} WHERE id IN ($ids) AND queue_name = :queue"
+        return [ItemRow(*row) for row in tx.rows(statement, _listed(ids), queue=self._queue)]
+
+    def page(self, tx: Transaction, limit: int, after: tuple[int, int] | None) -> list[ItemRow]:
+        """Up to ``limit`` items in the order of the queue, after a (weight, id)."""
+        bound = "AND (weight > :weight OR (weight = :weight AND id > :id))" if after else ""
+        values = {"weight": after[0], "id": after[1]} if after else {}
+        return [
+            ItemRow(*row)
+            for row in tx.rows(
+                f"SELECT {_COLUMNS} FROM {{item}} {{order_index}} WHERE queue_name = :queue {bound} "
+                "ORDER BY weight, id LIMIT $limit",
+                {"limit": str(int(limit))},
+                queue=self._queue,
+                **values,
+            )
+        ]
+
+    def counts(self, tx: Transaction) -> Counts:
+        """Counted in one pass over the index; a lease or delay that is over counts as ready."""
+        row = tx.row(
+            "SELECT "
+            f"SUM(CASE WHEN state = {READY} OR release_time <= {{now}} THEN 1 ELSE 0 END), "
+            f"SUM(CASE WHEN state = {LEASED} AND release_time > {{now}} THEN 1 ELSE 0 END), "
+            f"SUM(CASE WHEN state = {DELAYED} AND release_time > {{now}} THEN 1 ELSE 0 END) "
+            "FROM {item} WHERE queue_name = :queue",
+            queue=self._queue,
+        )
+        return Counts(*(int(count or 0) for count in row))
+
+    def total(self, tx: Transaction) -> int:
+        """How many items stand in the queue."""
+        return int(tx.row("SELECT COUNT(*) FROM {item} WHERE queue_name = :queue", queue=self._queue)[0])
+
+    def wait(self, tx: Transaction, state: int) -> int | None:
+        """Milliseconds until the first lease (or delay) ends, or None when there is none."""
+        row = tx.row(
+            f"SELECT release_time - {{now}} FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND "
+            f"state = {int(state)} ORDER BY release_time LIMIT 1",
+            queue=self._queue,
+        )
+        return max(int(row[0]), 0) if row else None
+
+    def until(self, tx: Transaction, moment: int) -> int:
+        """Milliseconds from now until ``moment``, by the database's clock."""
+        return moment - int(tx.row("SELECT {now}")[0])
+
+    def last_id(self, tx: Transaction) -> int:
+        """The highest id that was ever given out (0: none yet)."""
+        row = tx.row(self._dialect.last_id)
+        return int(row[0] or 0) if row else 0
+
+    def first_ready(self, tx: Transaction) -> tuple[int, int] | None:
+        """(weight, id) of the ready item that goes first; a covering read of one index entry."""
+        row = tx.row(
+            "SELECT weight, id FROM {item} {claim_index} WHERE queue_name = :queue "
+            f"AND state = {READY} AND release_time = 0 ORDER BY weight, id LIMIT 1",
+            queue=self._queue,
+        )
+        return (row[0], row[1]) if row else None
+
+    # --- becoming ready ------------------------------------------------------------------------
+
+    def promote(self, tx: Transaction) -> int:
+        """Make ready what is due, and count an interruption for each lease that ended by itself."""
+        return self._promote(tx, DELAYED, "") + self._promote(tx, LEASED, ", interruptions = interruptions + 1")
+
+    def _promote(self, tx: Transaction, state: int, change: str) -> int:
+        due = f"queue_name = :queue AND state = {state} AND release_time <= {{now}}"
+        promoted = 0
+        while True:
+            # Read without locks first: right after many leases ended, a locking probe is many times slower.
+            rows = tx.rows(
+                f"SELECT id FROM {{item}} {{claim_index}} WHERE {due} ORDER BY release_time LIMIT {CHUNK}",
+                queue=self._queue,
+            )
+            if not rows:
+                return promoted
+            promoted += tx.change(
+                f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = ''{change} "
+                f"WHERE id IN ($ids) AND {due}",
+                _listed(row[0] for row in rows),
+                queue=self._queue,
+            )
+            if len(rows) < CHUNK:
+                return promoted
+
+    # --- claiming ------------------------------------------------------------------------------
+
+    def claim(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
+        """Lease up to ``limit`` ready items for ``lease`` ms, past those that others are just claiming.
+
+        On MariaDB/MySQL this needs a transaction, elsewhere it is one statement.
+        """
+        if isinstance(self._dialect, MySQL):
+            return self._claim_in_two_steps(tx, limit, lease, holder)
+        values = {"queue": self._queue, "lease": lease, "holder": holder}
+        size = {"limit": str(int(limit))}
+        ready = f"SELECT id {_READY_IN_ORDER}"
+        if isinstance(self._dialect, PostgreSQL):
+            # MATERIALIZED fences the planner off, which else may run the LIMIT again and lease too many.
+            rows = tx.rows(
+                f"WITH ready AS MATERIALIZED ({ready} {{skip_locked}}) UPDATE {{item}} AS item SET {_TAKEN} "
+                f"FROM ready WHERE item.id = ready.id RETURNING {_returned('item')}",
+                size,
+                **values,
+            )
+        else:
+            rows = tx.rows(f"UPDATE {{item}} SET {_TAKEN} WHERE id IN ({ready}) RETURNING {_COLUMNS}", size, **values)
+        return in_order(ItemRow(*row) for row in rows)
+
+    def _claim_in_two_steps(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
+        """Candidates by a plain covering read, then locked by primary key: a locking scan of the index deadlocks."""
+        for pause in (0.001, 0.003, 0.01, None):
+            found = tx.rows(f"SELECT id {_READY_IN_ORDER}", {"limit": str(6 * limit + 10)}, queue=self._queue)
+            taken = self._lock_and_take(tx, [row[0] for row in found], limit, lease, holder)
+            if taken or not found or pause is None:
+                return in_order(taken)
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (others are just taking all that we saw)
+        return []
+
+    def _lock_and_take(
+        self, tx: Transaction, candidates: list[int], limit: int, lease: int, holder: str
+    ) -> list[ItemRow]:
+        taken: list[ItemRow] = []
+        while candidates and len(taken) < limit:
+            wanted = limit - len(taken)
+            chunk, candidates = candidates[:wanted], candidates[wanted:]
+            rows = tx.rows(
+                f"SELECT {{now}}, {_COLUMNS} FROM {{item}} WHERE id IN ($ids) AND queue_name = :queue "
+                f"AND state = {READY} {{skip_locked}}",
+                _listed(chunk),
+                queue=self._queue,
+            )
+            taken += self._take(tx, rows, lease, holder)
+        return taken
+
+    def claim_head(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
+        """On a sequential queue, under its lock: lease the head and up to ``limit`` - 1 items right behind it.
+
+        Nothing while anybody holds an item, or when the head waits for its time.
+        """
+        if tx.row(
+            f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} LIMIT 1",
+            queue=self._queue,
+        ):
+            return []
+        rows = tx.rows(f"SELECT {{now}}, {_COLUMNS} {_READY_IN_ORDER}", {"limit": str(int(limit))}, queue=self._queue)
+        if not rows:
+            return []
+        blocker = self._first_delayed_before(tx, ItemRow(*rows[-1][1:]))
+        if blocker is not None:
+            rows = [row for row in rows if (row[3], row[1]) < blocker]
+        return self._take(tx, rows, lease, holder)
+
+    def _first_delayed_before(self, tx: Transaction, row: ItemRow) -> tuple[int, int] | None:
+        found = tx.row(
+            f"SELECT weight, id FROM {{item}} {{order_index}} WHERE queue_name = :queue AND state = {DELAYED} "
+            "AND (weight < :weight OR (weight = :weight AND id < :id)) ORDER BY weight, id LIMIT 1",
+            queue=self._queue,
+            weight=row.weight,
+            id=row.id,
+        )
+        return (found[0], found[1]) if found else None
+
+    def first(self, tx: Transaction) -> int | None:
+        """The id of the item that goes first by (weight, id), whatever its state."""
+        heads = []
+        for state in (READY, LEASED, DELAYED):
+            row = tx.row(
+                f"SELECT weight, id FROM {{item}} WHERE queue_name = :queue AND state = {state} "
+                "ORDER BY weight, id LIMIT 1",
+                queue=self._queue,
+            )
+            if row:
+                heads.append((row[0], row[1]))
+        if not heads:
+            return None
+        return int(min(heads)[1])
+
+    def steal(self, tx: Transaction, item_id: int, lease: int, holder: str) -> ItemRow | None:
+        """Lease one item although somebody may hold it; whoever did is fenced off."""
+        rows = tx.rows(
+            f"SELECT {{now}}, {_COLUMNS} FROM {{item}} WHERE id = :id AND queue_name = :queue {{for_update}}",
+            id=item_id,
+            queue=self._queue,
+        )
+        return next(iter(self._take(tx, rows, lease, holder)), None)
+
+    def free_others(self, tx: Transaction, item_id: int) -> None:
+        """Take all leases but one away: on a sequential queue there is one holder."""
+        tx.change(
+            f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = '', fence = fence + 1 "
+            f"WHERE queue_name = :queue AND state = {LEASED} AND id <> :id",
+            queue=self._queue,
+            id=item_id,
+        )
+
+    def _take(self, tx: Transaction, rows: Sequence[Any], lease: int, holder: str) -> list[ItemRow]:
+        """Lease locked rows; each begins with the database's time at which it was read."""
+        if not rows:
+            return []
+        until = int(rows[0][0]) + lease
+        tx.change(
+            f"UPDATE {{item}} SET state = {LEASED}, release_time = :until, holder = :holder, "
+            "run_count = run_count + 1, fence = fence + 1 WHERE id IN ($ids)",
+            _listed(row[1] for row in rows),
+            until=until,
+            holder=holder,
+        )
+        found = (ItemRow(*row[1:]) for row in rows)
+        return [row._replace(release_time=until, run_count=row.run_count + 1, fence=row.fence + 1) for row in found]
+
+    def held_by(self, tx: Transaction, holder: str) -> list[ItemRow]:
+        """What a claim has leased whose answer was lost."""
+        return in_order(
+            ItemRow(*row)
+            for row in tx.rows(
+                f"SELECT {_COLUMNS} FROM {{item}} WHERE queue_name = :queue AND state = {LEASED} AND holder = :holder",
+                queue=self._queue,
+                holder=holder,
+            )
+        )
+
+    # --- holding and settling ------------------------------------------------------------------
+
+    def renew(self, tx: Transaction, held: Sequence[Held], lease: int) -> int:
+        """Prolong leases that are still valid, by (id, fence); return how many were."""
+        guard, lists, values = _guard(held)
+        return tx.change(
+            f"UPDATE {{item}} SET release_time = {{now}} + :lease WHERE {guard} AND queue_name = :queue "
+            f"AND state = {LEASED} AND release_time > {{now}}",
+            lists,
+            queue=self._queue,
+            lease=lease,
+            **values,
+        )
+
+    def valid(self, tx: Transaction, held: Sequence[Held], *, leased: bool = False) -> set[int]:
+        """The ids among (id, fence) whose fence has not moved on, locked until the end of the transaction."""
+        also = f" AND state = {LEASED} AND release_time > {{now}}" if leased else ""
+        guard, lists, values = _guard(held)
+        statement = f"SELECT id FROM {{item}} WHERE {guard} AND queue_name = :queue{also} {{for_update}}"
+        return {row[0] for row in tx.rows(statement, lists, queue=self._queue, **values)}
+
+    def fences(self, tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Fence and state of those ids that still stand anywhere."""
+        rows = tx.rows("SELECT id, fence, state FROM {item} WHERE id IN ($ids)", _listed(ids))
+        return {row[0]: (row[1], row[2]) for row in rows}
+
+    def delete(self, tx: Transaction, held: Sequence[Held]) -> int:
+        """Delete by (id, fence); return how many were still there under that fence."""
+        guard, lists, values = _guard(held)
+        statement = f"DELETE FROM {{item}} WHERE {guard} AND queue_name = :queue"
+        return tx.change(statement, lists, queue=self._queue, **values)
+
+    def put_back(self, tx: Transaction, held: Sequence[Held], *, delay: int, changes: str = "", **more: Any) -> int:
+        """Let go of leases by (id, fence), hidden for ``delay`` ms; ``changes`` are further assignments."""
+        guard, lists, values = _guard(held)
+        if delay > 0:
+            place = f"state = {DELAYED}, release_time = {{now}} + :delay"
+            values["delay"] = delay
+        else:
+            place = f"state = {READY}, release_time = 0"
+        return tx.change(
+            f"UPDATE {{item}} SET {place}, holder = '', fence = fence + 1{changes} "
+            f"WHERE {guard} AND queue_name = :queue",
+            lists,
+            queue=self._queue,
+            **values,
+            **more,
+        )
+
+    def bury(self, tx: Transaction, held: Sequence[Held], error: str) -> None:
+        """Copy items to the dead letters, with the failure that killed them counted."""
+        guard, lists, values = _guard(held)
+        tx.change(
+            "INSERT INTO {dead} (id, queue_name, uid, weight, submit_time, run_count, fence, failures, dedup_key, "
+            "data, error, dead_time) SELECT id, queue_name, uid, weight, submit_time, run_count, fence, failures + 1, "
+            f"dedup_key, data, :error, {{now}} FROM {{item}} WHERE {guard} AND queue_name = :queue",
+            lists,
+            queue=self._queue,
+            error=error,
+            **values,
+        )
+
+    def record(self, tx: Transaction, held: Sequence[Held], outcome: str, error: str | None) -> None:
+        """Write down that items ended (or an attempt did) otherwise than ok."""
+        guard, lists, values = _guard(held)
+        tx.change(
+            "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, error, data, end_time) "
+            f"SELECT queue_name, id, :outcome, failures + 1, :error, data, {{now}} FROM {{item}} "
+            f"WHERE {guard} AND queue_name = :queue",
+            lists,
+            queue=self._queue,
+            outcome=outcome,
+            error=error,
+            **values,
+        )
+
+    def clear(self, tx: Transaction) -> tuple[int, int]:
+        """Delete everything; return how many items, and the highest id among them (0 when there was none)."""
+        highest = tx.row("SELECT COALESCE(MAX(id), 0) FROM {item} WHERE queue_name = :queue", queue=self._queue)[0]
+        return tx.change("DELETE FROM {item} WHERE queue_name = :queue", queue=self._queue), int(highest)
+
+
+Held = tuple[int, int]
+_TAKEN = (
+    f"state = {LEASED}, release_time = {{now}} + :lease, holder = :holder, run_count = run_count + 1, fence = fence + 1"
+)
+_READY_IN_ORDER = (
+    f"FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {READY} AND release_time = 0 "
+    "ORDER BY weight, id LIMIT $limit"
+)
+
+
+def in_order(rows: Iterable[ItemRow]) -> list[ItemRow]:
+    """Rows in the order of the queue; what RETURNING gives has none."""
+    return sorted(rows, key=lambda row: (row.weight, row.id))
+
+
+def _returned(alias: str) -> str:
+    return ", ".join(f"{alias}.{column.strip()}" for column in _COLUMNS.split(","))
+
+
+def _listed(ids: Iterable[int]) -> dict[str, str]:
+    """Ids as text of an IN list, ascending, so that all writers lock rows in the same order."""
+    return {"ids": ", ".join(str(int(item_id)) for item_id in sorted(ids)) or "NULL"}
+
+
+def _guard(held: Sequence[Held]) -> tuple[str, dict[str, str] | None, dict[str, Any]]:
+    """The condition on id and fence, of one item or of many with a fence for each, with its lists and values."""
+    if len(held) == 1:
+        return "id = :id AND fence = :fence", None, {"id": held[0][0], "fence": held[0][1]}
+    lists = _listed(item_id for item_id, _fence in held)
+    lists["fences"] = " ".join(f"WHEN {int(item_id)} THEN {int(fence)}" for item_id, fence in sorted(held))
+    return "id IN ($ids) AND fence = CASE id $fences END", lists, {}

@@ -1,0 +1,80 @@
+"""The statements on the registrations of queues."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from .database import Transaction
+
+
+class Registration(NamedTuple):
+    """What is stored of a queue."""
+
+    name: str
+    type: str
+    status: str
+    options: dict[str, Any]
+
+
+_SELECT = "SELECT name, type, status, options FROM {queue}"
+
+
+def find(tx: Transaction, name: str) -> Registration | None:
+    """The registration of a queue, or None."""
+    row = tx.row(f"{_SELECT} WHERE name = :name", name=name)
+    return _registration(row) if row else None
+
+
+def every(tx: Transaction) -> list[Registration]:
+    """All registrations, by name."""
+    return [_registration(row) for row in tx.rows(f"{_SELECT} ORDER BY name")]
+
+
+def add(tx: Transaction, entry: Registration) -> bool:
+    """Store a registration unless one of that name exists; whether it was stored."""
+    return (
+        tx.change(
+            "{insert} {queue} (name, type, status, options, create_time) "
+            "VALUES (:name, :type, :status, :options, {now}) {on_duplicate}",
+            **_values(entry),
+        )
+        > 0
+    )
+
+
+def replace(tx: Transaction, entry: Registration) -> bool:
+    """Overwrite a registration; whether there was one."""
+    statement = "UPDATE {queue} SET type = :type, status = :status, options = :options WHERE name = :name"
+    return tx.change(statement, **_values(entry)) > 0
+
+
+def set_status(tx: Transaction, name: str, status: str) -> bool:
+    """Whether the status really changed."""
+    statement = "UPDATE {queue} SET status = :status WHERE name = :name AND status <> :status"
+    return tx.change(statement, name=name, status=status) > 0
+
+
+def remove(tx: Transaction, name: str) -> bool:
+    """Whether there was a registration to remove."""
+    tx.change("DELETE FROM {lock} WHERE queue_name = :name", name=name)
+    return tx.change("DELETE FROM {queue} WHERE name = :name", name=name) > 0
+
+
+def lock(tx: Transaction, name: str) -> None:
+    """Wait until no other transaction claims from this sequential queue, and keep others waiting.
+
+    SQLite needs no row for that: its write transactions take turns anyway.
+    """
+    found = tx.row("SELECT queue_name FROM {lock} WHERE queue_name = :name {for_update}", name=name)
+    if not found:
+        tx.change("{insert} {lock} (queue_name) VALUES (:name) {on_duplicate}", name=name)
+        tx.row("SELECT queue_name FROM {lock} WHERE queue_name = :name {for_update}", name=name)
+
+
+def _values(entry: Registration) -> dict[str, Any]:
+    return {**entry._asdict(), "options": json.dumps(entry.options)}
+
+
+def _registration(row: Any) -> Registration:
+    return Registration(row[0], row[1], row[2], json.loads(row[3]))

@@ -1,0 +1,64 @@
+"""Fixtures that every test may use: the private database servers and fresh databases."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import SERVERS, MariaDBServer, PostgreSQLServer, Server
+
+_numbers = itertools.count(1)
+
+
+def pytest_report_header() -> list[str]:
+    """Say at the top which servers the tests will have to do without."""
+    return [f"!!! {reason}" for server in SERVERS.values() if (reason := server.missing())]
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """A private MariaDB server, started when first asked for."""
+    _require(MariaDBServer)
+    with MariaDBServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    """A private PostgreSQL server, started when first asked for."""
+    _require(PostgreSQLServer)
+    with PostgreSQLServer() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh, empty database.
+
+    To be parametrized indirectly with names out of ``ALL_DATABASES``; SQLite without.
+    """
+    name = getattr(request, "param", "sqlite")
+    if name == "sqlite":
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    server: Server = request.getfixturevalue(f"{name}_server")
+    # A test that killed the server and failed before starting it again must not fail all others.
+    server.start()
+    database = f"t_{next(_numbers)}"
+    server.create_database(database)
+    yield server.url(database)
+    server.start()
+    server.drop_database(database)
+
+
+def _require(server: type[Server]) -> None:
+    reason = server.missing()
+    if not reason:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; under CI that is a failure", pytrace=False)
+    pytest.skip(f"{reason}; `make test` installs it where it may")
