@@ -41,6 +41,8 @@ _ERROR_LENGTH = 20_000
 #: Seconds after which an item of a newer format is offered again.
 _TOO_NEW_PAUSE = 60
 _JITTER = 0.1
+#: What a receiver of ``task_error`` may turn the outcome into.
+_ANSWERS = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.LEASE_LOST)
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,10 @@ class Execution:
 
     def _ask_hook(self, item: QueueItem, outcome: Outcome, exception: BaseException) -> Outcome:
         for answer in task_error.answers(self._queue, item=item, outcome=outcome, exception=exception):
-            try:
+            if answer in _ANSWERS:
                 outcome = Outcome(answer)
-            except ValueError:
-                _log.error("task_error answered %r, which is no outcome: ignored", answer)
+            else:
+                _log.error("task_error answered %r, which is none of %s: ignored", answer, ", ".join(_ANSWERS))
         return outcome
 
     def _settlement(self, item: QueueItem, outcome: Outcome, exception: BaseException | None) -> Settlement:

@@ -60,7 +60,10 @@ class Holding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self.give_back([hold.item for hold in self._holds.values() if not hold.is_lost])
+        try:
+            self.give_back([hold.item for hold in self._holds.values() if not hold.is_lost])
+        except TaskQueueError as failure:  # must not hide why the run ended; the leases end by themselves soon
+            _log.warning("items of queue %s could not be given back: %s", self.queue.name, failure)
 
     def lease(self, limit: int) -> list[QueueItem]:
         """Lease up to ``limit`` items and hold them."""

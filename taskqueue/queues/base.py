@@ -404,8 +404,7 @@ class BatchQueue(Queue):
     # --- dead letters ---
 
     def revive_item(self, item_id: int) -> QueueItem:
-        self.revive_items([item_id])
-        item = self.fetch_item(item_id)
+        item = self.fetch_item(item_id) if self.revive_items([item_id]) else None
         if item is None:
             raise ItemNotFound(f"queue {self.name!r} has no dead letter with the id {item_id}")
         return item
@@ -433,7 +432,7 @@ class BatchQueue(Queue):
 
     @abstractmethod
     def goes_before(self, item: QueueItem) -> bool:
-        """Whether another item is ready now that goes before ``item``."""
+        """Whether another item stands now before ``item`` that is ready, or that blocks a sequential queue."""
 
     @abstractmethod
     def wait(self) -> Wait | None:

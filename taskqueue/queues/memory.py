@@ -255,7 +255,7 @@ class MemoryQueue(BatchQueue):
     def goes_before(self, item: QueueItem) -> bool:
         with self._lock:
             head = self._head()
-            return head is not None and head.place < (item.weight, item.id) and head.release_time <= clock.now_ms()
+            return head is not None and head.place < (item.weight, item.id)
 
     def wait(self) -> Wait | None:
         with self._lock:

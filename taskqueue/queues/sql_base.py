@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import secrets
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +12,7 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from .. import clock
-from ..errors import DatabaseUnavailable, ItemNotFound, OutcomeUnknown
+from ..errors import DatabaseUnavailable, OutcomeUnknown
 from ..item import QueueItem, optional_time
 from ..settings import Settings
 from ..spec import QueueSpec
@@ -20,6 +21,7 @@ from ..storage.database import Database, Transaction
 from ..storage.dead import DeadLetters, DeadRow
 from ..storage.items import ItemRow, Items
 from ..storage.registry import Registration
+from ..storage.schema import DELAYED, LEASED, READY
 from .base import BatchQueue, DeadItem, NewItem, Wait, _check_ids
 from .settlement import Settlement
 
@@ -270,10 +272,15 @@ class SqlBase(BatchQueue):
         return [self._item(row) for row in sorted(rows, key=lambda row: (row.weight, row.id))]
 
     def items(self) -> Iterator[QueueItem]:
+        by_state = (self._pages(state) for state in (READY, LEASED, DELAYED))
+        for row in heapq.merge(*by_state, key=lambda row: (row.weight, row.id)):
+            yield self._item(row)
+
+    def _pages(self, state: int) -> Iterator[ItemRow]:
         after: tuple[int, int] | None = None
         while True:
-            rows = self._read(partial(self._rows.page, limit=_PAGE, after=after))
-            yield from (self._item(row) for row in rows)
+            rows: list[ItemRow] = self._read(partial(self._rows.page, state=state, limit=_PAGE, after=after))
+            yield from rows
             if len(rows) < _PAGE:
                 return
             after = rows[-1].weight, rows[-1].id
@@ -287,7 +294,10 @@ class SqlBase(BatchQueue):
     def goes_before(self, item: QueueItem) -> bool:
         def probe(tx: Transaction) -> bool:
             first = self._rows.first_ready(tx)
-            return first is not None and first < (item.weight, item.id)
+            if first is not None and first < (item.weight, item.id):
+                return True
+            # On a sequential queue a delayed item blocks what stands behind it.
+            return self.is_sequential and self._rows.first_delayed_before(tx, item.weight, item.id) is not None
 
         return bool(self._read(probe))
 
@@ -338,13 +348,12 @@ class SqlBase(BatchQueue):
     def _count_dead(self) -> int:
         return int(self._read(self._dead.count))
 
-    def revive_item(self, item_id: int) -> QueueItem:
-        if not self.revive_items([item_id]):
-            raise ItemNotFound(f"queue {self.name!r} has no dead letter with the id {item_id}")
-        return super().revive_item(item_id)
-
     def _revive(self, ids: Sequence[int]) -> int:
-        return len(self._database.transaction(lambda tx: self._dead.revive(tx, ids)))
+        def revive(tx: Transaction) -> int:
+            before = len(self._rows.fetch(tx, ids)) if tx.unsure else 0
+            return before + len(self._dead.revive(tx, ids))
+
+        return self._database.transaction(revive)
 
     def _delete_dead(self, ids: Sequence[int]) -> int:
         return self._database.transaction(lambda tx: self._dead.delete(tx, ids))

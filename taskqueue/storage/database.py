@@ -222,7 +222,8 @@ class Database:
                 channel.close()
 
     def _run(self, work: Callable[[Transaction], Result], *, begin: bool, write: bool = True) -> Result:
-        self._refuse_inside_session()
+        if write:
+            self._refuse_inside_session()
         self.ensure_schema()
         give_up = time.monotonic() + self._patience
         pause, unsure = 0.002, False

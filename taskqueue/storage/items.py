@@ -133,20 +133,23 @@ class Items:
         statement = f"SELECT {_COLUMNS} FROM {{item}} WHERE id IN ($ids) AND queue_name = :queue"
         return [ItemRow(*row) for row in tx.rows(statement, _listed(ids), queue=self._queue)]
 
-    def page(self, tx: Transaction, limit: int, after: tuple[int, int] | None) -> list[ItemRow]:
-        """Up to ``limit`` items in the order of the queue, after a (weight, id)."""
+    def page(self, tx: Transaction, state: int, limit: int, after: tuple[int, int] | None) -> list[ItemRow]:
+        """Up to ``limit`` items of one state in the order of the queue, after a (weight, id).
+
+        By state, because each has an index in that order; only what is leased has to be sorted.
+        """
+        hint = "{order_index}" if state == DELAYED else "{claim_index}"
         bound = "AND (weight > :weight OR (weight = :weight AND id > :id))" if after else ""
+        ready = "AND release_time = 0" if state == READY else ""
         values = {"weight": after[0], "id": after[1]} if after else {}
-        return [
-            ItemRow(*row)
-            for row in tx.rows(
-                f"SELECT {_COLUMNS} FROM {{item}} {{order_index}} WHERE queue_name = :queue {bound} "
-                "ORDER BY weight, id LIMIT $limit",
-                {"limit": str(int(limit))},
-                queue=self._queue,
-                **values,
-            )
-        ]
+        rows = tx.rows(
+            f"SELECT {_COLUMNS} FROM {{item}} {hint} WHERE queue_name = :queue AND state = {int(state)} {ready} {bound} "
+            "ORDER BY weight, id LIMIT $limit",
+            {"limit": str(int(limit))},
+            queue=self._queue,
+            **values,
+        )
+        return [ItemRow(*row) for row in rows]
 
     def counts(self, tx: Transaction) -> Counts:
         """Counted in one pass over the index; a lease or delay that is over counts as ready."""
@@ -280,18 +283,20 @@ class Items:
         rows = tx.rows(f"SELECT {{now}}, {_COLUMNS} {_READY_IN_ORDER}", {"limit": str(int(limit))}, queue=self._queue)
         if not rows:
             return []
-        blocker = self._first_delayed_before(tx, ItemRow(*rows[-1][1:]))
+        last = ItemRow(*rows[-1][1:])
+        blocker = self.first_delayed_before(tx, last.weight, last.id)
         if blocker is not None:
             rows = [row for row in rows if (row[3], row[1]) < blocker]
         return self._take(tx, rows, lease, holder)
 
-    def _first_delayed_before(self, tx: Transaction, row: ItemRow) -> tuple[int, int] | None:
+    def first_delayed_before(self, tx: Transaction, weight: int, item_id: int) -> tuple[int, int] | None:
+        """(weight, id) of the first delayed item that goes before the given place."""
         found = tx.row(
             f"SELECT weight, id FROM {{item}} {{order_index}} WHERE queue_name = :queue AND state = {DELAYED} "
             "AND (weight < :weight OR (weight = :weight AND id < :id)) ORDER BY weight, id LIMIT 1",
             queue=self._queue,
-            weight=row.weight,
-            id=row.id,
+            weight=weight,
+            id=item_id,
         )
         return (found[0], found[1]) if found else None
 
