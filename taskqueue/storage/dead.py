@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .database import Transaction
-from .schema import READY
 
 
 class DeadRow(NamedTuple):
@@ -53,12 +52,16 @@ class DeadLetters:
     def _revive_one(self, tx: Transaction, item_id: int) -> bool:
         values = {"queue": self._queue, "id": item_id}
         # The key comes back with its item, unless another item has taken it meanwhile.
+        taken = (
+            "EXISTS (SELECT 1 FROM {item} AS other WHERE other.queue_name = :queue "
+            "AND other.dedup_key = letter.dedup_key)"
+        )
         tx.change(
-            "INSERT INTO {item} (id, queue_name, uid, weight, submit_time, run_count, fence, failures, dedup_key, "
-            "data, state, release_time, interruptions, last_error) "
-            "SELECT id, queue_name, uid, weight, submit_time, run_count, fence + 1, 0, CASE WHEN EXISTS (SELECT 1 FROM {item} AS other WHERE other.queue_name = :queue "
-            "AND other.dedup_key = dead_one.dedup_key) THEN NULL ELSE dedup_key END, data, "
-            f"{READY}, 0, 0, error FROM {{dead}} AS dead_one WHERE queue_name = :queue AND id = :id",
+            "INSERT INTO {item} "
+            "(id, queue_name, uid, weight, submit_time, run_count, fence, dedup_key, data, last_error) "
+            "SELECT id, queue_name, uid, weight, submit_time, run_count, fence + 1, "
+            f"CASE WHEN {taken} THEN NULL ELSE dedup_key END, data, error "
+            "FROM {dead} AS letter WHERE queue_name = :queue AND id = :id",
             **values,
         )
         return tx.change("DELETE FROM {dead} WHERE queue_name = :queue AND id = :id", **values) == 1

@@ -143,8 +143,8 @@ class Items:
         ready = "AND release_time = 0" if state == READY else ""
         values = {"weight": after[0], "id": after[1]} if after else {}
         rows = tx.rows(
-            f"SELECT {_COLUMNS} FROM {{item}} {hint} WHERE queue_name = :queue AND state = {int(state)} {ready} {bound} "
-            "ORDER BY weight, id LIMIT $limit",
+            f"SELECT {_COLUMNS} FROM {{item}} {hint} WHERE queue_name = :queue AND state = {int(state)} "
+            f"{ready} {bound} ORDER BY weight, id LIMIT $limit",
             {"limit": str(int(limit))},
             queue=self._queue,
             **values,

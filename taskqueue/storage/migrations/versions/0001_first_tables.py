@@ -24,8 +24,14 @@ def upgrade() -> None:
     prefix, schema = context.config.attributes["prefix"], context.config.attributes["schema"]
     if sa.inspect(op.get_bind()).has_table(f"{prefix}item", schema=schema):
         return
-    _create("queue", _column("name", _name(), primary_key=True), _column("type", _name(64)),
-            _column("status", _name(16)), _column("options", _LONG_TEXT), _column("create_time", sa.BigInteger()))  # fmt: skip
+    _create(
+        "queue",
+        _column("name", _name(), primary_key=True),
+        _column("type", _name(64)),
+        _column("status", _name(16)),
+        _column("options", _LONG_TEXT),
+        _column("create_time", sa.BigInteger()),
+    )
     _create(
         "item",
         sa.Column("id", _BIG_ID, primary_key=True, autoincrement=True),
