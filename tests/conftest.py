@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,23 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     yield server.url(database)
     server.start()
     server.drop_database(database)
+
+
+@pytest.fixture(scope="session")
+def shared_database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], str]:
+    """Gives the URL of one database of each kind for all tests that leave nothing behind in it."""
+
+    @cache
+    def url(name: str) -> str:
+        if name == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp('shared') / 'shared.db'}"
+        server: Server = request.getfixturevalue(f"{name}_server")
+        server.create_database("shared")
+        return server.url("shared")
+
+    return url
 
 
 def _require(server: type[Server]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import os
 import secrets
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,8 +36,25 @@ _INSERT_CHUNK = 1000
 _PAGE = 1000
 #: A claim of a parallel queue may overlook what became due for so many milliseconds; "empty" never does.
 _PROMOTE_EVERY_MS = 200
-_token = secrets.token_hex(8)  # unique per process start: host names and pids come back
 _claims = count()
+
+
+class _Identity:
+    """Names this process among all: unique per start, because host names and pids come back."""
+
+    def __init__(self) -> None:
+        self.renew()
+        os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self) -> None:
+        self._token = secrets.token_hex(8)
+
+    def next_holder(self) -> str:
+        """A name for one claim, by which it is found again if its answer is lost."""
+        return f"{self._token}.{next(_claims)}"
+
+
+_identity = _Identity()
 
 
 class SqlBase(BatchQueue):
@@ -104,14 +123,14 @@ class SqlBase(BatchQueue):
         session = session if session is not None else self._database.current_session
         if session is not None:
             return self._insert_one(new, self._database.joined(session))
-        began = clock.now_ms()
+        began = time.monotonic()
         # A key needs two statements when it is taken already.
         run = self._database.statement if new.dedup_key is None else self._database.transaction
         return run(lambda tx: self._insert_or_find(new, tx, began))
 
-    def _insert_or_find(self, new: NewItem, tx: Transaction, began: int) -> QueueItem:
+    def _insert_or_find(self, new: NewItem, tx: Transaction, began: float) -> QueueItem:
         if tx.unsure:
-            row = self._rows.with_uid(tx, new.uid, began - 120_000)
+            row = self._rows.with_uid(tx, new.uid, clock.to_ms(time.monotonic() - began + 60))
             if row is not None:
                 return self._item(row)
         return self._insert_one(new, tx)
@@ -157,15 +176,13 @@ class SqlBase(BatchQueue):
     # --- going out ---
 
     def lease(self, limit: int, lease: int) -> list[QueueItem]:
-        holder = f"{_token}.{next(_claims)}"
-        rows = self._lease(limit, lease, holder)
-        return [self._item(row) for row in rows]
+        return [self._item(row) for row in self._lease(limit, lease, _identity.next_holder())]
 
     @abstractmethod
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]: ...
 
     def _steal(self, lease: int) -> QueueItem | None:
-        holder = f"{_token}.{next(_claims)}"
+        holder = _identity.next_holder()
 
         def take(tx: Transaction) -> ItemRow | None:
             if self.is_sequential:

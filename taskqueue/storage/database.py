@@ -11,6 +11,7 @@ import random
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -38,6 +39,17 @@ Result = TypeVar("Result")
 PATIENCE = 10.0
 _WORD = re.compile(r"[A-Za-z0-9_]{0,40}", re.ASCII)
 _SCHEMA_LOCK = 0x7461736B71  # any number that nobody else uses for an advisory lock
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for database in _databases:
+        database.forget_parent()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Transaction:
@@ -145,9 +157,9 @@ class Database:
         #: On a database with one writer, ours take turns here: its own waiting is unfair.
         self._writing = threading.RLock()
         self._engines: tuple[Engine, Engine] | None = None
-        self._pid = os.getpid()
         self._ready = False
         self._identity: str | None = None
+        _databases.add(self)
 
     # --- engines -------------------------------------------------------------------------------
 
@@ -157,16 +169,17 @@ class Database:
         return self._both_engines()[0]
 
     def _both_engines(self) -> tuple[Engine, Engine]:
-        if self._engines is None or self._pid != os.getpid():
+        if self._engines is None:
             with self._lock:
-                if self._engines is not None and self._pid != os.getpid():
-                    for engine in self._engines:  # a forked child must not speak on its parent's sockets
-                        engine.dispose(close=False)
-                    self._pid = os.getpid()
-                    self._local = threading.local()
                 if self._engines is None:
                     self._engines = self._make_engines()
         return self._engines
+
+    def forget_parent(self) -> None:
+        """In a forked child: its parent's sockets and locks are not ours."""
+        self._local, self._lock, self._writing = threading.local(), threading.RLock(), threading.RLock()
+        for engine in self._engines or ():
+            engine.dispose(close=False)
 
     def _make_engines(self) -> tuple[Engine, Engine]:
         if self._given is not None:

@@ -106,8 +106,9 @@ class Items:
             tx, "SELECT {columns} FROM {{item}} WHERE queue_name = :queue AND dedup_key = :key {{share}}", key=dedup_key
         )
 
-    def with_uid(self, tx: Transaction, uid: str, since: int) -> ItemRow | None:
-        """The item with this uid among those submitted since ``since`` (ms): was my lost insert committed?"""
+    def with_uid(self, tx: Transaction, uid: str, age: int) -> ItemRow | None:
+        """The item with this uid among those submitted in the last ``age`` ms: was my lost insert committed?"""
+        since = int(tx.row("SELECT {now}")[0]) - age
         edge: int | None = None
         while True:
             below = "AND id < :edge" if edge is not None else ""
