@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ..storage import registry
-from ..storage.database import Transaction
 from ..storage.items import ItemRow
 from ..storage.schema import DELAYED, LEASED
+from ..storage.transaction import Transaction
 from .base import Wait
 from .sql_base import SqlBase
 

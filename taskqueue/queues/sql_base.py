@@ -19,11 +19,12 @@ from ..item import QueueItem, optional_time
 from ..settings import Settings
 from ..spec import QueueSpec
 from ..storage import registry
-from ..storage.database import Database, Transaction
+from ..storage.database import Database
 from ..storage.dead import DeadLetters, DeadRow
 from ..storage.items import ItemRow, Items
 from ..storage.registry import Registration
 from ..storage.schema import DELAYED, LEASED, READY
+from ..storage.transaction import Transaction
 from .base import BatchQueue, DeadItem, NewItem, Wait, _check_ids
 from .settlement import Settlement
 

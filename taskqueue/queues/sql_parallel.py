@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..storage.database import Transaction
 from ..storage.items import ItemRow
 from ..storage.schema import DELAYED, LEASED, READY
+from ..storage.transaction import Transaction
 from .base import Wait
 from .sql_base import SqlBase
 

@@ -12,33 +12,32 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from ..errors import (
     ConfigurationError,
-    DatabaseUnavailable,
     NotSupported,
-    SchemaError,
     SessionMismatch,
     TaskQueueError,
 )
 from .channel import Channel, open_channel
-from .dialects import DIALECTS, STATEMENT_TIMEOUT, Dialect
+from .dialects import DIALECTS, STATEMENT_TIMEOUT
 from .faults import Fault, classify, is_driver_error, masked, translate
-from .schema import REVISION, create_tables, define_tables
+from .first_use import make_ready
+from .schema import define_tables
+from .transaction import SessionCursor, Transaction
 
 Result = TypeVar("Result")
 #: Seconds for which a lost connection or a conflict is tried again.
 PATIENCE = 10.0
 _WORD = re.compile(r"[A-Za-z0-9_]{0,40}", re.ASCII)
-_SCHEMA_LOCK = 0x7461736B71  # any number that nobody else uses for an advisory lock
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -50,74 +49,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-class Transaction:
-    """Where statements go while a transaction (or a single statement that is its own) is open."""
-
-    __slots__ = ("_cursor", "_render", "unsure")
-
-    def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False) -> None:
-        self._cursor = cursor
-        self._render = dialect.render
-        #: True when the same work was sent before and its commit was never answered: it may have taken place.
-        self.unsure = unsure
-
-    def rows(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Sequence[Any]:
-        """All rows of a query. ``lists`` fills in ``$word``: trusted text, such as numbers, that varies too much
-        to keep a rendered statement for each."""
-        self._execute(statement, lists, parameters)
-        return self._cursor.fetchall()  # type: ignore[no-any-return]
-
-    def row(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Any:
-        """The first row of a query, or None."""
-        found = self.rows(statement, lists, **parameters)
-        return found[0] if found else None
-
-    def change(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> int:
-        """Execute a writing statement; return how many rows it matched."""
-        self._execute(statement, lists, parameters)
-        return self._cursor.rowcount  # type: ignore[no-any-return]
-
-    def insert(self, statement: str, **parameters: Any) -> int:
-        """Execute an INSERT of one row; return its new id."""
-        self._execute(statement, None, parameters)
-        return self._cursor.lastrowid  # type: ignore[no-any-return]
-
-    def _execute(self, statement: str, lists: Mapping[str, str] | None, parameters: Mapping[str, Any]) -> None:
-        sql = self._render(statement)
-        for word, listed in (lists or {}).items():
-            sql = sql.replace(f"${word}", listed)
-        self._cursor.execute(sql, parameters)
-
-    def many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute a writing statement once for each row."""
-        self._cursor.executemany(self._render(statement), rows)
-
-
-class _SessionCursor:
-    """The caller's own SQLAlchemy connection, looking like a driver's cursor."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._result: Any = None
-
-    def execute(self, sql: str, parameters: Mapping[str, Any]) -> None:
-        self._result = self._connection.exec_driver_sql(sql, dict(parameters))
-
-    def executemany(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._result = self._connection.exec_driver_sql(sql, [dict(row) for row in rows])
-
-    def fetchall(self) -> Sequence[Any]:
-        return self._result.fetchall()  # type: ignore[no-any-return]
-
-    @property
-    def rowcount(self) -> int:
-        return self._result.rowcount  # type: ignore[no-any-return]
-
-    @property
-    def lastrowid(self) -> int:
-        return self._result.lastrowid  # type: ignore[no-any-return]
 
 
 class Database:
@@ -311,7 +242,7 @@ class Database:
         self.ensure_schema()
         if connection.engine is not self.engine and connection.engine.url != self.url:
             self._compare(connection)
-        return Transaction(_SessionCursor(connection), self.dialect)
+        return Transaction(SessionCursor(connection), self.dialect)
 
     def _compare(self, connection: Connection) -> None:
         same_kind = DIALECTS.get(connection.engine.url.get_backend_name()) is type(self.dialect)
@@ -368,7 +299,7 @@ class Database:
                 "or do this after the block"
             )
 
-    # --- the schema ----------------------------------------------------------------------------
+    # --- the schema ---
 
     def ensure_schema(self) -> None:
         """Create our tables where they are missing; refuse those of another release. Checked once."""
@@ -376,60 +307,8 @@ class Database:
             return
         with self._lock:
             if not self._ready:
-                self._check_server()
-                if self._revision() is None:
-                    self._create()
-                self._compare_revision(self._revision())
+                make_ready(self.engine, self.dialect, self.tables, self._patience)
                 self._ready = True
-
-    def _check_server(self) -> None:
-        try:
-            with self._both_engines()[0].connect() as connection:
-                self.dialect.check_version(str(connection.exec_driver_sql(self.dialect.version).scalar()))
-        except Exception as error:
-            if not is_driver_error(error):
-                raise
-            fault = classify(error, connecting=True)
-            translated = translate(error, self.url)
-            if fault is Fault.UNREACHABLE and not isinstance(translated, DatabaseUnavailable):
-                translated = DatabaseUnavailable(f"cannot reach the database {masked(self.url)}: {error}")
-            raise translated from error
-
-    def _revision(self) -> str | None:
-        statement = text(self.dialect.render("SELECT version_num FROM {version}"))
-        try:
-            with self.engine.connect() as connection:
-                return connection.execute(statement).scalar()
-        except Exception as error:
-            if is_driver_error(error) and classify(error) is Fault.SCHEMA:
-                return None
-            if is_driver_error(error):
-                raise translate(error, self.url) from error
-            raise
-
-    def _create(self) -> None:
-        give_up = time.monotonic() + self._patience
-        while True:
-            try:
-                with self.engine.begin() as connection:
-                    if self.dialect.name == "postgresql":
-                        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})")
-                    create_tables(self.tables, connection)
-                return
-            except Exception as error:
-                if not is_driver_error(error):
-                    raise
-                # Others may be creating the same tables at this moment; then ours exist already.
-                if classify(error) not in (Fault.OTHER, Fault.CONFLICT) or time.monotonic() > give_up:
-                    raise translate(error, self.url) from error
-                time.sleep(random.uniform(0.02, 0.1))  # noqa: S311  (jitter, not a secret)
-
-    def _compare_revision(self, found: str | None) -> None:
-        where = masked(self.url)
-        if found is None or found < REVISION:
-            raise SchemaError(f"the tables in {where} are of an older release ({found}): run 'taskqueue db upgrade'")
-        if found > REVISION:
-            raise SchemaError(f"the tables in {where} are of a newer release ({found}): upgrade taskqueue-runner here")
 
 
 def _parse(target: str | URL) -> URL:

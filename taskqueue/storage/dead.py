@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .database import Transaction
+from .transaction import Transaction
 
 
 class DeadRow(NamedTuple):

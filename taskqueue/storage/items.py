@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .database import Transaction
 from .dialects import Dialect, MySQL, PostgreSQL
 from .schema import DELAYED, LEASED, READY
+from .transaction import Transaction
 
 #: How many rows one statement promotes or moves at a time: long enough to be quick, short enough to let others in.
 CHUNK = 500

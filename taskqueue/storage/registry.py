@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from .database import Transaction
+from .transaction import Transaction
 
 
 class Registration(NamedTuple):

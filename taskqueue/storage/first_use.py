@@ -1,0 +1,83 @@
+"""The first use of a database: is it there, is it new enough, are our tables there and of this release?"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from sqlalchemy import Engine, text
+
+from ..errors import DatabaseUnavailable, SchemaError, TaskQueueError
+from .dialects import Dialect
+from .faults import Fault, classify, is_driver_error, masked, translate
+from .schema import REVISION, Tables, create_tables
+
+_ADVISORY_LOCK = 0x7461736B71  # any number that nobody else is likely to use
+
+
+def make_ready(engine: Engine, dialect: Dialect, tables: Tables, patience: float) -> None:
+    """Create our tables where they are missing.
+
+    Raises :class:`DatabaseUnavailable`, :class:`SchemaError` (tables of another release) or another
+    :class:`DatabaseError`.
+    """
+    try:
+        _check_server(engine, dialect)
+        if _revision(engine, dialect) is None:
+            _create(engine, dialect, tables, patience)
+        _compare(_revision(engine, dialect), masked(engine.url))
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise translate(error, engine.url) from error
+
+
+def _check_server(engine: Engine, dialect: Dialect) -> None:
+    try:
+        with engine.connect() as connection:
+            dialect.check_version(str(connection.exec_driver_sql(dialect.version).scalar()))
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise _unreachable(error, engine) from error
+
+
+def _unreachable(error: Exception, engine: Engine) -> TaskQueueError:
+    translated = translate(error, engine.url)
+    if classify(error, connecting=True) is Fault.UNREACHABLE and not isinstance(translated, DatabaseUnavailable):
+        return DatabaseUnavailable(f"cannot reach the database {masked(engine.url)}: {error}")
+    return translated
+
+
+def _revision(engine: Engine, dialect: Dialect) -> str | None:
+    try:
+        with engine.connect() as connection:
+            return connection.execute(text(dialect.render("SELECT version_num FROM {version}"))).scalar()
+    except Exception as error:
+        if is_driver_error(error) and classify(error) is Fault.SCHEMA:
+            return None
+        raise
+
+
+def _create(engine: Engine, dialect: Dialect, tables: Tables, patience: float) -> None:
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            with engine.begin() as connection:
+                if dialect.name == "postgresql":
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+                create_tables(tables, connection)
+            return
+        except Exception as error:
+            # Others may be creating the same tables at this moment; then they exist already.
+            others = is_driver_error(error) and classify(error) in (Fault.OTHER, Fault.CONFLICT)
+            if not others or time.monotonic() > give_up:
+                raise
+        time.sleep(random.uniform(0.02, 0.1))  # noqa: S311  (jitter, not a secret)
+
+
+def _compare(found: str | None, where: str) -> None:
+    if found is None or found < REVISION:
+        raise SchemaError(f"the tables in {where} are of an older release ({found}): run 'taskqueue db upgrade'")
+    if found > REVISION:
+        raise SchemaError(f"the tables in {where} are of a newer release ({found}): upgrade taskqueue-runner here")

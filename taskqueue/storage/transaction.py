@@ -1,0 +1,78 @@
+"""Where statements go while a transaction, ours or the caller's, is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from .dialects import Dialect
+
+
+class Transaction:
+    """Where statements go while a transaction (or a single statement that is its own) is open."""
+
+    __slots__ = ("_cursor", "_render", "unsure")
+
+    def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False) -> None:
+        self._cursor = cursor
+        self._render = dialect.render
+        #: True when the same work was sent before and its commit was never answered: it may have taken place.
+        self.unsure = unsure
+
+    def rows(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Sequence[Any]:
+        """All rows of a query. ``lists`` fills in ``$word``: trusted text, such as numbers, that varies too much
+        to keep a rendered statement for each."""
+        self._execute(statement, lists, parameters)
+        return self._cursor.fetchall()  # type: ignore[no-any-return]
+
+    def row(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Any:
+        """The first row of a query, or None."""
+        found = self.rows(statement, lists, **parameters)
+        return found[0] if found else None
+
+    def change(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> int:
+        """Execute a writing statement; return how many rows it matched."""
+        self._execute(statement, lists, parameters)
+        return self._cursor.rowcount  # type: ignore[no-any-return]
+
+    def insert(self, statement: str, **parameters: Any) -> int:
+        """Execute an INSERT of one row; return its new id."""
+        self._execute(statement, None, parameters)
+        return self._cursor.lastrowid  # type: ignore[no-any-return]
+
+    def _execute(self, statement: str, lists: Mapping[str, str] | None, parameters: Mapping[str, Any]) -> None:
+        sql = self._render(statement)
+        for word, listed in (lists or {}).items():
+            sql = sql.replace(f"${word}", listed)
+        self._cursor.execute(sql, parameters)
+
+    def many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Execute a writing statement once for each row."""
+        self._cursor.executemany(self._render(statement), rows)
+
+
+class SessionCursor:
+    """The caller's own SQLAlchemy connection, looking like a driver's cursor."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._result: Any = None
+
+    def execute(self, sql: str, parameters: Mapping[str, Any]) -> None:
+        self._result = self._connection.exec_driver_sql(sql, dict(parameters))
+
+    def executemany(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._result = self._connection.exec_driver_sql(sql, [dict(row) for row in rows])
+
+    def fetchall(self) -> Sequence[Any]:
+        return self._result.fetchall()  # type: ignore[no-any-return]
+
+    @property
+    def rowcount(self) -> int:
+        return self._result.rowcount  # type: ignore[no-any-return]
+
+    @property
+    def lastrowid(self) -> int:
+        return self._result.lastrowid  # type: ignore[no-any-return]
