@@ -257,15 +257,12 @@ class _Run:
         waiting_since: float | None = None
         self._show(remaining=self._count())
         while not self.runner.is_stopping:
-            anew = ahead.is_empty
             item = ahead.next()
-            if item is not None and (not anew or self._may_go_on()):
+            if item is not None:
                 waiting_since = None
                 if not self._attempt(item, execution, ahead):
                     return
                 continue
-            if item is not None:  # the queue was paused or aborted by others: what was claimed goes back
-                return
             pause = self.queue.wait()
             if pause is None:
                 self.result.is_drained = True
@@ -280,10 +277,16 @@ class _Run:
             self._show(title=item.title, done=0, total=None, message="", waiting=None)
         attempt = execution.run(item)
         ahead.measured(time.monotonic() - began)
+        if attempt.outcome is Outcome.RETRY and self._goes_next(attempt.item):
+            ahead.give_back()
         goes_on = self._account(attempt)
         if self.watcher is not None:
             self._show_counts(attempt)
         return goes_on
+
+    def _goes_next(self, failed: QueueItem) -> bool:
+        """Whether the failed item stands before what was leased ahead."""
+        return self.queue.is_sequential or not self.queue.spec.retry_delay(failed.failures + 1)
 
     def _wait(self, pause: Wait, since: float, limit: float | None) -> bool:
         left = None if limit is None else limit - (time.monotonic() - since)

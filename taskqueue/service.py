@@ -156,7 +156,7 @@ class QueueService:
             raise SpecError(f"reset must be True or False, not {shown(reset)}")
         checked = check_options(options)
         with self._lock:
-            queue = None if reset else self._find(name)
+            queue = None if reset else self._standing(name, type)
             if queue is not None:
                 self._warn_about(queue.spec, type, checked)
                 return queue
@@ -202,6 +202,11 @@ class QueueService:
 
     def _known_names(self) -> list[str]:
         return [*self._queues, *(entry.name for entry in self._registrations())]
+
+    def _standing(self, name: str, type: str | None) -> BatchQueue | None:
+        if type is not None and type in self._types and self._types[type].is_local:
+            return self._queues.get(name)  # a queue of this process opens no database
+        return self._find(name)
 
     def _find(self, name: str) -> BatchQueue | None:
         queue = self._queues.get(name)

@@ -25,5 +25,5 @@ def test_the_library_in_twenty_lines_runs_and_leaves_nothing_behind(tmp_path: Pa
 def test_the_table_of_options_names_every_option() -> None:
     rows = README[README.index("| option |") :]
     named = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?`) \|", rows, re.MULTILINE))))
-    missing = {option for option in QueueSpec("q", "Sql").options()} - named
+    missing = set(QueueSpec("q", "Sql").options()) - named
     assert not missing

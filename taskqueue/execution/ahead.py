@@ -11,7 +11,7 @@ from .holding import Holding
 
 #: So much work (seconds) is leased ahead at most; what is leased ahead waits for nobody else.
 _WORK_AHEAD = 0.5
-#: On a sequential queue, others' items of lower weight go next within this time (seconds).
+#: What others do goes unnoticed for so long at most (seconds): items that go before, a pause, a reset.
 _LOOK_EVERY = 0.1
 
 
@@ -29,21 +29,16 @@ class LeaseAhead:
         self._ready: deque[QueueItem] = deque()
         self._seconds_per_task: float | None = None
         self._alone = 0
-        self._additions = self._queue.additions
+        self._changes = self._queue.changes
         self._looked = time.monotonic()
 
     def next(self) -> QueueItem | None:
-        """The next item, leased, or None when none can be claimed now."""
-        if self._ready and self._is_overtaken():
+        """The next item, leased; None when none can be claimed now, or the queue is not active."""
+        if self._ready and self._look_is_due() and not self._may_go_on():
             self.give_back()
         if not self._ready:
             self._fill()
         return self._ready.popleft() if self._ready else None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the next call of :meth:`next` claims anew."""
-        return not self._ready
 
     def measured(self, seconds: float) -> None:
         """A task has taken so long, its acknowledgement included."""
@@ -56,28 +51,30 @@ class LeaseAhead:
         self._ready.clear()
 
     def _fill(self) -> None:
-        self._additions = self._queue.additions
-        self._looked = time.monotonic()
+        self._looked_now()
         items = self._holding.lease(self._batch_size())
-        keep = next((index for index, item in enumerate(items) if item.interruptions), len(items))
-        if items and items[0].interruptions:
-            keep = 1
-        surplus = items[keep:]
-        self._alone = max(self._alone - 1, 0) + sum(bool(item.interruptions) for item in surplus)
-        self._holding.give_back(surplus)
+        # Looked at after the claim: whoever paused or aborted the queue before it must be heard.
+        keep = self._kept(items) if items and self._queue.is_active() else 0
+        self._holding.give_back(items[keep:])
         self._ready.extend(items[:keep])
+
+    def _kept(self, items: list[QueueItem]) -> int:
+        """How many of the claimed items to keep: an interrupted one is alone."""
+        keep = next((index for index, item in enumerate(items) if item.interruptions), len(items)) or 1
+        self._alone = max(self._alone - 1, 0) + sum(bool(item.interruptions) for item in items[keep:])
+        return keep
 
     def _batch_size(self) -> int:
         if self._alone or self._seconds_per_task is None:
             return 1
         return max(1, min(self._queue.settings.prefetch, int(_WORK_AHEAD / max(self._seconds_per_task, 1e-6))))
 
-    def _is_overtaken(self) -> bool:
-        """Whether something came in that goes before what was leased ahead."""
-        moment = time.monotonic()
-        added = self._queue.additions
-        is_due = self._queue.is_sequential and moment - self._looked >= _LOOK_EVERY
-        if added == self._additions and not is_due:
-            return False
-        self._additions, self._looked = added, moment
-        return self._queue.goes_before(self._ready[0])
+    def _look_is_due(self) -> bool:
+        return self._queue.changes != self._changes or time.monotonic() - self._looked >= _LOOK_EVERY
+
+    def _looked_now(self) -> None:
+        self._changes, self._looked = self._queue.changes, time.monotonic()
+
+    def _may_go_on(self) -> bool:
+        self._looked_now()
+        return self._queue.is_active() and self._queue.is_next(self._ready[0])

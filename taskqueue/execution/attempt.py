@@ -155,12 +155,17 @@ class Execution:
         if outcome is Outcome.LEASE_LOST:
             return outcome, exception
         if outcome is Outcome.ABORT:
+            if self._queue.renew([item], self._holding.slice_ms):
+                return self._dropped(context, outcome), exception
             # Before the item becomes ready again, so that nobody claims it in between.
             self._queue.set_status("aborted")
         if self._queue.settle([item], self._settlement(item, outcome, exception)):
-            context.log.warning("lost its lease: the outcome %s was dropped", outcome)
-            return Outcome.LEASE_LOST, exception
+            return self._dropped(context, outcome), exception
         return outcome, exception
+
+    def _dropped(self, context: TaskContext, outcome: Outcome) -> Outcome:
+        context.log.warning("lost its lease: the outcome %s was dropped", outcome)
+        return Outcome.LEASE_LOST
 
     def _decide(self, item: QueueItem, exception: BaseException | None) -> Outcome:
         if exception is None:

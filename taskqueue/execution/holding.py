@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -17,6 +17,8 @@ from ..queues.base import BatchQueue
 _log = logging.getLogger(__name__)
 #: A lease counts as certain for this part of its slice after the last renewal, by our own monotonic clock.
 _CERTAIN = 0.8
+#: Seconds to wait for a beat that is under way.
+_JOIN = 2.0
 
 
 @dataclass
@@ -39,8 +41,6 @@ class Holding:
     """
 
     queue: BatchQueue
-    #: Called by the beating thread after each round, for instance to look whether the queue was paused.
-    after_beat: Callable[[], None] | None = None
     _holds: dict[int, _Hold] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -60,6 +60,8 @@ class Holding:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
+        if self._thread is not None:
+            self._thread.join(_JOIN)  # longer only when the database is away; the thread ends by itself then
         try:
             self.give_back([hold.item for hold in self._holds.values() if not hold.is_lost])
         except TaskQueueError as failure:  # must not hide why the run ended; the leases end by themselves soon
@@ -140,8 +142,6 @@ class Holding:
             try:
                 if holds:
                     self._renew(holds)
-                if self.after_beat is not None:
-                    self.after_beat()
             except TaskQueueError as error:
                 _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
             except Exception:  # whatever it was, the next beat must come

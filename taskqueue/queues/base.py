@@ -259,8 +259,8 @@ class BatchQueue(Queue):
         self.name = spec.name
         self.spec = spec
         self.settings = settings
-        #: Goes up with each item that this process adds: whoever leases ahead looks whether it goes first.
-        self.additions = 0
+        #: Goes up with each change that this process makes to what others may have leased ahead: then they look.
+        self.changes = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
@@ -272,7 +272,8 @@ class BatchQueue(Queue):
             hint = nearest(str(status), STATUSES)
             raise SpecError(f"a status is one of {', '.join(STATUSES)}, not {shown(status)}{hint}")
         if self._store_status(status):
-            queue_status.send(self, status=status)
+            self.changes += 1
+            queue_status.answers(self, status=status)
 
     def is_active(self) -> bool:
         return self.status == "active" and False not in queue_active.answers(self)
@@ -305,13 +306,13 @@ class BatchQueue(Queue):
         if dedup_key is not None:
             new.dedup_key = _check_key(dedup_key)
         item = self._insert(new, session)
-        self.additions += 1
+        self.changes += 1
         return item
 
     def create_items(self, items: Iterable[Any], *, weight: int = 0, session: Joinable | None = None) -> int:
         check_weight(weight)
         count = self._insert_many((self._new_item(data, weight) for data in items), session)
-        self.additions += 1
+        self.changes += 1
         return count
 
     def enqueue(
@@ -366,8 +367,9 @@ class BatchQueue(Queue):
 
     def renew(self, items: Sequence[QueueItem], lease: int) -> list[QueueItem]:
         """Prolong the leases that are still valid to ``lease`` ms from now; return the lost ones."""
-        kept = self._renew(items, lease) if items else set()
-        return [item for item in items if item.id not in kept]
+        mine = [item for item in items if item.queue_name == self.name]
+        kept = self._renew(mine, lease) if mine else set()
+        return [item for item in items if item.queue_name != self.name or item.id not in kept]
 
     def _lease_ms(self, lease_time: Seconds | None) -> int:
         if lease_time is None:
@@ -412,7 +414,7 @@ class BatchQueue(Queue):
     def revive_items(self, item_ids: Iterable[int] | None = None) -> int:
         ids = [dead.id for dead in self.dead_items()] if item_ids is None else _check_ids(item_ids)
         revived = self._revive(ids)
-        self.additions += 1
+        self.changes += 1
         return revived
 
     def delete_dead_items(self, item_ids: Iterable[int] | None = None) -> int:
@@ -431,8 +433,11 @@ class BatchQueue(Queue):
         """Lease up to ``limit`` items for ``lease`` ms, in order; on a sequential queue consecutive ones."""
 
     @abstractmethod
-    def goes_before(self, item: QueueItem) -> bool:
-        """Whether another item stands now before ``item`` that is ready, or that blocks a sequential queue."""
+    def is_next(self, item: QueueItem) -> bool:
+        """Whether ``item``, leased ahead, is still held and still goes next.
+
+        Not when another item stands before it that is ready, or that blocks a sequential queue.
+        """
 
     @abstractmethod
     def wait(self) -> Wait | None:
@@ -500,9 +505,10 @@ def _due(delay: Seconds | None, release_time: datetime | None) -> tuple[int, int
 
 
 def _check_key(key: object) -> str:
-    if isinstance(key, str) and 0 < len(key) <= 191 and key.isprintable():
+    # MariaDB takes "k" for "k ", the others do not: so nobody may end with a blank.
+    if isinstance(key, str) and 0 < len(key) <= 191 and key.isprintable() and key == key.strip():
         return key
-    raise SpecError(f"dedup_key must be 1 to 191 printable characters, not {shown(key)}")
+    raise SpecError(f"dedup_key must be 1 to 191 printable characters without outer blanks, not {shown(key)}")
 
 
 def _check_ids(ids: Iterable[int]) -> list[int]:

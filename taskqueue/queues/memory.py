@@ -86,6 +86,7 @@ class MemoryQueue(BatchQueue):
     def reset(self) -> int:
         with self._lock:
             removed = len(self._records)
+            self.changes += 1
             self._reset_up_to = self._highest
             self._empty()
             return removed
@@ -252,10 +253,11 @@ class MemoryQueue(BatchQueue):
             leased = sum(record.release_time > moment for record in self._leased.values())
             return len(self._records) - blocked, leased, blocked - leased
 
-    def goes_before(self, item: QueueItem) -> bool:
+    def is_next(self, item: QueueItem) -> bool:
         with self._lock:
-            head = self._head()
-            return head is not None and head.place < (item.weight, item.id)
+            head, record = self._head(), self._records.get(item.id)
+            is_first = head is None or (item.weight, item.id) < head.place
+            return is_first and record is not None and record.fence == item.fence
 
     def wait(self) -> Wait | None:
         with self._lock:

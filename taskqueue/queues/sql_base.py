@@ -100,6 +100,7 @@ class SqlBase(BatchQueue):
             self._database.transaction(lambda tx: registry.replace(tx, entry))
 
     def reset(self) -> int:
+        self.changes += 1
         return self._database.transaction(self._clear)
 
     def _clear(self, tx: Transaction) -> int:
@@ -309,13 +310,15 @@ class SqlBase(BatchQueue):
     def _counts(self) -> tuple[int, int, int]:
         return self._read(self._rows.counts)  # type: ignore[no-any-return]
 
-    def goes_before(self, item: QueueItem) -> bool:
+    def is_next(self, item: QueueItem) -> bool:
         def probe(tx: Transaction) -> bool:
             first = self._rows.first_ready(tx)
             if first is not None and first < (item.weight, item.id):
-                return True
+                return False
             # On a sequential queue a delayed item blocks what stands behind it.
-            return self.is_sequential and self._rows.first_delayed_before(tx, item.weight, item.id) is not None
+            if self.is_sequential and self._rows.first_delayed_before(tx, item.weight, item.id) is not None:
+                return False
+            return self._rows.fences(tx, [item.id]).get(item.id, (0, 0))[0] == item.fence
 
         return bool(self._read(probe))
 

@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from ..errors import (
     ConfigurationError,
     NotSupported,
+    OutcomeUnknown,
     SessionMismatch,
     TaskQueueError,
 )
@@ -37,6 +38,8 @@ from .transaction import SessionCursor, Transaction
 Result = TypeVar("Result")
 #: Seconds for which a lost connection or a conflict is tried again.
 PATIENCE = 10.0
+#: Faults after which the same work may succeed.
+_PASSING = (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE)
 _WORD = re.compile(r"[A-Za-z0-9_]{0,40}", re.ASCII)
 
 
@@ -169,7 +172,7 @@ class Database:
         if write:
             self._refuse_inside_session()
         self.ensure_schema()
-        give_up = time.monotonic() + self._patience
+        give_up: float | None = None
         pause, unsure = 0.002, False
         while True:
             try:
@@ -180,10 +183,20 @@ class Database:
                     raise
                 fault = classify(error)
                 unsure = unsure or (fault is Fault.LOST and write and getattr(error, "was_committing", not begin))
-                if fault not in (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE) or time.monotonic() > give_up:
-                    raise translate(error, self.url) from error
+                # From the first failure on: a call that hung for long deserves another try as well.
+                give_up = give_up or time.monotonic() + self._patience
+                if fault not in _PASSING or time.monotonic() > give_up:
+                    raise self._final(error, fault, unsure) from error
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)
             pause = min(pause * 2, 0.5)
+
+    def _final(self, error: Exception, fault: Fault, unsure: bool) -> TaskQueueError:
+        if unsure and fault in _PASSING:
+            return OutcomeUnknown(
+                f"the connection to {masked(self.url)} was lost at a commit and did not come back: "
+                "whether the commit took place is unknown; look, once the database is there again"
+            )
+        return translate(error, self.url)
 
     def _once(self, work: Callable[[Transaction], Result], channel: Channel, begin: bool, unsure: bool) -> Result:
         transaction = Transaction(channel.cursor, self.dialect, unsure)

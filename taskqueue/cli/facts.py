@@ -1,0 +1,90 @@
+"""Queues, items, dead letters and results as JSON shows them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from ..errors import PayloadError
+from ..execution.attempt import error_text
+from ..item import QueueItem
+from ..queues.base import BatchQueue, DeadItem
+from ..runner import RunResult
+from ..serializer import encode
+from ..task import Task
+from .output import iso
+
+
+def queue_facts(queue: BatchQueue) -> dict[str, Any]:
+    """Name, type, status and counts."""
+    status = queue.status  # brings the options up to date too
+    return {"name": queue.name, "type": queue.spec.type, "status": status, **queue.statistics()}
+
+
+def item_facts(item: QueueItem) -> dict[str, Any]:
+    """An item, with what it would call or holds."""
+    return {
+        "id": item.id,
+        "queue": item.queue_name,
+        "title": item.title,
+        "weight": item.weight,
+        "submit_time": iso(item.submit_time),
+        "release_time": iso(item.release_time),
+        "run_count": item.run_count,
+        "failures": item.failures,
+        "interruptions": item.interruptions,
+        "last_error": item.last_error,
+        **_content(item),
+    }
+
+
+def dead_facts(item: DeadItem) -> dict[str, Any]:
+    """A dead letter, with what it would call or holds."""
+    return {
+        "id": item.id,
+        "queue": item.queue_name,
+        "title": dead_title(item),
+        "weight": item.weight,
+        "submit_time": iso(item.submit_time),
+        "dead_time": iso(item.dead_time),
+        "run_count": item.run_count,
+        "failures": item.failures,
+        "error": item.error,
+        **_content(item),
+    }
+
+
+def result_facts(result: RunResult) -> dict[str, Any]:
+    """What a run came to; its exception as text."""
+    facts = {name: value for name, value in vars(result).items() if name != "exception"}
+    return {**facts, "exception": error_text(result.exception) or None, "elapsed": round(result.elapsed, 3)}
+
+
+def options_of(queue: BatchQueue) -> dict[str, Any]:
+    """The options, in the order in which they are documented."""
+    return {name: value for name, value in asdict(queue.spec).items() if name not in ("name", "type", "status")}
+
+
+def dead_title(item: DeadItem) -> str:
+    """The title that the item had in its queue."""
+    standing = QueueItem(
+        item.id, item.queue_name, item.weight, item.submit_time, None, item.run_count, 0, _unpack=lambda: item.data
+    )
+    return standing.title
+
+
+def _content(item: QueueItem | DeadItem) -> dict[str, Any]:
+    try:
+        data = item.data
+    except PayloadError as error:
+        return {"problem": str(error)}
+    if not isinstance(data, Task):
+        return {"data": _tagged(data)}
+    called = {"callback": data.callback, "args": _tagged(list(data.args)), "kwargs": _tagged(data.kwargs)}
+    return called if data.run_as is None else {**called, "run_as": _tagged(data.run_as)}
+
+
+def _tagged(value: Any) -> Any:
+    """As it is stored: what JSON has no type for carries a tag."""
+    return json.loads(encode(value, max_bytes=2**40))

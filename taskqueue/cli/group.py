@@ -1,0 +1,84 @@
+"""The command ``taskqueue``: its own options, and where its commands are found."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+
+import click
+
+from .border import Border
+from .service import Given, use_current_folder
+
+#: Loaded when asked for: a list of queues must not wait for the progress bar and the migrations to be imported.
+_COMMANDS = {
+    "list": "show:list_queues",
+    "show": "show:show_queue",
+    "items": "show:list_items",
+    "add": "add:add_item",
+    "run": "run:run_queue",
+    "retry": "run:retry_head",
+    "skip": "change:skip_head",
+    "dead": "dead:dead_letters",
+    "pause": "change:pause_queue",
+    "resume": "change:resume_queue",
+    "reset": "change:reset_queue",
+    "delete": "change:delete_queue",
+    "db": "db:database_tables",
+}
+
+
+class _Commands(Border):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"{__package__}.{module}"), attribute)
+        return command
+
+
+@click.command(cls=_Commands, name="taskqueue", invoke_without_command=True)
+@click.option("--app", metavar="MODULE:SERVICE", help="A QueueService in your code, with its database, allow list, "
+              "handlers and key.")  # fmt: skip
+@click.option("--database", metavar="URL", help="Where the queues are; else $TASKQUEUE_DATABASE_URL, else SQLite in "
+              "./taskqueue.db.")  # fmt: skip
+@click.option("--debug", is_flag=True, help="Show tracebacks and the log of the package.")
+@click.version_option(package_name="taskqueue-runner", prog_name="taskqueue")
+@click.pass_context
+def main(ctx: click.Context, app: str | None, database: str | None, debug: bool) -> None:
+    """Run and look after durable task queues.
+
+    \b
+    Examples:
+      taskqueue list
+      taskqueue --app myapp.jobs:service run import
+      taskqueue --database mysql://user:password@host/name run import --allow myapp
+      taskqueue dead list import
+
+    \b
+    Exit codes:
+      0    all went well
+      1    a run ended with failures or with items left; or you answered no
+      2    a wrong argument, a state that forbids it, or a database error
+      70   an unexpected error (see --debug)
+      130  stopped by Ctrl-C
+      141  the reader of the output went away
+      143  stopped by SIGTERM
+
+    \b
+    Completion of commands and queue names in the shell:
+      eval "$(_TASKQUEUE_COMPLETE=bash_source taskqueue)"   in ~/.bashrc
+      eval "$(_TASKQUEUE_COMPLETE=zsh_source taskqueue)"    in ~/.zshrc
+      _TASKQUEUE_COMPLETE=fish_source taskqueue | source    in config.fish
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+        return
+    if debug:
+        logging.basicConfig(level=logging.INFO)
+    use_current_folder()
+    ctx.obj = Given(app, database)
+    ctx.call_on_close(ctx.obj.close)
