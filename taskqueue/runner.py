@@ -28,8 +28,10 @@ _log = logging.getLogger(__name__)
 _BUTTONS = ("retry", "skip", "abort")
 #: While nothing can be claimed, the queue is looked at so often (seconds): somebody may add or finish an item.
 _LOOK_EVERY = 0.5
-#: What the progress shows as remaining is counted anew so often (seconds), never per item.
-_COUNT_EVERY = 5.0
+#: What the progress shows as remaining is counted anew so often (seconds), never per item: while nothing hints at a
+#: change; when items were added here; and when none should be left. Nor does counting take more than 5 % of the time.
+_COUNT_EVERY, _COUNT_ADDED, _COUNT_LAST = 5.0, 0.25, 0.02
+_COUNT_SHARE = 20
 
 
 class ErrorMode(Enum):
@@ -210,7 +212,10 @@ class _Run:
     result: RunResult = field(default_factory=RunResult)
     shown: Progress = field(default_factory=Progress)
     began: float = field(default_factory=time.monotonic)
+    #: When the remaining items were counted, how long that took, and how many changes there had been by then.
     counted: float = 0.0
+    count_took: float = 0.0
+    changes: int = 0
 
     @property
     def queue(self) -> BatchQueue:
@@ -397,13 +402,24 @@ class _Run:
 
     def _show_counts(self, attempt: Attempt) -> None:
         left = self.shown.remaining - (attempt.outcome not in (Outcome.RETRY, Outcome.ABORT, Outcome.LEASE_LOST))
-        if time.monotonic() - self.counted > _COUNT_EVERY:
+        if self._count_is_due(left):
             left = self._count()
         self._show(completed=self.result.completed, failed=self.result.failed, remaining=max(left, 0))
 
+    def _count_is_due(self, left: int) -> bool:
+        pause = _COUNT_ADDED if self.queue.changes != self.changes else _COUNT_EVERY
+        if left <= 0:
+            pause = _COUNT_LAST
+        return time.monotonic() - self.counted > max(pause, _COUNT_SHARE * self.count_took)
+
     def _count(self) -> int:
+        if self.watcher is None:
+            return 0
+        self.changes, began = self.queue.changes, time.monotonic()
+        left = self.queue.number_of_items()
         self.counted = time.monotonic()
-        return self.queue.number_of_items() if self.watcher is not None else 0
+        self.count_took = self.counted - began
+        return left
 
     def _reported(self, done: float, total: float | None, message: str) -> None:
         self._show(done=done, total=total, message=message)
