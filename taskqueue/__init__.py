@@ -32,7 +32,8 @@ from .errors import (
 from .execution.context import TaskContext
 from .item import QueueItem
 from .outcome import Outcome
-from .queues.base import BatchQueue, DeadItem, Queue
+from .queues.base import DeadItem, Queue
+from .queues.batch import BatchQueue
 from .runner import ErrorMode, Progress, Runner, RunResult
 from .service import OptionsKept, QueueService, queue
 from .task import Task

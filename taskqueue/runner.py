@@ -20,7 +20,8 @@ from .execution.holding import Holding
 from .item import QueueItem
 from .outcome import Outcome
 from .queues import settlement
-from .queues.base import BatchQueue, Wait
+from .queues.base import Wait
+from .queues.batch import BatchQueue
 from .signals import run_finished, run_started
 from .spec import shown
 

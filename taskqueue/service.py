@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 from .callbacks import AllowList
 from .errors import ConfigurationError, QueueNotFound, SpecError
 from .payload import MAX_BYTES, Codec
-from .queues.base import BatchQueue
+from .queues.batch import BatchQueue
 from .queues.memory import MemoryQueue
 from .queues.sql import SqlQueue
 from .queues.sql_parallel import SqlParallelQueue

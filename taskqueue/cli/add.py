@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import NotSupported, QueueNotFound, SpecError
-from ..queues.base import BatchQueue
+from ..queues.batch import BatchQueue
 from ..service import OptionsKept
 from ..spec import shown
 from ..task import Task

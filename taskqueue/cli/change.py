@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import NothingReady
-from ..queues.base import BatchQueue
+from ..queues.batch import BatchQueue
 from ..runner import Runner
 from .facts import result_facts
 from .options import confirm, json_option, queue_argument, yes_option

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import click
 
 from ..errors import ItemNotFound
-from ..queues.base import BatchQueue, DeadItem
+from ..queues.base import DeadItem
+from ..queues.batch import BatchQueue
 from .facts import dead_facts, dead_title
 from .options import json_option, queue_argument
 from .output import counted, first_line, moment, print_facts, print_json, print_table, printable, shortened

@@ -9,7 +9,8 @@ from typing import Any
 from ..errors import PayloadError
 from ..execution.attempt import error_text
 from ..item import QueueItem
-from ..queues.base import BatchQueue, DeadItem
+from ..queues.base import DeadItem
+from ..queues.batch import BatchQueue
 from ..runner import RunResult
 from ..serializer import encode
 from ..task import Task

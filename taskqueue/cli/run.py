@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ..errors import ConfigurationError, NothingReady
-from ..queues.base import BatchQueue
+from ..execution.attempt import check_handler
+from ..queues.batch import BatchQueue
 from ..runner import ErrorMode, Runner
 from ..spec import TASK_PAYLOAD
 from .facts import result_facts
@@ -92,6 +93,7 @@ def retry_head(given: Given, name: str, as_json: bool, allow: tuple[str, ...], g
 
 def _require_allowed(given: Given, queue: BatchQueue, allow: tuple[str, ...]) -> None:
     given.allow(allow)
+    check_handler(queue)
     is_for_tasks = queue.spec.payload in (None, TASK_PAYLOAD)
     if is_for_tasks and not queue.settings.allow.given and (number := queue.number_of_items()):
         raise ConfigurationError(

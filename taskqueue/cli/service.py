@@ -14,7 +14,7 @@ import click
 
 from ..callbacks import AllowList
 from ..errors import ConfigurationError, QueueNotFound
-from ..queues.base import BatchQueue
+from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..spec import check_name, nearest
 

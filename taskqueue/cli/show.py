@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..item import QueueItem
-from ..queues.base import BatchQueue
+from ..queues.batch import BatchQueue
 from .facts import item_facts, options_of, queue_facts
 from .options import json_option, queue_argument
 from .output import first_line, moment, one_line, print_facts, print_json, print_table, shortened

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable
-from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any
 
 from ..execution.attempt import Execution
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
-#: An interrupt that must wait is tried again so often (seconds).
-_TICK = 0.05
+#: So often (seconds) the clock is looked at once a stop was asked for.
+_TICK = 0.1
+#: A task that swallows the interrupt gets the next one so much later (seconds).
+_AGAIN = 10.0
 
 
 class Interrupts:
-    """A context manager that holds the signal handlers of the process meanwhile, for its main thread.
+    """A context manager that holds the signal handlers of the process meanwhile; for its main thread.
 
     The first signal calls ``stop``: the task in hand sees ``ctx.should_stop`` and may end by itself. The next signal,
     or the end of the grace period, raises KeyboardInterrupt in the task. Not elsewhere: between tasks the run ends by
@@ -29,46 +33,50 @@ class Interrupts:
         self._grace = grace
         #: The signal that came first, or None.
         self.signal: signal.Signals | None = None
+        self._deadline = math.inf
         self._before: dict[signal.Signals, Any] = {}
-        # stop() takes a lock that the interrupted thread may hold, so another thread calls it; put() takes none.
-        self._asked: SimpleQueue[bool] = SimpleQueue()
-        self._thread = threading.Thread(target=self._wait, name="taskqueue-stop", daemon=True)
 
     def __enter__(self) -> Interrupts:
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
+        # stop() takes a lock that the interrupted thread may hold, so another thread has to call it.
+        self._thread = threading.Thread(target=self._listen, name="taskqueue-stop", daemon=True)
         self._thread.start()
-        for number in _STOPPING:
-            self._before[number] = signal.signal(number, self._stopped)
-        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._interrupt)
+        for number in (signal.SIGALRM, *_STOPPING):
+            self._before[number] = signal.signal(number, self._look)
+        self._wakeup_before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._writing)
+        self._thread.join()  # before the timer is stopped: this thread may just be starting it
+        os.close(self._reading)
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._asked.put(False)
-        self._thread.join()
 
-    def _wait(self) -> None:
-        if self._asked.get():
+    def _listen(self) -> None:
+        """Another thread, which hears of each signal even while the main thread is deep in a system call."""
+        while number := os.read(self._reading, 1):
+            if number[0] not in _STOPPING:
+                continue
+            if self.signal is not None:
+                self._deadline = time.monotonic()
+                continue
+            self.signal = signal.Signals(number[0])
+            self._deadline = time.monotonic() + self._grace
+            # Each tick gets the main thread out of its system call, to look at the deadline.
+            signal.setitimer(signal.ITIMER_REAL, _TICK, _TICK)
             self._stop()
 
-    def _stopped(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            self._interrupt(number, frame)
-            return
-        self.signal = signal.Signals(number)
-        self._asked.put(True)
-        signal.setitimer(signal.ITIMER_REAL, max(self._grace, _TICK))
-
-    def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if not _is_executing(frame):
-            signal.setitimer(signal.ITIMER_REAL, _TICK)
-            return
-        # A task that swallows the interrupt gets the next one after another grace period.
-        signal.setitimer(signal.ITIMER_REAL, max(self._grace, _TICK))
-        raise KeyboardInterrupt
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        """The handler of all signals: one of them or a tick has come."""
+        if time.monotonic() >= self._deadline and _is_executing(frame):
+            self._deadline = time.monotonic() + _AGAIN
+            raise KeyboardInterrupt
 
 
 def _is_executing(frame: FrameType | None) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from ..item import QueueItem
-from ..queues.base import BatchQueue
+from ..queues.batch import BatchQueue
 from .holding import Holding
 
 #: So much work (seconds) is leased ahead at most; what is leased ahead waits for nobody else.

@@ -28,7 +28,7 @@ from ..errors import (
 from ..item import QueueItem
 from ..outcome import Outcome
 from ..queues import settlement
-from ..queues.base import BatchQueue
+from ..queues.batch import BatchQueue
 from ..queues.settlement import Settlement
 from ..signals import item_finished, task_error
 from ..spec import TASK_PAYLOAD

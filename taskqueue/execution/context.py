@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NotSupported, SpecError
 from ..item import QueueItem
-from ..queues.base import BatchQueue
+from ..queues.batch import BatchQueue
 from ..spec import shown
 from .holding import Holding
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from .. import clock
 from ..errors import TaskQueueError
 from ..item import QueueItem
-from ..queues.base import BatchQueue
+from ..queues.batch import BatchQueue
 
 _log = logging.getLogger(__name__)
 #: A lease counts as certain for this part of its slice after the last renewal, by our own monotonic clock.

@@ -16,7 +16,9 @@ from ..errors import NotSupported
 from ..item import QueueItem, optional_time
 from ..settings import Settings
 from ..spec import QueueSpec
-from .base import BatchQueue, DeadItem, NewItem, Wait, _check_ids
+from .arguments import check_ids
+from .base import DeadItem, NewItem, Wait
+from .batch import BatchQueue
 from .settlement import Settlement
 
 if TYPE_CHECKING:
@@ -235,7 +237,7 @@ class MemoryQueue(BatchQueue):
 
     def fetch_items(self, item_ids: Iterable[int]) -> list[QueueItem]:
         with self._lock:
-            found = [self._records[item_id] for item_id in _check_ids(item_ids) if item_id in self._records]
+            found = [self._records[item_id] for item_id in check_ids(item_ids) if item_id in self._records]
             return [self._item(record) for record in sorted(found, key=lambda record: record.place)]
 
     def items(self) -> Iterator[QueueItem]:

@@ -25,7 +25,9 @@ from ..storage.items import ItemRow, Items
 from ..storage.registry import Registration
 from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction
-from .base import BatchQueue, DeadItem, NewItem, Wait, _check_ids
+from .arguments import check_ids
+from .base import DeadItem, NewItem, Wait
+from .batch import BatchQueue
 from .settlement import Settlement
 
 if TYPE_CHECKING:
@@ -286,7 +288,7 @@ class SqlBase(BatchQueue):
         return self._database.statement(work, write=False)
 
     def fetch_items(self, item_ids: Iterable[int]) -> list[QueueItem]:
-        ids = _check_ids(item_ids)
+        ids = check_ids(item_ids)
         rows = self._read(lambda tx: self._rows.fetch(tx, ids)) if ids else []
         return [self._item(row) for row in sorted(rows, key=lambda row: (row.weight, row.id))]
 

@@ -18,7 +18,7 @@ FLOORS = (
     ("errors", "clock signals"),
     ("callbacks serializer outcome", "spec", "task", "item", "payload", "settings"),
     ("storage",),
-    ("queues.settlement", "queues.base"),
+    ("queues.settlement queues.arguments", "queues.base", "queues.batch"),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
     ("service", "execution"),
     ("runs outbox operations",),
