@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from . import clock
 from .errors import PayloadError
@@ -48,12 +48,24 @@ class QueueItem:
     @property
     def title(self) -> str:
         """The title of the task, else its callback, else a short form of the data; never raises."""
-        try:
-            data = self.data
-        except PayloadError:
-            return "(unreadable item)"
-        text = str(data.title) or data.callback if isinstance(data, Task) else repr(data)
-        return text if len(text) <= 200 else text[:199] + "…"
+        return title_of(self)
+
+
+class Unpackable(Protocol):
+    """Something with data that may be unreadable."""
+
+    @property
+    def data(self) -> Any: ...
+
+
+def title_of(item: Unpackable) -> str:
+    """A label for an item or a dead letter."""
+    try:
+        data = item.data
+    except PayloadError:
+        return "(unreadable item)"
+    text = str(data.title) or data.callback if isinstance(data, Task) else repr(data)
+    return text if len(text) <= 200 else text[:199] + "…"
 
 
 def optional_time(moment: int) -> datetime | None:

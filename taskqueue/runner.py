@@ -283,16 +283,18 @@ class _Run:
             self._show(title=item.title, done=0, total=None, message="", waiting=None)
         attempt = execution.run(item)
         ahead.measured(time.monotonic() - began)
-        if attempt.outcome is Outcome.RETRY and self._goes_next(attempt.item):
-            ahead.give_back()
+        if attempt.outcome is Outcome.LEASE_LOST or self._goes_next(attempt):
+            ahead.give_back()  # whoever took this item may have taken the others; or the item itself goes next
         goes_on = self._account(attempt)
         if self.watcher is not None:
             self._show_counts(attempt)
         return goes_on
 
-    def _goes_next(self, failed: QueueItem) -> bool:
-        """Whether the failed item stands before what was leased ahead."""
-        return self.queue.is_sequential or not self.queue.spec.retry_delay(failed.failures + 1)
+    def _goes_next(self, attempt: Attempt) -> bool:
+        """Whether an item that is tried again stands before what was leased ahead."""
+        if attempt.outcome is not Outcome.RETRY:
+            return False
+        return self.queue.is_sequential or not self.queue.spec.retry_delay(attempt.item.failures + 1)
 
     def _wait(self, pause: Wait, since: float, limit: float | None) -> bool:
         left = None if limit is None else limit - (time.monotonic() - since)
@@ -397,15 +399,19 @@ class _Run:
     # --- showing ---
 
     def _show(self, **changes: Any) -> None:
-        if self.watcher is not None:
-            self.shown = replace(self.shown, **changes)
+        if self.watcher is None:
+            return
+        self.shown = replace(self.shown, **changes)
+        try:
             self.watcher(self.shown)
+        except Exception:  # whoever only watches must not decide how a task ends
+            _log.exception("the progress callback failed and was ignored")
 
     def _show_counts(self, attempt: Attempt) -> None:
         left = self.shown.remaining - (attempt.outcome not in (Outcome.RETRY, Outcome.ABORT, Outcome.LEASE_LOST))
         if self._count_is_due(left):
             left = self._count()
-        self._show(completed=self.result.completed, failed=self.result.failed, remaining=max(left, 0))
+        self._show(title="", completed=self.result.completed, failed=self.result.failed, remaining=max(left, 0))
 
     def _count_is_due(self, left: int) -> bool:
         pause = _COUNT_ADDED if self.queue.changes != self.changes else _COUNT_EVERY

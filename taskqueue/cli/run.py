@@ -82,7 +82,7 @@ def retry_head(given: Given, name: str, as_json: bool, allow: tuple[str, ...], g
         report = carry_out(runner, runner.run_next, Display(), grace)
     if report.outcome is None and report.stopped_by is None and report.error is None:
         raise report.result.exception or NothingReady(f"queue {name!r} is empty: there is nothing to retry")
-    if as_json:
+    if as_json and report.error is None:
         facts = {"outcome": report.outcome, **result_facts(report.result), "stopped_by": report.stopped_by}
         print_json({"queue": name, **facts})
     elif report.is_good:

@@ -19,7 +19,9 @@ from .. import clock
 from ..errors import (
     CallbackRefused,
     ConfigurationError,
+    DatabaseUnavailable,
     LeaseLost,
+    OutcomeUnknown,
     PayloadError,
     PayloadTooNew,
     TaskFailed,
@@ -149,17 +151,18 @@ class Execution:
                     "failed after its transaction had been committed; it counts as done", exc_info=exception
                 )
             return Outcome.OK, None
-        outcome = self._decide(item, exception)
+        outcome = self._decide(item, context, exception)
         if outcome is not Outcome.OK:
             self._log_failure(context, outcome, exception)
         if outcome is Outcome.LEASE_LOST:
             return outcome, exception
         if outcome is Outcome.ABORT:
-            if self._queue.renew([item], self._holding.slice_ms):
+            standing = self._queue.fetch_item(item.id)
+            if standing is None or standing.fence != item.fence:  # it is somebody else's to abort the queue
                 return self._dropped(context, outcome), exception
             # Before the item becomes ready again, so that nobody claims it in between.
             self._queue.set_status("aborted")
-        if self._queue.settle([item], self._settlement(item, outcome, exception)):
+        if self._queue.settle([item], self._settlement(item, context, outcome, exception)):
             return self._dropped(context, outcome), exception
         return outcome, exception
 
@@ -167,11 +170,13 @@ class Execution:
         context.log.warning("lost its lease: the outcome %s was dropped", outcome)
         return Outcome.LEASE_LOST
 
-    def _decide(self, item: QueueItem, exception: BaseException | None) -> Outcome:
+    def _decide(self, item: QueueItem, context: TaskContext, exception: BaseException | None) -> Outcome:
         if exception is None:
             return Outcome.OK
-        if isinstance(exception, LeaseLost) and self._holding.is_lost(item):
+        if isinstance(exception, LeaseLost) and (context.is_lost or self._holding.is_lost(item)):
             return Outcome.LEASE_LOST
+        if self._is_interrupted(context, exception):
+            return Outcome.RETRY
         if isinstance(exception, PayloadTooNew):
             return Outcome.RELINQUISH
         if isinstance(exception, (PayloadError, CallbackRefused)):
@@ -182,6 +187,10 @@ class Execution:
             outcome = Outcome(self._policy or self._queue.spec.policy)
         return self._ask_hook(item, outcome, exception)
 
+    def _is_interrupted(self, context: TaskContext, exception: BaseException | None) -> bool:
+        """Whether the database went away under the task's own transaction: no fault of the task."""
+        return context.is_open and isinstance(exception, (DatabaseUnavailable, OutcomeUnknown))
+
     def _ask_hook(self, item: QueueItem, outcome: Outcome, exception: BaseException) -> Outcome:
         for answer in task_error.answers(self._queue, item=item, outcome=outcome, exception=exception):
             if answer in _ANSWERS:
@@ -190,10 +199,14 @@ class Execution:
                 _log.error("task_error answered %r, which is none of %s: ignored", answer, ", ".join(_ANSWERS))
         return outcome
 
-    def _settlement(self, item: QueueItem, outcome: Outcome, exception: BaseException | None) -> Settlement:
+    def _settlement(
+        self, item: QueueItem, context: TaskContext, outcome: Outcome, exception: BaseException | None
+    ) -> Settlement:
         if outcome is Outcome.OK:
             return settlement.DONE
         error = error_text(exception)
+        if outcome is Outcome.RETRY and self._is_interrupted(context, exception):
+            return settlement.interrupt(error)
         if outcome is Outcome.RETRY:
             return settlement.retry(self._pause(item), error)
         if outcome is Outcome.RELINQUISH:

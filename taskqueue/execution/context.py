@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NotSupported, SpecError
+from ..errors import LeaseLost, NotSupported, SpecError
 from ..item import QueueItem
 from ..queues.batch import BatchQueue
 from ..spec import shown
@@ -59,7 +59,8 @@ class TaskContext:
         self._reporter = reporter
         #: Set once the completion of the item was committed by :meth:`transaction`.
         self.is_completed = False
-        self._opened = False
+        #: Whether :meth:`transaction` was opened, and whether it found the lease lost.
+        self.is_open = self.is_lost = False
 
     @property
     def attempt(self) -> int:
@@ -112,11 +113,15 @@ class TaskContext:
         """
         if self.item is None:
             raise NotSupported("on_end has no item to complete: open a session of your own")
-        if self._opened:
+        if self.is_open:
             raise NotSupported("ctx.transaction() may be opened once per task: its commit completes the item")
-        self._opened = True
-        with self.queue.completing(self.item) as session:
-            yield session
+        self.is_open = True
+        try:
+            with self.queue.completing(self.item) as session:
+                yield session
+        except LeaseLost:
+            self.is_lost = True
+            raise
         self.is_completed = True
 
     def outcome_of(self, item_id: int) -> str | None:

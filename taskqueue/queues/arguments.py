@@ -45,10 +45,11 @@ def check_key(key: object) -> str:
 def check_ids(ids: Iterable[int]) -> list[int]:
     if isinstance(ids, (str, bytes, int)):
         raise SpecError(f"give a list of item ids, not {shown(ids)}")
-    return [_check_id(item_id) for item_id in ids]
+    return [check_id(item_id) for item_id in ids]
 
 
-def _check_id(item_id: object) -> int:
+def check_id(item_id: object) -> int:
+    """An item id."""
     if isinstance(item_id, int) and not isinstance(item_id, bool) and 0 <= item_id < 2**63:
         return item_id
     raise SpecError(f"an item id is a whole number, not {shown(item_id)}")

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..item import QueueItem
+from ..item import QueueItem, title_of
 from ..settings import Settings
 from ..spec import QueueSpec
 from .arguments import Seconds
@@ -56,6 +56,11 @@ class DeadItem:
     def data(self) -> Any:
         """The task or data. Raises :class:`PayloadError` when what is stored cannot be read."""
         return self._unpack()
+
+    @property
+    def title(self) -> str:
+        """As of an item."""
+        return title_of(self)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from ..signals import queue_active, queue_status
 from ..spec import STATUSES, QueueSpec, check_weight, nearest, shown
 from ..task import Task
 from . import settlement
-from .arguments import Seconds, check_ids, check_key, delay_ms, due
+from .arguments import Seconds, check_id, check_ids, check_key, delay_ms, due
 from .base import STATISTICS, NewItem, Queue, Wait
 from .settlement import Settlement
 
@@ -181,6 +181,9 @@ class BatchQueue(Queue):
             raise SpecError(f"unknown statistic {shown(name)}{hint}; known are {', '.join(STATISTICS)}")
         return self.statistics()[name]
 
+    def outcome_of(self, item_id: int) -> str | None:
+        return self._outcome_of(check_id(item_id))
+
     # --- dead letters ---
 
     def revive_item(self, item_id: int) -> QueueItem:
@@ -250,6 +253,9 @@ class BatchQueue(Queue):
 
     @abstractmethod
     def _counts(self) -> tuple[int, int, int]: ...
+
+    @abstractmethod
+    def _outcome_of(self, item_id: int) -> str | None: ...
 
     @abstractmethod
     def _count_dead(self) -> int: ...

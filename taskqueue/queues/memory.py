@@ -217,8 +217,7 @@ class MemoryQueue(BatchQueue):
         record.fence += 1
         record.run_count -= how.unclaimed
         record.failures = 0 if how.fresh else record.failures + how.failed
-        if how.fresh or how.failed:
-            record.interruptions = 0
+        record.interruptions = 0 if how.fresh or how.failed else record.interruptions + how.interrupted
         record.last_error = how.error if how.error is not None else record.last_error
         self._free(record, clock.now_ms() + how.delay if how.delay > 0 else 0)
 
@@ -270,7 +269,7 @@ class MemoryQueue(BatchQueue):
             head = self._head()
             return Wait(max(head.release_time - moment, 0) / 1000, is_leased=False) if head else None
 
-    def outcome_of(self, item_id: int) -> str | None:
+    def _outcome_of(self, item_id: int) -> str | None:
         with self._lock:
             if item_id in self._records:
                 return "waiting"

@@ -18,6 +18,8 @@ class Settlement:
     unclaimed: bool = False
     #: One more failure is counted (and the interruptions before it are forgotten).
     failed: bool = False
+    #: One more interruption is counted.
+    interrupted: bool = False
     #: Failures and interruptions are forgotten.
     fresh: bool = False
     #: The text of the failure.
@@ -38,6 +40,11 @@ def release(delay: int) -> Settlement:
 def retry(delay: int, error: str) -> Settlement:
     """Failed, and tried again after ``delay`` ms."""
     return Settlement(stays=True, delay=delay, failed=True, error=error)
+
+
+def interrupt(error: str) -> Settlement:
+    """Cut short by no fault of its own: ready at once."""
+    return Settlement(stays=True, interrupted=True, error=error)
 
 
 def abort(error: str) -> Settlement:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..storage import registry
 from ..storage.items import ItemRow
-from ..storage.schema import DELAYED, LEASED
+from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction
 from .base import Wait
 from .sql_base import SqlBase
@@ -31,7 +31,7 @@ class SqlQueue(SqlBase):
         leased = self._rows.wait(tx, LEASED)
         if leased is not None:
             return Wait(leased / 1000, is_leased=True)
-        first = self._rows.first(tx)
+        first = self._rows.first(tx, READY, DELAYED)
         if first is None:
             return None
         head = self._rows.fetch(tx, [first])

@@ -195,7 +195,7 @@ class SqlBase(BatchQueue):
             if mine:
                 return mine[0]
             self._rows.promote(tx)
-            item_id = self._rows.first(tx)
+            item_id = self._rows.first(tx, READY, LEASED, DELAYED)
             if item_id is None:
                 return None
             if self.is_sequential:
@@ -234,7 +234,8 @@ class SqlBase(BatchQueue):
 
     def _settle_many(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
         settled = self._already_settled(tx, held, how) if tx.unsure else set()
-        valid = self._rows.valid(tx, [pair for pair in held if pair[0] not in settled]) if held else set()
+        rest = [pair for pair in held if pair[0] not in settled]
+        valid = self._rows.valid(tx, rest) if rest else set()
         now = [pair for pair in held if pair[0] in valid]
         if now:
             if how.dead:
@@ -252,6 +253,8 @@ class SqlBase(BatchQueue):
             changes += ", run_count = run_count - 1"
         if how.failed:
             changes += ", failures = failures + 1, interruptions = 0"
+        if how.interrupted:
+            changes += ", interruptions = interruptions + 1"
         if how.fresh:
             changes += ", failures = 0, interruptions = 0"
         if how.error is not None:
@@ -330,7 +333,7 @@ class SqlBase(BatchQueue):
     @abstractmethod
     def _wait(self, tx: Transaction) -> Wait | None: ...
 
-    def outcome_of(self, item_id: int) -> str | None:
+    def _outcome_of(self, item_id: int) -> str | None:
         def look(tx: Transaction) -> str | None:
             if self._rows.fetch(tx, [item_id]):
                 return "waiting"

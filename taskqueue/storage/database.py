@@ -121,7 +121,7 @@ class Database:
         try:
             options = self.dialect.engine_options(self.url)
             common = {"hide_parameters": True, "pool_size": 10, "max_overflow": 40}
-            sessions = create_engine(self.url, **common, **options)
+            sessions = create_engine(self.url, pool_pre_ping=True, **common, **options)
             if self.url.get_driver_name() == "pymysql":
                 deadlines = {"read_timeout": STATEMENT_TIMEOUT, "write_timeout": STATEMENT_TIMEOUT}
                 options = {"connect_args": options["connect_args"] | deadlines}
@@ -175,14 +175,17 @@ class Database:
         give_up: float | None = None
         pause, unsure = 0.002, False
         while True:
+            is_sent = False
             try:
                 with self._turn(write), self._channel() as channel:
+                    is_sent = True
                     return self._once(work, channel, begin, unsure)
             except Exception as error:
                 if not is_driver_error(error):
                     raise
                 fault = classify(error)
-                unsure = unsure or (fault is Fault.LOST and write and getattr(error, "was_committing", not begin))
+                if is_sent and write and fault is Fault.LOST:
+                    unsure = unsure or getattr(error, "was_committing", not begin)
                 # From the first failure on: a call that hung for long deserves another try as well.
                 give_up = give_up or time.monotonic() + self._patience
                 if fault not in _PASSING or time.monotonic() > give_up:
@@ -283,14 +286,29 @@ class Database:
         self.ensure_schema()
         with self._turn(True), Session(self.engine) as session, self._as_current(session):
             try:
-                session.connection()  # takes the write lock at once on SQLite, before anything was read
+                self._open(session)
                 yield session
                 session.commit()
             except Exception as error:
                 session.rollback()
-                if isinstance(error, TaskQueueError) or not is_driver_error(error):
+                # What the caller's own statements did wrong stays as it is.
+                if not is_driver_error(error) or classify(error) in (Fault.OTHER, Fault.SCHEMA):
                     raise
                 raise translate(error, self.url) from error
+
+    def _open(self, session: Session) -> None:
+        """Connect, and on SQLite take the write lock before anything is read; nothing has been done yet."""
+        give_up = time.monotonic() + self._patience
+        while True:
+            try:
+                session.connection()
+                return
+            except Exception as error:
+                if not is_driver_error(error) or time.monotonic() > give_up:
+                    raise
+                if classify(error, connecting=True) not in _PASSING:
+                    raise
+            time.sleep(random.uniform(0.05, 0.2))  # noqa: S311  (jitter, not a secret)
 
     @property
     def current_session(self) -> Session | None:

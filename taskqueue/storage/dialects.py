@@ -34,6 +34,8 @@ class Dialect:
     #: One process at a time may write.
     single_writer = False
     claim_index = order_index = for_update = skip_locked = share = ""
+    #: Whether an item stands before the place :weight, :id.
+    before = "(weight, id) < (:weight, :id)"
     insert, on_duplicate = "INSERT INTO", ""
     #: Two connections with the same answer speak to the same database.
     identity = ""
@@ -60,7 +62,8 @@ class Dialect:
         now = f"({self.now} + {shift})" if shift else self.now
         words = {"claim_index": self.claim_index, "order_index": self.order_index, "for_update": self.for_update,
                  "skip_locked": self.skip_locked, "share": self.share, "insert": self.insert,
-                 "on_duplicate": self.on_duplicate, "now": now}  # fmt: skip
+                 "on_duplicate": self.on_duplicate,
+            "before": self.before, "now": now}  # fmt: skip
         index_names = {word: hint.format(**self._words) for word, hint in words.items()}
         return self.parameters(template.format(**self._words, **index_names))
 
@@ -137,6 +140,8 @@ class MySQL(Dialect):
     order_index = "FORCE INDEX ({prefix}item_order)"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "LOCK IN SHARE MODE"
     insert = "INSERT IGNORE INTO"
+    # It reads a comparison of pairs from the start of the index.
+    before = "(weight < :weight OR (weight = :weight AND id < :id))"
     identity = "SELECT CONCAT_WS('/', @@hostname, @@port, @@datadir, DATABASE())"
     version = "SELECT VERSION()"
     last_id = (
@@ -173,7 +178,8 @@ class PostgreSQL(Dialect):
     """PostgreSQL: the claim is one statement."""
 
     name = "postgresql"
-    now = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)"
+    # In a subselect, because the bare function is volatile: a comparison with it could not use an index.
+    now = "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint))"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "FOR SHARE"
     on_duplicate = "ON CONFLICT DO NOTHING"
     identity = "SELECT concat_ws('/', pg_postmaster_start_time(), inet_server_port(), current_database())"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .dialects import Dialect, MySQL, PostgreSQL
-from .schema import DELAYED, LEASED, READY
+from .schema import DELAYED, IS_DELAYED, LEASED, READY
 from .transaction import Transaction
 
 #: How many rows one statement promotes or moves at a time: long enough to be quick, short enough to let others in.
@@ -131,21 +131,24 @@ class Items:
 
     def fetch(self, tx: Transaction, ids: Iterable[int]) -> list[ItemRow]:
         """Those of the ids that stand in this queue, in no particular order."""
-        statement = f"SELECT {_COLUMNS} FROM {{item}} WHERE id IN ($ids) AND queue_name = :queue"
-        return [ItemRow(*row) for row in tx.rows(statement, _listed(ids), queue=self._queue)]
+        statement = f"SELECT queue_name, {_COLUMNS} FROM {{item}} WHERE id IN ($ids)"
+        return [ItemRow(*row[1:]) for row in tx.rows(statement, _listed(ids)) if row[0] == self._queue]
 
     def page(self, tx: Transaction, state: int, limit: int, after: tuple[int, int] | None) -> list[ItemRow]:
-        """Up to ``limit`` items of one state in the order of the queue, after a (weight, id).
+        """Up to ``limit`` items of one state in the order of the queue, after a (weight, id)."""
+        if after is None:
+            return self._stretch(tx, state, limit, "")
+        weight, item_id = after
+        # First the rest of that weight, then what is heavier: no database reads a comparison of pairs by index on all
+        # the indexes that we have.
+        rows = self._stretch(tx, state, limit, "AND weight = :weight AND id > :id", weight=weight, id=item_id)
+        if len(rows) < limit:
+            rows += self._stretch(tx, state, limit - len(rows), "AND weight > :weight", weight=weight)
+        return rows
 
-        By state, because each has an index in that order; only what is leased has to be sorted.
-        """
-        hint = "{order_index}" if state == DELAYED else "{claim_index}"
-        bound = "AND (weight > :weight OR (weight = :weight AND id > :id))" if after else ""
-        ready = "AND release_time = 0" if state == READY else ""
-        values = {"weight": after[0], "id": after[1]} if after else {}
+    def _stretch(self, tx: Transaction, state: int, limit: int, bound: str, **values: int) -> list[ItemRow]:
         rows = tx.rows(
-            f"SELECT {_COLUMNS} FROM {{item}} {hint} WHERE queue_name = :queue AND state = {int(state)} "
-            f"{ready} {bound} ORDER BY weight, id LIMIT $limit",
+            f"SELECT {_COLUMNS} FROM {{item}} {_IN_ORDER[state]} {bound} ORDER BY weight, id LIMIT $limit",
             {"limit": str(int(limit))},
             queue=self._queue,
             **values,
@@ -188,12 +191,7 @@ class Items:
 
     def first_ready(self, tx: Transaction) -> tuple[int, int] | None:
         """(weight, id) of the ready item that goes first; a covering read of one index entry."""
-        row = tx.row(
-            "SELECT weight, id FROM {item} {claim_index} WHERE queue_name = :queue "
-            f"AND state = {READY} AND release_time = 0 ORDER BY weight, id LIMIT 1",
-            queue=self._queue,
-        )
-        return (row[0], row[1]) if row else None
+        return self._first_in(tx, READY)
 
     # --- becoming ready ------------------------------------------------------------------------
 
@@ -202,12 +200,13 @@ class Items:
         return self._promote(tx, DELAYED, "") + self._promote(tx, LEASED, ", interruptions = interruptions + 1")
 
     def _promote(self, tx: Transaction, state: int, change: str) -> int:
-        due = f"queue_name = :queue AND state = {state} AND release_time <= {{now}}"
+        due = f"state = {state} AND release_time <= {{now}}"
         promoted = 0
         while True:
             # Read without locks first: right after many leases ended, a locking probe is many times slower.
             rows = tx.rows(
-                f"SELECT id FROM {{item}} {{claim_index}} WHERE {due} ORDER BY release_time LIMIT {CHUNK}",
+                f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND {due} "
+                f"ORDER BY release_time LIMIT {CHUNK}",
                 queue=self._queue,
             )
             if not rows:
@@ -216,7 +215,6 @@ class Items:
                 f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = ''{change} "
                 f"WHERE id IN ($ids) AND {due}",
                 _listed(row[0] for row in rows),
-                queue=self._queue,
             )
             if len(rows) < CHUNK:
                 return promoted
@@ -263,10 +261,8 @@ class Items:
             wanted = limit - len(taken)
             chunk, candidates = candidates[:wanted], candidates[wanted:]
             rows = tx.rows(
-                f"SELECT {{now}}, {_COLUMNS} FROM {{item}} WHERE id IN ($ids) AND queue_name = :queue "
-                f"AND state = {READY} {{skip_locked}}",
+                f"SELECT {{now}}, {_COLUMNS} FROM {{item}} WHERE id IN ($ids) AND state = {READY} {{skip_locked}}",
                 _listed(chunk),
-                queue=self._queue,
             )
             taken += self._take(tx, rows, lease, holder)
         return taken
@@ -277,7 +273,8 @@ class Items:
         Nothing while anybody holds an item, or when the head waits for its time.
         """
         if tx.row(
-            f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} LIMIT 1",
+            f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} "
+            "ORDER BY release_time LIMIT 1",  # ordered, because a planner else hopes to meet one early in the table
             queue=self._queue,
         ):
             return []
@@ -293,28 +290,23 @@ class Items:
     def first_delayed_before(self, tx: Transaction, weight: int, item_id: int) -> tuple[int, int] | None:
         """(weight, id) of the first delayed item that goes before the given place."""
         found = tx.row(
-            f"SELECT weight, id FROM {{item}} {{order_index}} WHERE queue_name = :queue AND state = {DELAYED} "
-            "AND (weight < :weight OR (weight = :weight AND id < :id)) ORDER BY weight, id LIMIT 1",
+            f"SELECT weight, id FROM {{item}} {_IN_ORDER[DELAYED]} AND {{before}} ORDER BY weight, id LIMIT 1",
             queue=self._queue,
             weight=weight,
             id=item_id,
         )
         return (found[0], found[1]) if found else None
 
-    def first(self, tx: Transaction) -> int | None:
-        """The id of the item that goes first by (weight, id), whatever its state."""
-        heads = []
-        for state in (READY, LEASED, DELAYED):
-            row = tx.row(
-                f"SELECT weight, id FROM {{item}} WHERE queue_name = :queue AND state = {state} "
-                "ORDER BY weight, id LIMIT 1",
-                queue=self._queue,
-            )
-            if row:
-                heads.append((row[0], row[1]))
-        if not heads:
-            return None
-        return int(min(heads)[1])
+    def first(self, tx: Transaction, *states: int) -> int | None:
+        """The id of the item that goes first by (weight, id) among those in the given states."""
+        heads = [head for state in states if (head := self._first_in(tx, state)) is not None]
+        return min(heads)[1] if heads else None
+
+    def _first_in(self, tx: Transaction, state: int) -> tuple[int, int] | None:
+        row = tx.row(
+            f"SELECT weight, id FROM {{item}} {_IN_ORDER[state]} ORDER BY weight, id LIMIT 1", queue=self._queue
+        )
+        return (row[0], row[1]) if row else None
 
     def steal(self, tx: Transaction, item_id: int, lease: int, holder: str) -> ItemRow | None:
         """Lease one item although somebody may hold it; whoever did is fenced off."""
@@ -361,15 +353,15 @@ class Items:
         )
 
     # --- holding and settling ------------------------------------------------------------------
+    # By id and fence alone: with the name of the queue beside a list of ids, planners leave the primary key.
 
     def renew(self, tx: Transaction, held: Sequence[Held], lease: int) -> int:
         """Prolong leases that are still valid, by (id, fence); return how many were."""
         guard, lists, values = _guard(held)
         return tx.change(
-            f"UPDATE {{item}} SET release_time = {{now}} + :lease WHERE {guard} AND queue_name = :queue "
+            f"UPDATE {{item}} SET release_time = {{now}} + :lease WHERE {guard} "
             f"AND state = {LEASED} AND release_time > {{now}}",
             lists,
-            queue=self._queue,
             lease=lease,
             **values,
         )
@@ -378,8 +370,8 @@ class Items:
         """The ids among (id, fence) whose fence has not moved on, locked until the end of the transaction."""
         also = f" AND state = {LEASED} AND release_time > {{now}}" if leased else ""
         guard, lists, values = _guard(held)
-        statement = f"SELECT id FROM {{item}} WHERE {guard} AND queue_name = :queue{also} {{for_update}}"
-        return {row[0] for row in tx.rows(statement, lists, queue=self._queue, **values)}
+        statement = f"SELECT id FROM {{item}} WHERE {guard}{also} {{for_update}}"
+        return {row[0] for row in tx.rows(statement, lists, **values)}
 
     def fences(self, tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Fence and state of those ids that still stand anywhere."""
@@ -389,8 +381,7 @@ class Items:
     def delete(self, tx: Transaction, held: Sequence[Held]) -> int:
         """Delete by (id, fence); return how many were still there under that fence."""
         guard, lists, values = _guard(held)
-        statement = f"DELETE FROM {{item}} WHERE {guard} AND queue_name = :queue"
-        return tx.change(statement, lists, queue=self._queue, **values)
+        return tx.change(f"DELETE FROM {{item}} WHERE {guard}", lists, **values)
 
     def put_back(self, tx: Transaction, held: Sequence[Held], *, delay: int, changes: str = "", **more: Any) -> int:
         """Let go of leases by (id, fence), hidden for ``delay`` ms; ``changes`` are further assignments."""
@@ -401,10 +392,8 @@ class Items:
         else:
             place = f"state = {READY}, release_time = 0"
         return tx.change(
-            f"UPDATE {{item}} SET {place}, holder = '', fence = fence + 1{changes} "
-            f"WHERE {guard} AND queue_name = :queue",
+            f"UPDATE {{item}} SET {place}, holder = '', fence = fence + 1{changes} WHERE {guard}",
             lists,
-            queue=self._queue,
             **values,
             **more,
         )
@@ -415,9 +404,8 @@ class Items:
         tx.change(
             "INSERT INTO {dead} (id, queue_name, uid, weight, submit_time, run_count, fence, failures, dedup_key, "
             "data, error, dead_time) SELECT id, queue_name, uid, weight, submit_time, run_count, fence, failures + 1, "
-            f"dedup_key, data, :error, {{now}} FROM {{item}} WHERE {guard} AND queue_name = :queue",
+            f"dedup_key, data, :error, {{now}} FROM {{item}} WHERE {guard}",
             lists,
-            queue=self._queue,
             error=error,
             **values,
         )
@@ -428,9 +416,8 @@ class Items:
         tx.change(
             "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, error, data, end_time) "
             f"SELECT queue_name, id, :outcome, failures + 1, :error, data, {{now}} FROM {{item}} "
-            f"WHERE {guard} AND queue_name = :queue",
+            f"WHERE {guard}",
             lists,
-            queue=self._queue,
             outcome=outcome,
             error=error,
             **values,
@@ -446,10 +433,14 @@ Held = tuple[int, int]
 _TAKEN = (
     f"state = {LEASED}, release_time = {{now}} + :lease, holder = :holder, run_count = run_count + 1, fence = fence + 1"
 )
-_READY_IN_ORDER = (
-    f"FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {READY} AND release_time = 0 "
-    "ORDER BY weight, id LIMIT $limit"
-)
+#: For each state the index and the condition by which its items come in the order of the queue. Only what is leased
+#: has to be sorted.
+_IN_ORDER = {
+    READY: f"{{claim_index}} WHERE queue_name = :queue AND state = {READY} AND release_time = 0",
+    LEASED: f"{{claim_index}} WHERE queue_name = :queue AND state = {LEASED}",
+    DELAYED: f"{{order_index}} WHERE queue_name = :queue AND {IS_DELAYED}",
+}
+_READY_IN_ORDER = f"FROM {{item}} {_IN_ORDER[READY]} ORDER BY weight, id LIMIT $limit"
 
 
 def in_order(rows: Iterable[ItemRow]) -> list[ItemRow]:

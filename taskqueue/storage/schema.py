@@ -31,12 +31,14 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.types import TypeEngine
 
 READY, LEASED, DELAYED = 0, 1, 2
+#: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
+IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
 REVISION = "0001"
 VERSION_TABLE = "version"
@@ -138,16 +140,24 @@ def _item_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Tab
         Column("interruptions", Integer, nullable=False, server_default="0"),
         Column("holder", _name(64), nullable=False, server_default=""),
         Column("last_error", _LONG_TEXT),
-        UniqueConstraint("queue_name", "dedup_key", name=f"{prefix}item_dedup"),
         # An id must never come back: leases, outcomes and pages refer to it.
         sqlite_autoincrement=True,
         **options,
     )
     columns = table.c
     Index(f"{prefix}item_claim", columns.queue_name, columns.state, columns.release_time, columns.weight, columns.id)
+    keyed = columns.dedup_key.is_not(None)
+    Index(
+        f"{prefix}item_dedup",
+        columns.queue_name,
+        columns.dedup_key,
+        unique=True,
+        postgresql_where=keyed,
+        sqlite_where=keyed,
+    )
     # "Does a delayed item stand before the head of a sequential queue?" A partial index, so that no planner can
     # prefer it for the claim; MySQL has none, there the claim forces its own index.
-    delayed = columns.state == DELAYED
+    delayed = text(IS_DELAYED)
     Index(
         f"{prefix}item_order", columns.queue_name, columns.weight, columns.id,
         postgresql_where=delayed, sqlite_where=delayed,

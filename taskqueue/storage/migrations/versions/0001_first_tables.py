@@ -41,11 +41,12 @@ def upgrade() -> None:
         _column("interruptions", sa.Integer(), server_default="0"),
         _column("holder", _name(64), server_default=""),
         sa.Column("last_error", _LONG_TEXT),
-        sa.UniqueConstraint("queue_name", "dedup_key", name=f"{prefix}item_dedup"),
         sqlite_autoincrement=True,
     )
     _index("item", "claim", "queue_name", "state", "release_time", "weight", "id")
-    delayed = sa.text("state = 2")
+    keyed = sa.text("dedup_key IS NOT NULL")
+    _index("item", "dedup", "queue_name", "dedup_key", unique=True, postgresql_where=keyed, sqlite_where=keyed)
+    delayed = sa.text("state + 0 = 2")
     _index("item", "order", "queue_name", "weight", "id", postgresql_where=delayed, sqlite_where=delayed)
     _create(
         "dead",

@@ -1,0 +1,169 @@
+"""What a child process of the fault tests does, from its first line to its last (which it may never reach)."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any
+
+from taskqueue import BatchQueue, NothingReady, QueueService, Runner, TaskQueueError, signals, travel
+from taskqueue.storage.database import PATIENCE
+from tests.faults import tasks
+from tests.faults.history import History
+from tests.faults.points import Point
+
+#: Seconds: short, so that a dead holder is noticed in a test's time.
+LEASE = 1.2
+HEARTBEAT = 0.3
+
+
+@dataclass
+class Script:
+    """The part of one process; sent to it as it is."""
+
+    url: str
+    folder: Path
+    queue: str
+    role: str
+    log: Path
+    #: By how many seconds the clocks of this process are ahead: time that nobody has to wait for.
+    shift: float = 0.0
+    #: Where it kills itself.
+    point: Point | None = None
+    #: After so many finished items the run is asked to stop.
+    stop_after: int | None = None
+    #: How long the run waits for what others hold.
+    wait: float | None = 0
+    #: Whether it says that it is ready, and begins when it is let through the gate.
+    is_gated: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    #: For how long a database that is away is tried again.
+    patience: float = PATIENCE
+    #: The first number that a producer gives.
+    first: int = 0
+
+
+def main(script: Script) -> None:
+    """Play a part."""
+    _write_to(script.log)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if script.point is not None:
+        script.point.install()
+    history = History(script.folder)
+    service = make_service(script.url, **script.settings)
+    service.database._patience = script.patience  # no setting of a service: who needs it shorter than a test?
+    if script.is_gated:
+        history.write("ready")
+        tasks.Gate.wait(str(script.folder))
+    with travel(script.shift), recording(history):
+        _ROLES[script.role](script, service, history)
+    service.close()
+
+
+def make_service(url: str, **settings: Any) -> QueueService:
+    """A service as all processes of a test use it."""
+    # Kills at random may hit the same item again and again, which is no fault of its own.
+    settings = {"lease_slice": LEASE, "heartbeat": HEARTBEAT, "interrupt_limit": 1000, **settings}
+    return QueueService(url, allow=[tasks.__name__], **settings)
+
+
+def recording(history: History) -> Any:
+    """Write down how each item ends, as long as the context is open."""
+
+    def finished(_queue: BatchQueue, *, item: Any, outcome: Any, exception: Any) -> None:
+        history.write("finished", number=item.data.args[1], fence=item.fence, outcome=str(outcome))
+
+    return signals.item_finished.connected_to(finished)
+
+
+def _run(script: Script, service: QueueService, history: History) -> None:
+    """Run the queue to its end, once."""
+    runner = Runner(service.load(script.queue))
+    _stop_after(runner, script.stop_after)
+    try:
+        result = runner.run_all(wait=script.wait)
+    except TaskQueueError as error:
+        history.write("ended", error=type(error).__name__, text=str(error))
+    else:
+        exception = type(result.exception).__name__ if result.exception else None
+        history.write("ended", error=None, **{**vars(result), "exception": exception})
+
+
+def _stop_after(runner: Runner, limit: int | None) -> None:
+    def count(_queue: BatchQueue, **_: Any) -> None:
+        finished.append(1)
+        if len(finished) == limit:
+            runner.stop()
+
+    finished: list[int] = []
+    if limit is not None:
+        signals.item_finished.connect(count, weak=False)
+
+
+def _step(script: Script, service: QueueService, history: History) -> None:
+    """Run one item at a time, in the face of others who do the same."""
+    queue = service.load(script.queue)
+    runner = Runner(queue)
+    while queue.number_of_items():
+        result = runner.run_next()
+        assert result.exception is None or isinstance(result.exception, NothingReady), result.exception
+    history.write("ended", error=None)
+
+
+def _serve(script: Script, service: QueueService, history: History) -> None:
+    """Run whatever comes until the end is announced, then what is left."""
+    queue = service.load(script.queue)
+    while True:
+        is_closing = closing(script.folder).exists()
+        result = Runner(queue).run_all(wait=None if is_closing else 0.05)
+        assert not result.is_error, result.exception
+        if is_closing:
+            break
+    history.write("ended", error=None)
+
+
+def _produce(script: Script, service: QueueService, history: History) -> None:
+    """Add items until the end is announced, never too many at once."""
+    queue, number = service.load(script.queue), script.first
+    while not closing(script.folder).exists():
+        if number % 10 == 0:
+            _let_others_catch_up(queue, script.folder)
+        history.write("sent", number=number)
+        queue.enqueue(tasks.effect, str(script.folder), number)
+        history.write("acknowledged", number=number)
+        number += 1
+
+
+def _let_others_catch_up(queue: BatchQueue, folder: Path) -> None:
+    while queue.number_of_items() > 60 and not closing(folder).exists():
+        threading.Event().wait(0.01)
+
+
+def closing(folder: Path) -> Path:
+    """The file whose existence announces the end."""
+    return folder / "closing"
+
+
+_ROLES = {"run": _run, "step": _step, "serve": _serve, "produce": _produce}
+
+
+def _write_to(log: Path) -> None:
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    logging.basicConfig(level=logging.INFO, format="%(name)s %(levelname)s %(message)s")
+
+
+def _end_with_parent() -> None:
+    """Tests that were killed must not leave their children waiting at the gate."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    with suppress(OSError):
+        wait([parent.sentinel])
+    os._exit(1)

@@ -1,0 +1,94 @@
+"""Named points of the conversation with the database at which a process kills itself with -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from taskqueue.storage import channel, database
+
+#: What a transaction (or a statement that is one by itself) of that name contains.
+_SIGNS = {
+    "claim": "run_count = run_count + 1",
+    "acknowledge": "DELETE FROM taskqueue_item",
+    "relinquish": "run_count = run_count - 1",
+}
+
+
+@dataclass
+class Point:
+    """Just before the n-th commit of that kind is sent, or just after it took place and before anybody knows.
+
+    ``work`` is "claim", "acknowledge", "relinquish", or "effect" for the commit of a task's own transaction.
+    """
+
+    work: str
+    when: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.when}-{self.work}-{self.nth}"
+
+    def install(self) -> None:
+        """From now on this process dies at this point."""
+        if self.work == "effect":
+            hook = "before_commit" if self.when == "before" else "after_commit"
+            event.listen(Session, hook, lambda _session: self.reached(self.when))
+        else:
+            _watch_cursors(self)
+
+    def is_in(self, statements: str) -> bool:
+        """Whether these statements are what the point is about."""
+        return _SIGNS[self.work] in statements
+
+    def reached(self, when: str) -> None:
+        """Die, if the moment has come."""
+        if when != self.when:
+            return
+        self.nth -= 1
+        if self.nth == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _watch_cursors(point: Point) -> None:
+    opened = channel.open_channel
+
+    def watched(*args: Any, **options: Any) -> Any:
+        found = opened(*args, **options)
+        found.cursor = _WatchedCursor(found.cursor, point)
+        return found
+
+    vars(database)["open_channel"] = watched  # where it is called from
+
+
+class _WatchedCursor:
+    """A driver's cursor that notices commits: ``COMMIT``, and every statement outside a transaction."""
+
+    def __init__(self, cursor: Any, point: Point) -> None:
+        self._cursor = cursor
+        self._point = point
+        self._open: list[str] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def execute(self, sql: str, *parameters: Any) -> Any:
+        if sql.startswith(("BEGIN", "START")):
+            self._open = []
+        if self._open is not None and sql not in ("COMMIT", "ROLLBACK"):
+            self._open.append(sql)
+            return self._cursor.execute(sql, *parameters)
+        committed = "\n".join(self._open) if self._open is not None else sql
+        self._open = None
+        concerns = sql != "ROLLBACK" and self._point.is_in(committed)
+        if concerns:
+            self._point.reached("before")
+        result = self._cursor.execute(sql, *parameters)
+        if concerns:
+            self._point.reached("after")
+        return result

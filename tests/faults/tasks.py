@@ -1,0 +1,126 @@
+"""The tasks of the fault tests. Each writes down when it starts and ends; some wait at the gate in between."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from pathlib import Path
+
+from sqlalchemy import text
+
+from taskqueue import TaskContext
+from tests.faults.history import DEADLINE, History
+
+#: No unique key: what happens twice must show.
+EFFECTS = "CREATE TABLE effects (number INTEGER NOT NULL, fence BIGINT NOT NULL)"
+
+
+class Gate:
+    """A fifo that holds tasks of any process back until the test lets so many through."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "gate"
+        os.mkfifo(self._path)
+        self._file = os.open(self._path, os.O_RDWR)  # as long as it is open, readers find a writer
+
+    def let_through(self, count: int = 1) -> None:
+        """Let that many waiting tasks, present or to come, go on."""
+        os.write(self._file, b"." * count)
+
+    def close(self) -> None:
+        """Let nobody through any more."""
+        os.close(self._file)
+
+    @staticmethod
+    def wait(folder: str) -> None:
+        """Wait to be let through."""
+        file = os.open(Path(folder) / "gate", os.O_RDONLY)
+        try:
+            ready, _, _ = select.select([file], [], [], DEADLINE)
+            if not ready or not os.read(file, 1):
+                raise TimeoutError("nobody opened the gate")
+        finally:
+            os.close(file)
+
+
+def record(ctx: TaskContext, folder: str, number: int) -> None:
+    """Start and end."""
+    _write(ctx, "start", folder, number)
+    _write(ctx, "end", folder, number)
+
+
+def linger(ctx: TaskContext, folder: str, number: int) -> None:
+    """Take a little time, in which an overlap would show."""
+    _write(ctx, "start", folder, number)
+    time.sleep(0.002)
+    _write(ctx, "end", folder, number)
+
+
+def hold(ctx: TaskContext, folder: str, number: int) -> None:
+    """Wait at the gate in between."""
+    _write(ctx, "start", folder, number)
+    Gate.wait(folder)
+    _write(ctx, "end", folder, number)
+
+
+def hold_then_fail(ctx: TaskContext, folder: str, number: int) -> None:
+    """Wait at the gate; fail in the first attempt only."""
+    hold(ctx, folder, number)
+    assert ctx.item is not None
+    if not ctx.item.interruptions:
+        raise ValueError("too late to matter")
+
+
+def effect(ctx: TaskContext, folder: str, number: int) -> None:
+    """Insert a row in the task's own transaction."""
+    _write(ctx, "start", folder, number)
+    _insert(ctx, folder, number)
+    _write(ctx, "end", folder, number)
+
+
+def hold_then_effect(ctx: TaskContext, folder: str, number: int) -> None:
+    """Wait at the gate, then insert a row."""
+    _write(ctx, "start", folder, number)
+    Gate.wait(folder)
+    _insert(ctx, folder, number)
+    _write(ctx, "end", folder, number)
+
+
+def effect_on_hold(ctx: TaskContext, folder: str, number: int) -> None:
+    """Insert a row and wait at the gate inside the open transaction."""
+    _write(ctx, "start", folder, number)
+    _insert(ctx, folder, number, is_held=True)
+    _write(ctx, "end", folder, number)
+
+
+def interrupt(ctx: TaskContext, folder: str, number: int) -> None:
+    """Ctrl-C in the middle of a task."""
+    _write(ctx, "start", folder, number)
+    raise KeyboardInterrupt
+
+
+def interrupt_in_transaction(ctx: TaskContext, folder: str, number: int) -> None:
+    """Ctrl-C in the middle of the task's own transaction."""
+    _write(ctx, "start", folder, number)
+    with ctx.transaction() as session:
+        session.execute(text("INSERT INTO effects (number, fence) VALUES (0, 0)"))
+        raise KeyboardInterrupt
+
+
+def _insert(ctx: TaskContext, folder: str, number: int, *, is_held: bool = False) -> None:
+    assert ctx.item is not None
+    with ctx.transaction() as session:
+        values = {"number": number, "fence": ctx.item.fence}
+        session.execute(text("INSERT INTO effects (number, fence) VALUES (:number, :fence)"), values)
+        _write(ctx, "inserted", folder, number)
+        if is_held:
+            Gate.wait(folder)
+
+
+def _write(ctx: TaskContext, kind: str, folder: str, number: int) -> None:
+    item = ctx.item
+    assert item is not None
+    History(Path(folder)).write(
+        kind, number=number, fence=item.fence, run_count=item.run_count, interruptions=item.interruptions
+    )

@@ -1,0 +1,322 @@
+"""Drives a real queue and the model side by side, and compares them after every step.
+
+All leases and delays end 500 s past a full thousand, and time moves by full thousands: no step ever comes
+near an edge, however long the step itself takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from taskqueue import QueueItem, clock
+from taskqueue.errors import ItemNotFound, LeaseLost
+from taskqueue.queues import settlement
+from taskqueue.queues.batch import BatchQueue
+from taskqueue.queues.settlement import Settlement
+from taskqueue.spec import STATUSES
+from tests.model.model import Held, Model, ModelItem, places
+
+BATCH_LIMIT = 3
+DEFAULT_LEASE, DEFAULT_DELAY = 2500, 1500
+OPTIONS: dict[str, Any] = {"batch_limit": BATCH_LIMIT, "lease_time": DEFAULT_LEASE, "retry_interval": DEFAULT_DELAY}
+#: Measured times may differ from the model's by the time that the steps themselves take.
+TOLERANCE = 250
+
+weights = st.sampled_from([0, 0, 1, -1])
+delays = st.sampled_from([None, 0, 500, 1500, 3500])
+leases = st.sampled_from([None, 500, 1500, 4500])
+keys = st.sampled_from([None, None, "a", "b"])
+#: Which of the handles: 0 is the latest. The older ones are stale more often than not.
+picks = st.integers(0, 12)
+several = st.lists(picks, min_size=1, max_size=4)
+
+Pick = Sequence[int]
+#: Settles items and returns the lost ones.
+Act = Callable[[list[QueueItem]], list[QueueItem]]
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """One run: a fresh queue, a fresh model, and all handles that the queue ever gave out.
+
+    ``queues`` are views of the same queue, as two processes have them; they take turns.
+    """
+
+    steps = 0
+
+    def __init__(self, queues: Sequence[BatchQueue]) -> None:
+        super().__init__()
+        self._queues = queues
+        self._turn, self._looks = count(), count()
+        self._numbers = count()
+        self._time = ExitStack()
+        self.model = Model(queues[0].is_sequential)
+        self.handles: list[QueueItem] = []
+
+    def teardown(self) -> None:
+        self._time.close()
+        self._queues[0].delete()
+
+    @property
+    def queue(self) -> BatchQueue:
+        return self._queues[next(self._turn) % len(self._queues)]
+
+    # --- coming in ---
+
+    @initialize(size=st.integers(0, 6))
+    def begin(self, size: int) -> None:
+        self.create_many(0, size)
+
+    @rule(delay=st.sampled_from([1500, 3500]))
+    def let_the_head_wait(self, delay: int) -> None:
+        self.create(-1, delay, None)
+        self.claim_items(BATCH_LIMIT, 500)
+
+    @rule(weight=weights, delay=delays, key=keys)
+    def create(self, weight: int, delay: int | None, key: str | None) -> None:
+        number = next(self._numbers)
+        item = self.queue.create_item(number, weight=weight, delay=delay, dedup_key=key)
+        self._created(item, weight, number, delay or 0, key)
+
+    @rule(weight=weights, offset=st.sampled_from([-1500, 1500]))
+    def create_for_a_moment(self, weight: int, offset: int) -> None:
+        number = next(self._numbers)
+        moment = clock.from_ms(clock.now_ms()) + timedelta(seconds=offset)
+        self._created(self.queue.create_item(number, weight=weight, release_time=moment), weight, number, offset)
+
+    def _created(self, item: QueueItem, weight: int, number: int, delay: int, key: str | None = None) -> None:
+        expected = self.model.with_key(key) or self.model.create(item.id, weight, number, delay, key)
+        self._same(item, expected)
+        self.handles.append(item)
+
+    @rule(weight=weights, size=st.integers(0, 4))
+    def create_many(self, weight: int, size: int) -> None:
+        numbers = [next(self._numbers) for _ in range(size)]
+        assert self.queue.create_items(iter(numbers), weight=weight) == size
+        created = [item for item in self.queue.items() if item.id not in self.model.items]
+        assert [item.data for item in created] == numbers, "ids do not follow the order of the source"
+        for item in created:
+            self._created(item, weight, item.data, 0)
+
+    # --- going out ---
+
+    @rule(lease=leases)
+    def claim_item(self, lease: int | None) -> None:
+        item = self.queue.claim_item(lease)
+        self._leased([item] if item else [], self.model.claim(1, lease or DEFAULT_LEASE))
+
+    @rule(limit=st.integers(1, 5), lease=leases)
+    def claim_items(self, limit: int, lease: int | None) -> None:
+        items = self.queue.claim_items(limit, lease)
+        self._leased(items, self.model.claim(min(limit, BATCH_LIMIT), lease or DEFAULT_LEASE))
+
+    @rule(lease=leases)
+    def steal_item(self, lease: int | None) -> None:
+        item = self.queue.steal_item(lease)
+        stolen = self.model.steal(lease or DEFAULT_LEASE)
+        self._leased([item] if item else [], [stolen] if stolen else [])
+
+    def _leased(self, items: Sequence[QueueItem], expected: Sequence[ModelItem]) -> None:
+        assert [(item.id, item.fence) for item in items] == places(expected)
+        for item, model_item in zip(items, expected, strict=True):
+            self._same(item, model_item)
+        self.handles += items
+
+    @rule(lease=leases)
+    def claim_many_and_steal(self, lease: int | None) -> None:
+        """By chance alone, several leases at once would rarely meet a thief."""
+        self.travel(5000)
+        self.claim_items(BATCH_LIMIT, lease)
+        self.steal_item(lease)
+
+    # --- holding, also with handles that are long stale ---
+
+    @precondition(lambda self: self.handles)
+    @rule(pick=picks, lease=leases)
+    def extend_lease(self, pick: int, lease: int | None) -> None:
+        item = self._handle(pick)
+        kept = self.model.extend(_held(item), lease or DEFAULT_LEASE)
+        assert _succeeds(lambda: self.queue.extend_lease(item, lease)) == kept
+
+    @rule(lease=leases, seconds=st.sampled_from([1000, 5000]))
+    def come_back_late(self, lease: int | None, seconds: int) -> None:
+        self.claim_item(lease)
+        self.travel(seconds)
+        if self.handles:
+            self.extend_lease(0, None)
+
+    @precondition(lambda self: self.handles)
+    @rule(pick=picks, delay=delays)
+    def release_item(self, pick: int, delay: int | None) -> None:
+        item = self._handle(pick)
+        kept = self.model.release(_held(item), DEFAULT_DELAY if delay is None else delay)
+        assert _succeeds(lambda: self.queue.release_item(item, delay)) == kept
+
+    @precondition(lambda self: self.handles)
+    @rule(pick=picks)
+    def delete_item(self, pick: int) -> None:
+        item = self._handle(pick)
+        kept = self.model.finish(_held(item), "ok")
+        assert _succeeds(lambda: self.queue.delete_item(item)) == kept
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several, delay=delays)
+    def release_items(self, chosen: Pick, delay: int | None) -> None:
+        seconds = DEFAULT_DELAY if delay is None else delay
+        self._settled(chosen, lambda items: self.queue.release_items(items, delay), self.model.release, seconds)
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several)
+    def relinquish_items(self, chosen: Pick) -> None:
+        self._settled(chosen, lambda items: self.queue.relinquish_items(items), self.model.relinquish)
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several)
+    def delete_items(self, chosen: Pick) -> None:
+        self._settled(chosen, lambda items: self.queue.delete_items(items), self.model.finish, "ok")
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several, delay=st.sampled_from([0, 1500]))
+    def retry(self, chosen: Pick, delay: int) -> None:
+        how = settlement.retry(delay * 1000, "again")
+        self._settled(chosen, self._settling(how), self.model.retry, delay, "again")
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several)
+    def abort(self, chosen: Pick) -> None:
+        self._settled(chosen, self._settling(settlement.abort("stop")), self.model.abort, "stop")
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several, outcome=st.sampled_from(["delete", "skipped"]))
+    def give_up(self, chosen: Pick, outcome: str) -> None:
+        how = (settlement.delete if outcome == "delete" else settlement.skip)("over")
+        self._settled(chosen, self._settling(how), self.model.finish, outcome)
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several)
+    def bury(self, chosen: Pick) -> None:
+        self._settled(chosen, self._settling(settlement.bury("dead")), self.model.bury, "dead")
+
+    def _settling(self, how: Settlement) -> Act:
+        return lambda items: self.queue.settle(items, how)
+
+    def _settled(self, chosen: Pick, act: Act, expect: Callable[..., bool], *more: object) -> None:
+        items = list({item.id: item for item in map(self._handle, chosen)}.values())
+        lost = act(items)
+        assert [_held(item) for item in lost] == [_held(item) for item in items if not expect(_held(item), *more)]
+
+    # --- time, the queue, dead letters ---
+
+    @rule(seconds=st.sampled_from([1000, 2000, 5000]))
+    def travel(self, seconds: int) -> None:
+        self._time.enter_context(clock.travel(seconds))
+        self.model.now += seconds
+
+    @rule(status=st.sampled_from(STATUSES))
+    def set_status(self, status: str) -> None:
+        self.queue.set_status(status)
+        self.model.status = status
+
+    @rule(really=st.sampled_from([False, False, False, True]))
+    def reset(self, really: bool) -> None:
+        if really:
+            assert self.queue.reset() == self.model.reset()
+
+    @precondition(lambda self: self.model.dead)
+    @rule(pick=picks)
+    def revive_item(self, pick: int) -> None:
+        dead = sorted(self.model.dead)[pick % len(self.model.dead)]
+        item = self.queue.revive_item(dead)
+        assert self.model.revive([dead]) == 1
+        self._same(item, self.model.items[dead])
+        self.handles.append(item)
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several)
+    def revive_items(self, chosen: Pick) -> None:
+        ids = [self._handle(pick).id for pick in chosen]
+        assert self.queue.revive_items(ids) == self.model.revive(ids)
+
+    @precondition(lambda self: self.model.dead)
+    @rule()
+    def revive_all(self) -> None:
+        assert self.queue.revive_items() == self.model.revive(list(self.model.dead))
+
+    @precondition(lambda self: self.handles)
+    @rule(pick=picks)
+    def revive_what_is_not_dead(self, pick: int) -> None:
+        item_id = self._handle(pick).id
+        if item_id not in self.model.dead:
+            assert not _succeeds(lambda: self.queue.revive_item(item_id))
+
+    @precondition(lambda self: self.handles)
+    @rule(chosen=several)
+    def delete_dead_items(self, chosen: Pick) -> None:
+        ids = [self._handle(pick).id for pick in chosen]
+        assert self.queue.delete_dead_items(ids) == self.model.delete_dead(ids)
+
+    # --- looking ---
+
+    @precondition(lambda self: self.handles)
+    @rule(pick=picks)
+    def fetch_item(self, pick: int) -> None:
+        item_id = self._handle(pick).id
+        item, expected = self.queue.fetch_item(item_id), self.model.items.get(item_id)
+        assert (item is None) == (expected is None)
+        if item is not None and expected is not None:
+            self._same(item, expected)
+            self.handles.append(item)
+
+    @rule()
+    def wait(self) -> None:
+        found, expected = self.queue.wait(), self.model.wait()
+        assert (found is None) == (expected is None)
+        if found is not None and expected is not None:
+            assert abs(found.seconds - expected[0]) < TOLERANCE
+            assert found.is_leased == expected[1]
+
+    # --- after every step ---
+
+    @invariant()
+    def statistics_order_and_fences_agree(self) -> None:
+        type(self).steps += 1
+        queue, model = self.queue, self.model
+        assert queue.statistics() == model.statistics()
+        assert queue.number_of_items() == len(model.items)
+        assert [_held(item) for item in queue.items()] == places(model.in_order())
+        assert [dead.id for dead in queue.dead_items()] == sorted(model.dead)
+        assert queue.status == model.status
+
+    @invariant()
+    def the_outcome_of_one_item_agrees(self) -> None:
+        """One after the other comes up: asking for all would take longer than everything else."""
+        if self.handles:
+            item_id = self.handles[next(self._looks) % len(self.handles)].id
+            assert self.queue.outcome_of(item_id) in self.model.outcomes(item_id)
+
+    def _handle(self, pick: int) -> QueueItem:
+        return self.handles[-1 - pick % len(self.handles)]
+
+    def _same(self, item: QueueItem, expected: ModelItem) -> None:
+        named = ("id", "weight", "data", "fence", "run_count", "failures", "interruptions", "last_error")
+        assert {name: getattr(item, name) for name in named} == {name: getattr(expected, name) for name in named}
+        left = (item.release_time - clock.from_ms(clock.now_ms())).total_seconds() if item.release_time else 0
+        assert abs(max(left, 0) - max(expected.until - self.model.now, 0)) < TOLERANCE
+
+
+def _held(item: QueueItem) -> Held:
+    return item.id, item.fence
+
+
+def _succeeds(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except (LeaseLost, ItemNotFound):
+        return False
+    return True

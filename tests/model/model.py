@@ -1,0 +1,229 @@
+"""What a queue means, without a database: lists, one clock, and the rules written out.
+
+Time is whole seconds and moves only when told to. Nothing here is shared with the package, so that a mistake
+there cannot hide here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+Held = tuple[int, int]
+"""An item as its holder knows it: id and fence."""
+
+
+@dataclass
+class ModelItem:
+    """An item in the queue; ``until`` is when its lease or delay ends, 0 when it has neither."""
+
+    id: int
+    weight: int
+    data: int
+    key: str | None = None
+    until: int = 0
+    is_leased: bool = False
+    fence: int = 0
+    run_count: int = 0
+    failures: int = 0
+    interruptions: int = 0
+    last_error: str | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Lower weights first, then in the order of their creation."""
+        return self.weight, self.id
+
+
+@dataclass
+class Model:
+    """A queue: sequential (one holder, the head blocks) or parallel (what is blocked is passed by)."""
+
+    is_sequential: bool
+    now: int = 0
+    status: str = "active"
+    items: dict[int, ModelItem] = field(default_factory=dict)
+    dead: dict[int, ModelItem] = field(default_factory=dict)
+    #: How items ended, as far as anybody may still ask; a reset makes the answer optional.
+    endings: dict[int, str] = field(default_factory=dict)
+    forgotten: set[int] = field(default_factory=set)
+
+    # --- looking ---
+
+    def in_order(self) -> list[ModelItem]:
+        return sorted(self.items.values(), key=lambda item: item.place)
+
+    def is_blocked(self, item: ModelItem) -> bool:
+        return item.until > self.now
+
+    def statistics(self) -> dict[str, int]:
+        blocked = [item for item in self.items.values() if self.is_blocked(item)]
+        leased = sum(item.is_leased for item in blocked)
+        return {
+            "total": len(self.items),
+            "ready": len(self.items) - len(blocked),
+            "blocked": len(blocked),
+            "leased": leased,
+            "delayed": len(blocked) - leased,
+            "dead": len(self.dead),
+        }
+
+    def outcomes(self, item_id: int) -> set[str | None]:
+        """The answers allowed for "how did it end?": one, or after a reset also None."""
+        if item_id in self.items:
+            return {"waiting"}
+        if item_id in self.dead:
+            return {"dead"}
+        known: set[str | None] = {self.endings[item_id]} if item_id in self.endings else {None}
+        return known | {None} if item_id in self.forgotten else known
+
+    def wait(self) -> tuple[int, bool] | None:
+        """Seconds until something may be claimed, and whether that is because somebody holds an item."""
+        held = [max(item.until - self.now, 0) for item in self.items.values() if item.is_leased]
+        if self.is_sequential:
+            head = next(iter(self.in_order()), None)
+            if held or head is None:
+                return (min(held), True) if held else None
+            return max(head.until - self.now, 0), False
+        if not self.items:
+            return None
+        soonest = min(max(item.until - self.now, 0) for item in self.items.values())
+        has_ready = any(item.until == 0 for item in self.items.values())
+        return soonest, bool(held) and not has_ready
+
+    # --- coming in ---
+
+    def with_key(self, key: str | None) -> ModelItem | None:
+        return next((item for item in self.items.values() if key is not None and item.key == key), None)
+
+    def create(self, item_id: int, weight: int, data: int, delay: int = 0, key: str | None = None) -> ModelItem:
+        item = ModelItem(item_id, weight, data, key, until=self.now + delay if delay > 0 else 0)
+        self.items[item_id] = item
+        return item
+
+    # --- going out ---
+
+    def claim(self, limit: int, lease: int) -> list[ModelItem]:
+        self._end_what_is_due()
+        taken: list[ModelItem] = []
+        if self.is_sequential and any(item.is_leased for item in self.items.values()):
+            return taken
+        for item in self.in_order():
+            if len(taken) == limit or (self.is_sequential and item.until):
+                break
+            if not item.until:
+                taken.append(self._take(item, lease))
+        return taken
+
+    def steal(self, lease: int) -> ModelItem | None:
+        self._end_what_is_due()
+        head = next(iter(self.in_order()), None)
+        if head is None:
+            return None
+        for other in self.items.values():
+            if self.is_sequential and other.is_leased and other is not head:
+                self._put_down(other)
+        return self._take(head, lease)
+
+    def _take(self, item: ModelItem, lease: int) -> ModelItem:
+        item.is_leased, item.until = True, self.now + lease
+        item.run_count += 1
+        item.fence += 1
+        return item
+
+    def _end_what_is_due(self) -> None:
+        """Whose lease ended by itself was interrupted, but keeps its fence: the holder may still finish it."""
+        for item in self.items.values():
+            if item.until <= self.now:
+                item.interruptions += item.is_leased
+                item.is_leased, item.until = False, 0
+
+    # --- holding ---
+
+    def standing(self, held: Held) -> ModelItem | None:
+        """The item, if its fence has not moved on."""
+        item = self.items.get(held[0])
+        return item if item is not None and item.fence == held[1] else None
+
+    def extend(self, held: Held, lease: int) -> bool:
+        item = self.standing(held)
+        if item is None or not item.is_leased or not self.is_blocked(item):
+            return False
+        item.until = self.now + lease
+        return True
+
+    def release(self, held: Held, delay: int) -> bool:
+        item = self.standing(held)
+        if item is not None:
+            self._put_down(item, delay)
+        return item is not None
+
+    def relinquish(self, held: Held) -> bool:
+        item = self.standing(held)
+        if item is not None:
+            item.run_count -= 1
+            self._put_down(item)
+        return item is not None
+
+    def retry(self, held: Held, delay: int, error: str) -> bool:
+        item = self.standing(held)
+        if item is not None:
+            item.failures, item.interruptions, item.last_error = item.failures + 1, 0, error
+            self._put_down(item, delay)
+        return item is not None
+
+    def abort(self, held: Held, error: str) -> bool:
+        item = self.standing(held)
+        if item is not None:
+            item.failures, item.interruptions, item.last_error = 0, 0, error
+            self._put_down(item)
+        return item is not None
+
+    def finish(self, held: Held, outcome: str) -> bool:
+        item = self.standing(held)
+        if item is not None:
+            del self.items[item.id]
+            self.endings[item.id] = outcome
+        return item is not None
+
+    def bury(self, held: Held, error: str) -> bool:
+        item = self.standing(held)
+        if item is not None:
+            del self.items[item.id]
+            item.failures, item.last_error = item.failures + 1, error
+            self.dead[item.id] = item
+        return item is not None
+
+    def _put_down(self, item: ModelItem, delay: int = 0) -> None:
+        item.is_leased, item.until = False, self.now + delay if delay > 0 else 0
+        item.fence += 1
+
+    # --- dead letters, and the end ---
+
+    def revive(self, ids: Iterable[int]) -> int:
+        """Back in place with fresh attempts; the key comes back unless another item has taken it."""
+        found = [self.dead.pop(item_id) for item_id in sorted(set(ids)) if item_id in self.dead]
+        for item in found:
+            item.failures = item.interruptions = 0
+            item.key = None if self.with_key(item.key) else item.key
+            self.items[item.id] = item
+            self._put_down(item)
+        return len(found)
+
+    def delete_dead(self, ids: Iterable[int]) -> int:
+        found = [self.dead.pop(item_id).id for item_id in set(ids) if item_id in self.dead]
+        self.endings.update(dict.fromkeys(found, "delete"))
+        return len(found)
+
+    def reset(self) -> int:
+        removed = len(self.items)
+        self.endings.update(dict.fromkeys(self.dead, "dead"))
+        self.forgotten.update(self.endings)
+        self.items.clear()
+        self.dead.clear()
+        return removed
+
+
+def places(items: Sequence[ModelItem]) -> list[Held]:
+    """Ids and fences, for comparison with what a queue gave."""
+    return [(item.id, item.fence) for item in items]

@@ -1,0 +1,62 @@
+"""What a task costs: one statement and one commit to finish it, and a share of the claim of its batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from taskqueue import QueueService, Runner
+from tests.servers import ALL_DATABASES
+from tests.storage.tapped import tap
+
+TASKS = 300
+
+
+def nothing(ctx: Any) -> None:
+    """A task."""
+
+
+class Counts:
+    """All that went to the database, and how much of it had to be made durable."""
+
+    def __init__(self) -> None:
+        self.statements = 0
+        self.commits = 0
+
+    def __call__(self, sql: str, commits: bool, send: Callable[[], Any]) -> Any:
+        self.statements += 1
+        self.commits += commits
+        return send()
+
+
+@pytest.fixture
+def service(database_url: str) -> Iterator[QueueService]:
+    service = QueueService(database_url)
+    yield service
+    service.close()
+
+
+@pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)
+@pytest.mark.parametrize("type_name", ["Sql", "SqlParallel"])
+def test_given_tasks_that_do_nothing_when_run_to_the_end_then_each_costs_hardly_more_than_one_commit(
+    service: QueueService, type_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    queue = service.create(type_name, "many")
+    for _ in range(TASKS):
+        queue.enqueue(nothing)
+    counts = Counts()
+    tap(monkeypatch, counts)
+    # when
+    result = Runner(queue).run_all()
+    # then
+    assert result and result.completed == TASKS
+    assert TASKS <= counts.statements <= 1.2 * TASKS + _looks(result.elapsed)
+    assert TASKS <= counts.commits <= 1.06 * TASKS
+
+
+def _looks(seconds: float) -> float:
+    """Statements by which a run looks for pauses and for others' items, ten times a second: a matter of time."""
+    return 4 * seconds / 0.1

@@ -1,0 +1,45 @@
+"""A tap on the line between the package and a database's driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from taskqueue.storage import database
+from taskqueue.storage.channel import Channel, open_channel
+
+_WRITING = ("INSERT", "UPDATE", "DELETE", "WITH")
+
+#: Called with the statement, whether it makes something durable, and what sends it.
+Tap = Callable[[str, bool, Callable[[], Any]], Any]
+
+
+class TappedCursor:
+    """A driver's cursor whose statements pass through a tap."""
+
+    def __init__(self, cursor: Any, tap: Tap) -> None:
+        self._cursor = cursor
+        self._tap = tap
+        self._is_open = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def execute(self, sql: str, *parameters: Any) -> Any:
+        word = sql.split(maxsplit=1)[0]
+        commits = word == "COMMIT" or (not self._is_open and word in _WRITING)
+        self._is_open = word in ("BEGIN", "START") or (self._is_open and word not in ("COMMIT", "ROLLBACK"))
+        return self._tap(sql, commits, lambda: self._cursor.execute(sql, *parameters))
+
+
+def tap(monkeypatch: pytest.MonkeyPatch, through: Tap) -> None:
+    """Put a tap on every channel that is opened from now on."""
+
+    def tapped(*args: Any, **options: Any) -> Channel:
+        channel = open_channel(*args, **options)
+        channel.cursor = TappedCursor(channel.cursor, through)
+        return channel
+
+    monkeypatch.setattr(database, "open_channel", tapped)
