@@ -54,7 +54,7 @@ class Codec:
     def unpack(self, text: str, queue_name: str, uid: str) -> Any:
         """What :meth:`pack` was given. Raises :class:`PayloadError` on a damaged, altered or unsigned text."""
         envelope = decode(self._verified(text, queue_name, uid))
-        if not isinstance(envelope, dict) or not isinstance(envelope.get("v"), int):
+        if not isinstance(envelope, dict) or type(envelope.get("v")) is not int or envelope["v"] < 1:
             raise PayloadError("the stored item is not an envelope of ours: it was written by something else")
         if envelope["v"] > FORMAT:
             raise PayloadTooNew(

@@ -137,8 +137,6 @@ class Execution:
         limit = self._queue.settings.interrupt_limit
         if item.interruptions >= limit:
             raise TaskFailed(f"worker lost {item.interruptions} times")
-        if item.failures > self._queue.spec.retry_limit:
-            raise TaskFailed(f"attempts used up after {item.failures} failures, the latest: {item.last_error}")
 
     # --- the outcome ---
 
