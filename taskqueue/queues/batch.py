@@ -139,15 +139,22 @@ class BatchQueue(Queue):
 
     def settle(self, items: Sequence[QueueItem], how: Settlement) -> list[QueueItem]:
         """Carry a settlement out for all whose fence has not moved on; return the others."""
-        mine = [item for item in items if item.queue_name == self.name]
-        kept = self._settle(mine, how) if mine else set()
-        return [item for item in items if item.queue_name != self.name or item.id not in kept]
+        mine = self._newest(items)
+        return self._lost(items, mine, self._settle(mine, how) if mine else set())
+
+    def _lost(self, items: Sequence[QueueItem], mine: Sequence[QueueItem], kept: set[int]) -> list[QueueItem]:
+        held = {(item.id, item.fence) for item in mine if item.id in kept}
+        return [item for item in items if item.queue_name != self.name or (item.id, item.fence) not in held]
+
+    def _newest(self, items: Sequence[QueueItem]) -> list[QueueItem]:
+        """Of several handles of one item only the newest can still be valid."""
+        by_fence = sorted((item for item in items if item.queue_name == self.name), key=lambda item: item.fence)
+        return list({item.id: item for item in by_fence}.values())
 
     def renew(self, items: Sequence[QueueItem], lease: int) -> list[QueueItem]:
         """Prolong the leases that are still valid to ``lease`` ms from now; return the lost ones."""
-        mine = [item for item in items if item.queue_name == self.name]
-        kept = self._renew(mine, lease) if mine else set()
-        return [item for item in items if item.queue_name != self.name or item.id not in kept]
+        mine = self._newest(items)
+        return self._lost(items, mine, self._renew(mine, lease) if mine else set())
 
     def _lease_ms(self, lease_time: Seconds | None) -> int:
         if lease_time is None:

@@ -215,7 +215,7 @@ class MemoryQueue(BatchQueue):
                 self._bury(record, how.error or "")
             return
         record.fence += 1
-        record.run_count -= how.unclaimed
+        record.run_count = max(record.run_count - how.unclaimed, 0)
         record.failures = 0 if how.fresh else record.failures + how.failed
         record.interruptions = 0 if how.fresh or how.failed else record.interruptions + how.interrupted
         record.last_error = how.error if how.error is not None else record.last_error

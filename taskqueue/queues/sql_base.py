@@ -250,7 +250,7 @@ class SqlBase(BatchQueue):
             return self._rows.delete(tx, held)
         changes, more = "", {}
         if how.unclaimed:
-            changes += ", run_count = run_count - 1"
+            changes += ", run_count = CASE WHEN run_count > 0 THEN run_count - 1 ELSE 0 END"
         if how.failed:
             changes += ", failures = failures + 1, interruptions = 0"
         if how.interrupted:
@@ -339,6 +339,8 @@ class SqlBase(BatchQueue):
                 return "waiting"
             if self._dead.is_dead(tx, item_id):
                 return "dead"
+            if self._rows.fences(tx, [item_id]):  # it stands in another queue
+                return None
             ending = self._dead.ending_of(tx, item_id)
             if ending is not None or self._dead.was_reset(tx, item_id):
                 return ending

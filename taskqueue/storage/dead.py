@@ -64,6 +64,11 @@ class DeadLetters:
             "FROM {dead} AS letter WHERE queue_name = :queue AND id = :id",
             **values,
         )
+        tx.change(
+            "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, end_time) "
+            "SELECT queue_name, id, 'revived', failures, {now} FROM {dead} WHERE queue_name = :queue AND id = :id",
+            **values,
+        )
         return tx.change("DELETE FROM {dead} WHERE queue_name = :queue AND id = :id", **values) == 1
 
     def delete(self, tx: Transaction, ids: Sequence[int]) -> int:
@@ -104,11 +109,12 @@ class DeadLetters:
         """The latest recorded outcome of an item, or None when none was recorded."""
         row = tx.row(
             "SELECT outcome FROM {ending} WHERE queue_name = :queue AND item_id = :id AND outcome NOT IN "
-            "('abort', 'reset') ORDER BY id DESC LIMIT 1",
+            "('abort', 'reset') AND id > (SELECT COALESCE(MAX(id), 0) FROM {ending} WHERE queue_name = :queue AND "
+            "outcome = 'reset' AND item_id >= :id) ORDER BY id DESC LIMIT 1",
             queue=self._queue,
             id=item_id,
         )
-        return row[0] if row else None
+        return row[0] if row and row[0] != "revived" else None
 
     def was_reset(self, tx: Transaction, item_id: int) -> bool:
         """Whether the item stood, or may have stood, in the queue when it was reset."""

@@ -164,6 +164,7 @@ class QueueMachine(RuleBasedStateMachine):
         item = self._handle(pick)
         kept = self.model.finish(_held(item), "ok")
         assert _succeeds(lambda: self.queue.delete_item(item)) == kept
+        self._same_outcome(item)
 
     @precondition(lambda self: self.handles)
     @rule(chosen=several, delay=delays)
@@ -237,6 +238,12 @@ class QueueMachine(RuleBasedStateMachine):
         self._same(item, self.model.items[dead])
         self.handles.append(item)
 
+    @precondition(lambda self: self.model.dead)
+    @rule(pick=picks)
+    def revive_and_finish(self, pick: int) -> None:
+        self.revive_item(pick)
+        self.delete_item(0)
+
     @precondition(lambda self: self.handles)
     @rule(chosen=several)
     def revive_items(self, chosen: Pick) -> None:
@@ -297,11 +304,13 @@ class QueueMachine(RuleBasedStateMachine):
     def the_outcome_of_one_item_agrees(self) -> None:
         """One after the other comes up: asking for all would take longer than everything else."""
         if self.handles:
-            item_id = self.handles[next(self._looks) % len(self.handles)].id
-            assert self.queue.outcome_of(item_id) in self.model.outcomes(item_id)
+            self._same_outcome(self.handles[next(self._looks) % len(self.handles)])
 
     def _handle(self, pick: int) -> QueueItem:
         return self.handles[-1 - pick % len(self.handles)]
+
+    def _same_outcome(self, item: QueueItem) -> None:
+        assert self.queue.outcome_of(item.id) in self.model.outcomes(item.id)
 
     def _same(self, item: QueueItem, expected: ModelItem) -> None:
         named = ("id", "weight", "data", "fence", "run_count", "failures", "interruptions", "last_error")

@@ -161,7 +161,7 @@ class Model:
     def relinquish(self, held: Held) -> bool:
         item = self.standing(held)
         if item is not None:
-            item.run_count -= 1
+            item.run_count = max(item.run_count - 1, 0)
             self._put_down(item)
         return item is not None
 
