@@ -5,6 +5,8 @@ what it leads to is called only if it was defined in an allowed module too, so t
 an ``os.system`` that some allowed module has imported can be named.
 """
 
+from __future__ import annotations
+
 import functools
 import importlib
 import inspect
@@ -82,6 +84,10 @@ class AllowList:
         self.given = prefixes is not None
         self._prefixes = _checked_prefixes(prefixes) if prefixes is not None else ()
         self._loaded: dict[str, Callable[..., Any]] = {}
+
+    def extended(self, prefixes: Iterable[str]) -> AllowList:
+        """This list and further modules. Raises :class:`SpecError` like the constructor."""
+        return AllowList([*self._prefixes, *_checked_prefixes(prefixes)])
 
     def load(self, name: str) -> Callable[..., Any]:
         """Return the callback of that name if it may run here. No module is imported before it is allowed.

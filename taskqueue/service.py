@@ -192,13 +192,18 @@ class QueueService:
     def _list(self, /) -> list[BatchQueue]:
         """All registered queues, by name; a database is opened only if this service has one to look at."""
         with self._lock:
-            names = {name for name, queue in self._queues.items() if self._is_local(queue)}
+            names = {queue.name for queue in self.local_queues()}
             if self._database is not None or not names:
                 names |= {entry.name for entry in self._registrations()}
             found = [self._find(name) for name in sorted(names)]
         return [queue for queue in found if queue is not None]
 
     queues = _OnDefault(_list)
+
+    def local_queues(self) -> list[BatchQueue]:
+        """The queues that live in this process only, by name; no database is opened."""
+        with self._lock:
+            return [queue for _name, queue in sorted(self._queues.items()) if self._is_local(queue)]
 
     def _known_names(self) -> list[str]:
         return [*self._queues, *(entry.name for entry in self._registrations())]

@@ -9,7 +9,7 @@ import click
 from ..errors import ItemNotFound
 from ..queues.base import DeadItem
 from ..queues.batch import BatchQueue
-from .facts import dead_facts, dead_title
+from .facts import dead_facts
 from .options import json_option, queue_argument
 from .output import counted, first_line, moment, print_facts, print_json, print_table, printable, shortened
 from .service import Given, pass_given
@@ -39,7 +39,7 @@ def list_dead(given: Given, name: str, as_json: bool) -> None:
         print_json([dead_facts(letter) for letter in letters])
     elif letters:
         rows = [
-            [letter.id, letter.failures, moment(letter.dead_time), shortened(dead_title(letter), 40),
+            [letter.id, letter.failures, moment(letter.dead_time), shortened(letter.title, 40),
              shortened(first_line(letter.error), 100)]
             for letter in letters
         ]  # fmt: skip

@@ -45,7 +45,7 @@ def dead_facts(item: DeadItem) -> dict[str, Any]:
     return {
         "id": item.id,
         "queue": item.queue_name,
-        "title": dead_title(item),
+        "title": item.title,
         "weight": item.weight,
         "submit_time": iso(item.submit_time),
         "dead_time": iso(item.dead_time),
@@ -65,14 +65,6 @@ def result_facts(result: RunResult) -> dict[str, Any]:
 def options_of(queue: BatchQueue) -> dict[str, Any]:
     """The options, in the order in which they are documented."""
     return {name: value for name, value in asdict(queue.spec).items() if name not in ("name", "type", "status")}
-
-
-def dead_title(item: DeadItem) -> str:
-    """The title that the item had in its queue."""
-    standing = QueueItem(
-        item.id, item.queue_name, item.weight, item.submit_time, None, item.run_count, 0, _unpack=lambda: item.data
-    )
-    return standing.title
 
 
 def _content(item: QueueItem | DeadItem) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from ..callbacks import AllowList
 from ..errors import ConfigurationError, QueueNotFound
 from ..queues.batch import BatchQueue
 from ..service import QueueService
@@ -40,7 +39,8 @@ class Given:
 
     def queue(self, name: str) -> BatchQueue:
         """The queue of that name. Raises :class:`QueueNotFound`; never makes a database file."""
-        missing = None if check_name(name) in _local_names(self.service) else self.missing_file
+        local = {queue.name for queue in self.service.local_queues()}
+        missing = None if check_name(name) in local else self.missing_file
         if missing is not None:
             raise QueueNotFound(
                 f"there is no queue {name!r}, nor a database file {missing} that could hold it: name the database by "
@@ -52,7 +52,7 @@ class Given:
         """All queues, by name; never makes a database file."""
         if self.missing_file is None:
             return self.service.queues()
-        return [self.service.load(name) for name in sorted(_local_names(self.service))]
+        return self.service.local_queues()
 
     @property
     def missing_file(self) -> str | None:
@@ -66,7 +66,7 @@ class Given:
         """Let callbacks of these modules run too."""
         if prefixes:
             settings = self.service.settings
-            settings.allow = AllowList([*settings.allow._prefixes, *prefixes])
+            settings.allow = settings.allow.extended(prefixes)
 
     def close(self) -> None:
         """Close connections, if any."""
@@ -82,11 +82,6 @@ def use_current_folder() -> None:
     folder = str(Path.cwd())
     if folder not in sys.path:
         sys.path.insert(0, folder)
-
-
-def _local_names(service: QueueService) -> set[str]:
-    """The queues that live in this process only: asking for them must not open a database."""
-    return {name for name, queue in service._queues.items() if service._is_local(queue)}
 
 
 def _service_of(app: str) -> QueueService:
