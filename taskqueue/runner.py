@@ -411,7 +411,15 @@ class _Run:
         left = self.shown.remaining - (attempt.outcome not in (Outcome.RETRY, Outcome.ABORT, Outcome.LEASE_LOST))
         if self._count_is_due(left):
             left = self._count()
-        self._show(title="", completed=self.result.completed, failed=self.result.failed, remaining=max(left, 0))
+        self._show(
+            title="",
+            done=0,
+            total=None,
+            message="",
+            completed=self.result.completed,
+            failed=self.result.failed,
+            remaining=max(left, 0),
+        )
 
     def _count_is_due(self, left: int) -> bool:
         pause = _COUNT_ADDED if self.queue.changes != self.changes else _COUNT_EVERY

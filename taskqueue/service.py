@@ -107,7 +107,7 @@ class QueueService:
         **settings: Any,
     ) -> None:
         keys = [secret_key] if isinstance(secret_key, (str, bytes)) else list(secret_key)
-        given = allow if allow is not None else _allowed_by_environment()
+        given = allow if allow is not None else allowed_by_environment()
         if unknown := settings.keys() - _TUNABLE:
             name = sorted(unknown)[0]
             raise SpecError(f"unknown setting {name!r}{nearest(name, _TUNABLE)}; known are {', '.join(_TUNABLE)}")
@@ -340,7 +340,8 @@ class QueueService:
 _TUNABLE = ("lease_slice", "heartbeat", "stale_after", "interrupt_limit", "prefetch")
 
 
-def _allowed_by_environment() -> list[str] | None:
+def allowed_by_environment() -> list[str] | None:
+    """The packages that ``$TASKQUEUE_ALLOW`` names, or None."""
     text = os.environ.get("TASKQUEUE_ALLOW", "")
     names = [name.strip() for name in text.split(",") if name.strip()]
     if text.strip() and not names:

@@ -87,7 +87,7 @@ def reset_queue(given: Given, name: str, yes: bool, as_json: bool) -> None:
     if as_json:
         print_json({"queue": name, "removed": removed})
     else:
-        click.echo(f"Threw away {counted(removed, 'item')} of queue {name!r}.")
+        click.echo(f"Threw away {content} of queue {name!r}.")
 
 
 @click.command("delete")

@@ -61,6 +61,10 @@ class Display(AbstractContextManager["Display"]):
         if outcome is not Outcome.RETRY:
             _echo(line, err=True)
 
+    def logged(self, line: str) -> None:
+        """A task has logged a warning or an error."""
+        _echo(line, err=True)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -103,7 +107,8 @@ class Lines(Display):
             *([f"{duration(left)} left"] if left is not None and progress.remaining else []),
             *([f"{progress.failed} failed"] if progress.failed else []),
         ]
-        return ", ".join(parts) + (f": {doing(progress)}" if progress.remaining else "")
+        what = doing(progress) if progress.remaining else ""
+        return ", ".join(parts) + (f": {what}" if what else "")
 
     def stopping(self) -> None:
         _echo("Stopping after the item in hand; once more, or after the grace period: at once")
@@ -171,8 +176,8 @@ class Bar(Display):
             Text(f"{finished}/{finished + progress.remaining}"),
             *([Text(f"{progress.failed} failed", style="red")] if progress.failed else []),
             Text(f"{self._pace.per_second(finished):.1f}/s"),
-            Text(duration(self._pace.elapsed)),
-            Text(f"left {duration(left)}" if left is not None else "left -"),
+            Text(f"{duration(self._pace.elapsed)} gone"),
+            Text(f"{duration(left)} left" if left is not None else "- left"),
         ]
 
 

@@ -21,6 +21,7 @@ from ..signals import item_finished, run_finished, run_started
 from .output import counted, duration, first_line, one_line
 from .progress import Display
 from .signals import Interrupts
+from .task_log import task_log
 
 FAILED = 1
 _BY_SIGNAL = 128
@@ -70,6 +71,11 @@ class Report:
         took = f"in {duration(result.elapsed)}"
         if self.stopped_by is not None:
             return f"Stopped by {self.stopped_by}: {done}, {left} {took}; 'taskqueue run {name}' goes on"
+        if result.is_error and self.outcome is Outcome.DEAD:
+            return (
+                f"Stopped by a failure: {done}, {left} {took}; the item is kept as a dead letter (see "
+                f"'taskqueue dead list {name}'): put it right and revive it, or go on with 'taskqueue run {name}'"
+            )
         if result.is_error:
             reason = first_line(error_text(result.exception))
             return (
@@ -105,6 +111,7 @@ def carry_out(runner: Runner, run: Callable[[], RunResult], display: Display, gr
         stack.enter_context(run_started.connected_to(begin, sender=runner))
         stack.enter_context(run_finished.connected_to(keep, sender=runner))
         stack.enter_context(display)
+        stack.enter_context(task_log(display))
         try:
             report.result = run()
         except KeyboardInterrupt:

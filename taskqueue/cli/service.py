@@ -14,7 +14,7 @@ import click
 
 from ..errors import ConfigurationError, QueueNotFound
 from ..queues.batch import BatchQueue
-from ..service import QueueService
+from ..service import QueueService, allowed_by_environment
 from ..spec import check_name, nearest
 
 
@@ -64,6 +64,7 @@ class Given:
 
     def allow(self, prefixes: Sequence[str]) -> None:
         """Let callbacks of these modules run too."""
+        prefixes = [*prefixes, *(allowed_by_environment() or [])]
         if prefixes:
             settings = self.service.settings
             settings.allow = settings.allow.extended(prefixes)

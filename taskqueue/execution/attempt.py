@@ -146,12 +146,14 @@ class Execution:
         if context.is_completed:
             if exception is not None:
                 context.log.error(
-                    "failed after its transaction had been committed; it counts as done", exc_info=exception
+                    "failed after its transaction had been committed, and counts as done: %s",
+                    error_text(exception),
+                    exc_info=exception,
                 )
             return Outcome.OK, None
         outcome = self._decide(item, context, exception)
         if outcome is not Outcome.OK:
-            self._log_failure(context, outcome, exception)
+            self._log_failure(item, outcome, exception)
         if outcome is Outcome.LEASE_LOST:
             return outcome, exception
         if outcome is Outcome.ABORT:
@@ -218,9 +220,10 @@ class Execution:
             seconds *= random.uniform(1, 1 + _JITTER)  # noqa: S311  (jitter, not a secret)
         return clock.to_ms(seconds)
 
-    def _log_failure(self, context: TaskContext, outcome: Outcome, exception: BaseException | None) -> None:
+    def _log_failure(self, item: QueueItem, outcome: Outcome, exception: BaseException | None) -> None:
         expected = isinstance(exception, (PayloadError, CallbackRefused, TaskFailed, LeaseLost))
-        context.log.warning("%s: %s", outcome, error_text(exception), exc_info=None if expected else exception)
+        where = f"{self._queue.name} #{item.id} attempt {item.failures + 1}"
+        _log.warning("[%s] %s: %s", where, outcome, error_text(exception), exc_info=None if expected else exception)
 
 
 def check_handler(queue: BatchQueue) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import callbacks, clock
-from ..errors import ItemNotFound, LeaseLost, SpecError
+from ..errors import ItemNotFound, LeaseLost, NotSupported, SpecError
 from ..item import QueueItem
 from ..settings import Settings
 from ..signals import queue_active, queue_status
@@ -99,6 +99,8 @@ class BatchQueue(Queue):
         return self.create_item(Task(callback, args, title), weight=weight, delay=delay)
 
     def _new_item(self, data: Any, weight: int) -> NewItem:
+        if self.spec.is_template:
+            raise NotSupported(f"queue {self.name!r} is a template: create a queue with template={self.name!r}")
         uid = os.urandom(16).hex()
         text = self.settings.codec.pack(data, self.name, uid)
         if isinstance(data, Task):

@@ -33,7 +33,7 @@ from .dialects import DIALECTS, STATEMENT_TIMEOUT
 from .faults import Fault, classify, is_driver_error, masked, translate
 from .first_use import make_ready
 from .schema import define_tables
-from .transaction import SessionCursor, Transaction
+from .transaction import SessionCursor, TaskSession, Transaction
 
 Result = TypeVar("Result")
 #: Seconds for which a lost connection or a conflict is tried again.
@@ -284,17 +284,19 @@ class Database:
         if self.current_session is not None:
             raise NotSupported("a transaction is already open in this thread: ctx.transaction() opens one per task")
         self.ensure_schema()
-        with self._turn(True), Session(self.engine) as session, self._as_current(session):
+        session = TaskSession(self.engine)
+        with self._turn(True), self._as_current(session):
             try:
                 self._open(session)
                 yield session
-                session.commit()
+                Session.commit(session)
             except Exception as error:
-                session.rollback()
                 # What the caller's own statements did wrong stays as it is.
                 if not is_driver_error(error) or classify(error) in (Fault.OTHER, Fault.SCHEMA):
                     raise
                 raise translate(error, self.url) from error
+            finally:
+                Session.close(session)  # rolls back what was not committed
 
     def _open(self, session: Session) -> None:
         """Connect, and on SQLite take the write lock before anything is read; nothing has been done yet."""

@@ -118,8 +118,10 @@ def translate(error: BaseException, url: URL) -> TaskQueueError:
         return DatabaseBusy(f"the database {where} stayed locked by others ({reason}): try again, or look for a "
                             "transaction that was left open")  # fmt: skip
     if fault in (Fault.UNREACHABLE, Fault.LOST):
-        return DatabaseUnavailable(f"cannot reach the database {where}: {reason}; check that it runs and that the "
-                                   "address and the account are right")  # fmt: skip
+        check = "that it runs and that the address and the account are right"
+        if url.get_backend_name() == "sqlite":
+            check = "the path of the file, its folder and their permissions"
+        return DatabaseUnavailable(f"cannot reach the database {where}: {reason}; check {check}")
     if fault is Fault.READ_ONLY:
         return DatabaseReadOnly(f"the database {where} cannot be written ({reason}): check the permissions of the "
                                 "file, its folder or the account")  # fmt: skip

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.orm import Session
 
+from ..errors import NotSupported
 from .dialects import Dialect
 
 
@@ -76,3 +78,19 @@ class SessionCursor:
     @property
     def lastrowid(self) -> int:
         return self._result.lastrowid  # type: ignore[no-any-return]
+
+
+class TaskSession(Session):
+    """The session of ``ctx.transaction()``: the end of the block commits, together with the item's completion."""
+
+    def commit(self) -> None:
+        """Refused: a part that is committed early would be repeated if the task fails afterwards."""
+        raise NotSupported("the end of ctx.transaction() commits, together with the completion: leave commit() out")
+
+    def rollback(self) -> None:
+        """Refused: without its writes the item would count as done all the same."""
+        raise NotSupported("raise an exception to roll ctx.transaction() back, or use session.begin_nested()")
+
+    def close(self) -> None:
+        """Refused, like :meth:`rollback`."""
+        self.rollback()

@@ -47,7 +47,7 @@ def test_an_upgrade_repairs_a_lost_table_and_index(database: Database) -> None:
     with database.engine.begin() as connection:
         database.tables.dead.drop(connection)
         next(index for index in table.indexes if str(index.name).endswith("claim")).drop(connection)
-    upgrade(database)
+    assert "created what was missing" in upgrade(database)
     with database.engine.connect() as connection:
         assert inspect(connection).has_table(database.tables.dead.name)
         assert any(str(index["name"]).endswith("claim") for index in inspect(connection).get_indexes(table.name))

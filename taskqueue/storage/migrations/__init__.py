@@ -29,6 +29,7 @@ def upgrade(database: Database) -> str:
     try:
         with database.engine.begin() as connection:
             before = _revision(database, connection)
+            missing = _missing(database, connection)
             command.upgrade(configuration(database, connection), "head")
             create_tables(database.tables, connection)
     except CommandError as error:
@@ -43,6 +44,8 @@ def upgrade(database: Database) -> str:
     where = masked(database.url)
     if before is None:
         return f"created the tables in {where} (revision {REVISION})"
+    if before == REVISION and missing:
+        return f"created what was missing in {where}: {', '.join(missing)} (revision {REVISION})"
     if before == REVISION:
         return f"the tables in {where} were up to date (revision {REVISION})"
     return f"upgraded the tables in {where} from revision {before} to {REVISION}"
@@ -70,6 +73,18 @@ def leave_out(prefix: str = "taskqueue_") -> Callable[[str | None, str, Any], bo
         return not (type_ == "table" and name is not None and name.startswith(prefix))
 
     return include_name
+
+
+def _missing(database: Database, connection: Connection) -> list[str]:
+    there = inspect(connection)
+    missing = []
+    for table in database.tables.metadata.sorted_tables:
+        if not there.has_table(table.name, schema=table.schema):
+            missing.append(table.name)
+            continue
+        indexes = {index["name"] for index in there.get_indexes(table.name, schema=table.schema)}
+        missing += [str(index.name) for index in table.indexes if index.name not in indexes]
+    return missing
 
 
 def _revision(database: Database, connection: Connection) -> str | None:
