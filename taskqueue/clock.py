@@ -47,8 +47,11 @@ def to_ms(delta: float | timedelta) -> int:
 
 
 def from_ms(moment: int) -> datetime:
-    """A stored moment (milliseconds since 1970) as an aware UTC datetime."""
-    return _EPOCH + timedelta(milliseconds=moment)
+    """A stored moment (milliseconds since 1970) as an aware UTC datetime; one that no calendar has as the last."""
+    try:
+        return _EPOCH + timedelta(milliseconds=moment)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=timezone.utc)
 
 
 def moment_ms(moment: datetime) -> int:

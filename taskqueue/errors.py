@@ -67,6 +67,9 @@ class TaskTimeout(TaskFailed):
 class LeaseLost(TaskQueueError):
     """The caller no longer holds the item: its fence has moved on, or it is gone. Nothing was changed."""
 
+    #: The item that was lost, where it is known.
+    item: object = None
+
 
 class QueueNotActive(TaskQueueError):
     """The status of the queue (``paused``, ``draft``) forbids to run it."""

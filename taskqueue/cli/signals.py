@@ -18,6 +18,31 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1
 #: A task that swallows the interrupt gets the next one so much later (seconds).
 _AGAIN = 10.0
+_active: Interrupts | None = None
+_mask: set[int] = set()
+
+
+def _before_fork() -> None:
+    """Until the child has its own handlers back, no signal may reach it: it would be taken for one of ours."""
+    global _mask
+    if _active is not None:
+        _mask = set(signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING))
+
+
+def _in_parent() -> None:
+    if _active is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
+
+
+def _in_child() -> None:
+    global _active
+    if _active is not None:
+        _active.leave_to_parent()
+        _active = None
+        signal.pthread_sigmask(signal.SIG_SETMASK, _mask)
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
 
 
 class Interrupts:
@@ -44,12 +69,24 @@ class Interrupts:
         self._thread.start()
         for number in (signal.SIGALRM, *_STOPPING):
             self._before[number] = signal.signal(number, self._look)
+        global _active
+        _active = self
         self._wakeup_before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         return self
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: signals do what they did before, and do not reach the pipe of the parent."""
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._reading)
+        os.close(self._writing)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        global _active
+        _active = None
         signal.set_wakeup_fd(self._wakeup_before)
         os.close(self._writing)
         self._thread.join()  # before the timer is stopped: this thread may just be starting it

@@ -119,8 +119,8 @@ class TaskContext:
         try:
             with self.queue.completing(self.item) as session:
                 yield session
-        except LeaseLost:
-            self.is_lost = True
+        except LeaseLost as lost:
+            self.is_lost = lost.item is self.item  # not one that the task itself has lost elsewhere
             raise
         self.is_completed = True
 

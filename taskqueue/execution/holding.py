@@ -17,6 +17,8 @@ from ..queues.batch import BatchQueue
 _log = logging.getLogger(__name__)
 #: A lease counts as certain for this part of its slice after the last renewal, by our own monotonic clock.
 _CERTAIN = 0.8
+#: What waits behind an item that takes longer than this (seconds) is given back at the next beat.
+_PATIENT = 1.0
 #: Seconds to wait for a beat that is under way.
 _JOIN = 2.0
 
@@ -26,7 +28,8 @@ class _Hold:
     item: QueueItem
     #: When the latest claim or renewal was sent (monotonic seconds).
     renewed: float
-    #: When the attempt last reported, or None while nobody executes the item.
+    #: When its execution began and when it last reported; None while it waits for its turn.
+    began: float | None = None
     reported: float | None = None
     is_lost: bool = False
     is_overdue: bool = False
@@ -101,15 +104,17 @@ class Holding:
 
     def begin(self, item: QueueItem) -> bool:
         """Whether ``item`` may be executed now; from here on its ``lease_time`` counts."""
+        moment = time.monotonic()
         with self._lock:
             hold = self._holds.get(item.id)
-        if hold is None or hold.is_lost:
-            return False
-        moment = time.monotonic()
-        if moment - hold.renewed > self.queue.settings.lease_slice * _CERTAIN and not self._renew([hold]):
-            return False
-        hold.reported = moment
-        return True
+            if hold is None or hold.is_lost:
+                return False
+            hold.began = hold.reported = moment
+        return moment - hold.renewed <= self.queue.settings.lease_slice * _CERTAIN or self._renew([hold])
+
+    def has(self, item: QueueItem) -> bool:
+        """Whether ``item`` is held, as far as we know."""
+        return not self.is_lost(item)
 
     def report(self, item: QueueItem) -> None:
         """The attempt is alive: its ``lease_time`` counts from now."""
@@ -142,10 +147,22 @@ class Holding:
             try:
                 if holds:
                     self._renew(holds)
+                self.give_back(self._take_hostages())
             except TaskQueueError as error:
                 _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
             except Exception:  # whatever it was, the next beat must come
                 _log.exception("heartbeat of queue %s failed and is tried again", self.queue.name)
+
+    def _take_hostages(self) -> list[QueueItem]:
+        """What waits behind an item that takes long: others shall have it."""
+        with self._lock:
+            began = min((hold.began for hold in self._holds.values() if hold.began is not None), default=None)
+            if began is None or time.monotonic() - began < _PATIENT:
+                return []
+            waiting = [hold.item for hold in self._holds.values() if hold.began is None and not hold.is_lost]
+            for item in waiting:
+                del self._holds[item.id]
+        return waiting
 
     def _renew(self, holds: Sequence[_Hold]) -> bool:
         sent = time.monotonic()

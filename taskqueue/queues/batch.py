@@ -160,7 +160,7 @@ class BatchQueue(Queue):
 
     def _lease_ms(self, lease_time: Seconds | None) -> int:
         if lease_time is None:
-            return clock.to_ms(self.spec.lease_time)
+            return max(clock.to_ms(self.spec.lease_time), 1)
         lease = delay_ms(lease_time, "lease_time")
         if lease <= 0:
             raise SpecError(f"lease_time must be more than 0 seconds, not {shown(lease_time)}")
@@ -168,10 +168,12 @@ class BatchQueue(Queue):
 
     def _raise_if_lost(self, item: QueueItem, lost: Sequence[QueueItem]) -> None:
         if lost:
-            raise LeaseLost(
+            error = LeaseLost(
                 f"item {item.id} of queue {self.name!r} is no longer held under fence {item.fence}: its lease ended, "
                 "it was taken over, or it is finished; nothing was changed"
             )
+            error.item = item
+            raise error
 
     # --- looking ---
 

@@ -267,7 +267,8 @@ class SqlBase(BatchQueue):
         found = self._rows.fences(tx, (item_id for item_id, _fence in held))
         if not how.stays:
             return {item_id for item_id, _fence in held if item_id not in found}
-        return {item_id for item_id, fence in held if found.get(item_id, (0, 0))[0] == fence + 1}
+        free = {item_id: fence for item_id, (fence, state) in found.items() if state != LEASED}
+        return {item_id for item_id, fence in held if free.get(item_id) == fence + 1}
 
     @contextmanager
     def completing(self, item: QueueItem) -> Iterator[Session]:

@@ -17,6 +17,7 @@ class Channel:
         self._pooled = pooled
         self.cursor = raw.cursor()
         self.is_closed = False
+        self.in_transaction = False
         #: True when the state of the connection is unknown and it must not go back to the pool.
         self.is_broken = False
 

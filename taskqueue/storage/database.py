@@ -14,15 +14,17 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.pool import QueuePool
 
 from ..errors import (
     ConfigurationError,
+    DatabaseBusy,
     NotSupported,
     OutcomeUnknown,
     SessionMismatch,
@@ -38,9 +40,11 @@ from .transaction import SessionCursor, TaskSession, Transaction
 Result = TypeVar("Result")
 #: Seconds for which a lost connection or a conflict is tried again.
 PATIENCE = 10.0
+#: Seconds that a thread waits for its turn to write where there is one writer.
+_TURN = 60.0
 #: Faults after which the same work may succeed.
 _PASSING = (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE)
-_WORD = re.compile(r"[A-Za-z0-9_]{0,40}", re.ASCII)
+_WORD = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -73,7 +77,7 @@ class Database:
         schema: str | None = None,
         patience: float = PATIENCE,
     ) -> None:
-        self.url = target.url if isinstance(target, Engine) else _parse(target)
+        self.url = _on_disk(target.url) if isinstance(target, Engine) else _parse(target)
         dialect = DIALECTS.get(self.url.get_backend_name())
         if dialect is None:
             raise ConfigurationError(
@@ -81,7 +85,7 @@ class Database:
             )
         for name, what in ((prefix, "prefix"), (schema, "schema")):
             if name is not None and not _WORD.fullmatch(name):
-                raise ConfigurationError(f"{what} {name!r} is no plain name: use letters, digits and '_'")
+                raise ConfigurationError(f"{what} {name!r} is no plain name: use small letters, digits and '_'")
         self.tables = define_tables(prefix, schema)
         self.dialect = dialect(self.tables.names)
         self._given = target if isinstance(target, Engine) else None
@@ -91,6 +95,7 @@ class Database:
         #: On a database with one writer, ours take turns here: its own waiting is unfair.
         self._writing = threading.RLock()
         self._engines: tuple[Engine, Engine] | None = None
+        self._transactional: weakref.WeakSet[Engine] = weakref.WeakSet()
         self._ready = False
         self._identity: str | None = None
         _databases.add(self)
@@ -156,7 +161,7 @@ class Database:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Let this thread keep one connection for all it does inside the block."""
-        if getattr(self._local, "channel", None) is not None:
+        if getattr(self._local, "holding", False) or not self._may_hold():
             yield
             return
         self._local.channel = None
@@ -168,6 +173,19 @@ class Database:
             if channel is not None:
                 channel.close()
 
+    def _may_hold(self) -> bool:
+        """Whether the pool has enough for a held connection, the heartbeat, and a task's own transaction."""
+        pool = self._both_engines()[0].pool
+        if not isinstance(pool, QueuePool) or pool._max_overflow < 0:
+            return True
+        capacity = pool.size() + pool._max_overflow
+        if capacity < 2:
+            raise ConfigurationError(
+                "the Engine's pool gives one connection, but a runner needs another to renew its leases: "
+                "give it pool_size=3 or more"
+            )
+        return capacity > 2
+
     def _run(self, work: Callable[[Transaction], Result], *, begin: bool, write: bool = True) -> Result:
         if write:
             self._refuse_inside_session()
@@ -177,7 +195,7 @@ class Database:
         while True:
             is_sent = False
             try:
-                with self._turn(write), self._channel() as channel:
+                with self._turn(write), self._channel() as channel, self._writes(write):
                     is_sent = True
                     return self._once(work, channel, begin, unsure)
             except Exception as error:
@@ -206,11 +224,14 @@ class Database:
         if not begin:
             return work(transaction)
         channel.execute(self.dialect.begin)
+        channel.in_transaction = True
         try:
             result = work(transaction)
         except Exception:
             channel.rollback()
             raise
+        finally:
+            channel.in_transaction = False
         try:
             channel.execute("COMMIT")
         except Exception as error:
@@ -220,18 +241,45 @@ class Database:
         return result
 
     @contextmanager
-    def _turn(self, write: bool) -> Iterator[None]:
-        if write and self.dialect.single_writer:
-            with self._writing:
-                yield
-        else:
+    def _writes(self, write: bool) -> Iterator[None]:
+        """Note that this thread writes; on a database with one writer it cannot do so twice at a time."""
+        if not (write and self.dialect.single_writer):
             yield
+            return
+        if getattr(self._local, "writes", False):
+            raise NotSupported(
+                "SQLite has one writer, and this thread is just storing items: collect them before create_items(), "
+                "whose source must not change queues"
+            )
+        self._local.writes = True
+        try:
+            yield
+        finally:
+            self._local.writes = False
+
+    @contextmanager
+    def _turn(self, write: bool) -> Iterator[None]:
+        if not (write and self.dialect.single_writer):
+            yield
+            return
+        if not self._writing.acquire(timeout=_TURN):
+            raise DatabaseBusy(
+                f"another thread has been writing to {masked(self.url)} for {_TURN:g} s: SQLite has one writer, look "
+                "for a ctx.transaction() that is open for long, or that waits for this thread"
+            )
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def _channel(self) -> Iterator[Channel]:
         held: Channel | None = getattr(self._local, "channel", None)
-        channel = held or open_channel(self._both_engines()[1], self.dialect, own=self._given is None)
-        holding = getattr(self._local, "holding", False)
+        is_nested = held is not None and held.in_transaction
+        if held is None or is_nested:  # a transaction that is open on it belongs to somebody else
+            held = open_channel(self._both_engines()[1], self.dialect, own=self._given is None)
+        channel = held
+        holding = getattr(self._local, "holding", False) and not is_nested
         try:
             yield channel
         except BaseException as error:
@@ -239,7 +287,8 @@ class Database:
             interrupted = not isinstance(error, Exception)
             if interrupted or channel.is_broken or (is_driver_error(error) and classify(error) is Fault.LOST):
                 channel.discard()
-                self._local.channel = None
+                if not is_nested:
+                    self._local.channel = None
             raise
         finally:
             if not channel.is_closed:
@@ -250,14 +299,18 @@ class Database:
 
     # --- the caller's transactions -------------------------------------------------------------
 
-    def joined(self, session: Session | Connection) -> Transaction:
+    def joined(self, session: Session | scoped_session[Any] | Connection) -> Transaction:
         """Statements that belong to the caller's own transaction. Raises :class:`SessionMismatch`."""
+        if isinstance(session, scoped_session):
+            session = session()
         connection = session.connection() if isinstance(session, Session) else session
         if not isinstance(connection, Connection):
             raise SessionMismatch(f"session= takes an SQLAlchemy Session or Connection, not {type(session).__name__}")
         self.ensure_schema()
         if connection.engine is not self.engine and connection.engine.url != self.url:
             self._compare(connection)
+        if not self.dialect.single_writer:
+            self._refuse_autocommit(connection)
         return Transaction(SessionCursor(connection), self.dialect)
 
     def _compare(self, connection: Connection) -> None:
@@ -303,7 +356,7 @@ class Database:
         give_up = time.monotonic() + self._patience
         while True:
             try:
-                session.connection()
+                self._begin(session.connection())
                 return
             except Exception as error:
                 if not is_driver_error(error) or time.monotonic() > give_up:
@@ -311,6 +364,22 @@ class Database:
                 if classify(error, connecting=True) not in _PASSING:
                     raise
             time.sleep(random.uniform(0.05, 0.2))  # noqa: S311  (jitter, not a secret)
+
+    def _begin(self, connection: Connection) -> None:
+        """Make sure that a transaction is open, which on SQLite holds the write lock."""
+        if not self.dialect.single_writer:
+            self._refuse_autocommit(connection)
+        elif not getattr(connection.connection.driver_connection, "in_transaction", True):
+            connection.exec_driver_sql(self.dialect.begin)
+
+    def _refuse_autocommit(self, connection: Connection) -> None:
+        if connection.engine in self._transactional:
+            return
+        if connection.get_isolation_level() == "AUTOCOMMIT":
+            raise ConfigurationError(
+                "the Engine works in autocommit, where nothing can be rolled back: give one that begins transactions"
+            )
+        self._transactional.add(connection.engine)
 
     @property
     def current_session(self) -> Session | None:
@@ -352,9 +421,13 @@ def _parse(target: str | URL) -> URL:
             "the database address is no URL: write it as sqlite:///file.db, mysql+pymysql://user:password@host/name "
             "or postgresql+psycopg://user:password@host/name"
         ) from error
+    return _with_driver(_on_disk(url))
+
+
+def _on_disk(url: URL) -> URL:
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise ConfigurationError("a SQLite database in memory cannot hold a durable queue: use a file, or type Memory")
-    return _with_driver(url)
+    return url
 
 
 def _with_driver(url: URL) -> URL:

@@ -51,6 +51,8 @@ class DeadLetters:
 
     def _revive_one(self, tx: Transaction, item_id: int) -> bool:
         values = {"queue": self._queue, "id": item_id}
+        if not tx.row("SELECT id FROM {dead} WHERE queue_name = :queue AND id = :id {for_update}", **values):
+            return False  # somebody else was quicker
         # The key comes back with its item, unless another item has taken it meanwhile.
         taken = (
             "EXISTS (SELECT 1 FROM {item} AS other WHERE other.queue_name = :queue "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from ..errors import DatabaseError, SpecError
+from ..spec import QueueSpec, check_options
 from .transaction import Transaction
 
 
@@ -17,6 +19,7 @@ class Registration(NamedTuple):
     options: dict[str, Any]
 
 
+_OPTIONS = QueueSpec("", "").options().keys()
 _SELECT = "SELECT name, type, status, options FROM {queue}"
 
 
@@ -77,4 +80,11 @@ def _values(entry: Registration) -> dict[str, Any]:
 
 
 def _registration(row: Any) -> Registration:
-    return Registration(row[0], row[1], row[2], json.loads(row[3]))
+    try:
+        stored = json.loads(row[3])
+        known = {key: value for key, value in stored.items() if key in _OPTIONS}  # a newer release may have more
+        return Registration(row[0], row[1], row[2], {**known, **check_options(known)})
+    except (ValueError, AttributeError, SpecError) as error:
+        raise DatabaseError(
+            f"the registration of queue {row[0]!r} is damaged ({error}): create the queue anew with reset=True"
+        ) from error
