@@ -95,7 +95,6 @@ class Database:
         #: On a database with one writer, ours take turns here: its own waiting is unfair.
         self._writing = threading.RLock()
         self._engines: tuple[Engine, Engine] | None = None
-        self._transactional: weakref.WeakSet[Engine] = weakref.WeakSet()
         self._ready = False
         self._identity: str | None = None
         _databases.add(self)
@@ -373,13 +372,11 @@ class Database:
             connection.exec_driver_sql(self.dialect.begin)
 
     def _refuse_autocommit(self, connection: Connection) -> None:
-        if connection.engine in self._transactional:
-            return
-        if connection.get_isolation_level() == "AUTOCOMMIT":
+        raw: Any = connection.connection.driver_connection
+        if raw.get_autocommit() if hasattr(raw, "get_autocommit") else getattr(raw, "autocommit", False):
             raise ConfigurationError(
                 "the Engine works in autocommit, where nothing can be rolled back: give one that begins transactions"
             )
-        self._transactional.add(connection.engine)
 
     @property
     def current_session(self) -> Session | None:
