@@ -99,7 +99,7 @@ def test_reset_empties_and_delete_removes(here: Here, service: QueueService) -> 
     # when
     reset = here("reset", "q", "--yes")
     # then
-    assert reset.stdout == "Threw away 2 items of queue 'q'.\n"
+    assert reset.stdout == "Threw away 2 items and 1 dead letter of queue 'q'.\n"
     assert (queue.number_of_items(), queue.dead_items(), service.exists("q")) == (0, [], True)
     # given
     queue.create_items([1, 2, 3])

@@ -87,7 +87,7 @@ def test_the_bar_shows_title_message_counts_rate_and_time(
     assert started.read_text() == "started"
     # then
     terminal.read_until("Importing [b]places[/b] - 3/7 reading names")
-    assert re.search(r"━ +33 % +1/3 +[\d.]+/s +[\d.]+ s +left [\d.]+ s", terminal.text)
+    assert re.search(r"━ +33 % +1/3 +[\d.]+/s +[\d.]+ s gone +[\d.]+ s left", terminal.text)
     # when
     gate.write_text("go on")
     code = terminal.read_all()

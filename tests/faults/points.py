@@ -16,7 +16,7 @@ from taskqueue.storage import channel, database
 _SIGNS = {
     "claim": "run_count = run_count + 1",
     "acknowledge": "DELETE FROM taskqueue_item",
-    "relinquish": "run_count = run_count - 1",
+    "relinquish": "run_count = CASE WHEN run_count > 0",
 }
 
 
