@@ -223,7 +223,9 @@ class Queue(ABC):
     def outcome_of(self, item_id: int) -> str | None:
         """How an earlier item ended: ``ok``, ``skipped``, ``delete`` or ``dead``; ``waiting`` while it stands.
 
-        None when nobody can tell: the id was never used, or the queue was reset meanwhile.
+        None when nobody can tell: the id was never given out, or the queue was reset meanwhile. On MariaDB and
+        PostgreSQL the id of an insert that was rolled back is given out, too, and answers ``ok``: ask only for ids of
+        items whose creation was committed.
         """
 
     # --- dead letters ---
