@@ -18,12 +18,16 @@ from .holding import Holding
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter  # generic only since Python 3.11
+
 _log = logging.getLogger("taskqueue.task")
 #: ``report(done, total, message)`` of the task, passed on to whoever shows it.
 Reporter = Callable[[float, "float | None", str], None]
 
 
-class TaskLog(logging.LoggerAdapter[logging.Logger]):
+class TaskLog(_Adapter):
     """Puts queue, item and attempt before each line, and as fields on each record."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
