@@ -154,9 +154,7 @@ class SqlBase(BatchQueue):
             standing = self._rows.with_key(tx, new.dedup_key or "")
             if standing is not None:
                 return self._item(standing)
-        item_id, submitted = created
-        hidden_until = new.due if new.due is not None else submitted + new.delay
-        release = hidden_until if hidden_until > submitted else 0
+        item_id, submitted, release = created
         return self._item(ItemRow(item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text))
 
     def _insert_many(self, new: Iterable[NewItem], session: Joinable | None) -> int:

@@ -58,8 +58,8 @@ class Items:
     def insert(
         self, tx: Transaction, *, uid: str, weight: int, data: str, due: str = "0", due_value: int = 0,
         dedup_key: str | None = None,
-    ) -> tuple[int, int] | None:  # fmt: skip
-        """Insert one item; return its id and submit time, or None when an item with its ``dedup_key`` stands there.
+    ) -> tuple[int, int, int] | None:  # fmt: skip
+        """Insert one item; return its id, submit and release time, or None when an item with its ``dedup_key`` stands there.
 
         ``due`` is an SQL expression of ``:due_value`` for the moment before which the item stays hidden, or "0".
         """
@@ -79,14 +79,14 @@ class Items:
         if hidden:
             values["due_value"] = due_value
         if self._dialect.returning:
-            row = tx.row(statement + " RETURNING id, submit_time", **values)
-            return (row[0], row[1]) if row else None
+            row = tx.row(statement + " RETURNING id, submit_time, release_time", **values)
+            return (row[0], row[1], row[2]) if row else None
         found = tx.insert(statement, **values)
         return self._submitted(tx, found) if found else None
 
-    def _submitted(self, tx: Transaction, item_id: int) -> tuple[int, int]:
-        row = tx.row("SELECT id, submit_time FROM {item} WHERE id = :id", id=item_id)
-        return row[0], row[1]
+    def _submitted(self, tx: Transaction, item_id: int) -> tuple[int, int, int]:
+        row = tx.row("SELECT id, submit_time, release_time FROM {item} WHERE id = :id", id=item_id)
+        return row[0], row[1], row[2]
 
     def insert_many(self, tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
         """Insert rows of ``uid``, ``weight`` and ``data``, ready at once, in as few round trips as the driver can."""
