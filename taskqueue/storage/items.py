@@ -59,7 +59,7 @@ class Items:
         self, tx: Transaction, *, uid: str, weight: int, data: str, due: str = "0", due_value: int = 0,
         dedup_key: str | None = None,
     ) -> tuple[int, int, int] | None:  # fmt: skip
-        """Insert one item; return its id, submit and release time, or None when one with its ``dedup_key`` stands there.
+        """Insert one item; return its id, submit and release time, or None if its ``dedup_key`` is taken.
 
         ``due`` is an SQL expression of ``:due_value`` for the moment before which the item stays hidden, or "0".
         """
