@@ -36,7 +36,7 @@ class LeaseAhead:
         """The next item, leased; None when none can be claimed now, or the queue is not active."""
         if self._ready and self._look_is_due() and not self._may_go_on():
             self.give_back()
-        while self._ready and not self._holding.has(self._ready[0]):
+        while self._ready and self._holding.is_lost(self._ready[0]):
             self._ready.popleft()
         if not self._ready:
             self._fill()

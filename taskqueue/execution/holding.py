@@ -112,10 +112,6 @@ class Holding:
             hold.began = hold.reported = moment
         return moment - hold.renewed <= self.queue.settings.lease_slice * _CERTAIN or self._renew([hold])
 
-    def has(self, item: QueueItem) -> bool:
-        """Whether ``item`` is held, as far as we know."""
-        return not self.is_lost(item)
-
     def report(self, item: QueueItem) -> None:
         """The attempt is alive: its ``lease_time`` counts from now."""
         hold = self._holds.get(item.id)
@@ -147,13 +143,13 @@ class Holding:
             try:
                 if holds:
                     self._renew(holds)
-                self.give_back(self._take_hostages())
+                self.give_back(self._take_waiting())
             except TaskQueueError as error:
                 _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
             except Exception:  # whatever it was, the next beat must come
                 _log.exception("heartbeat of queue %s failed and is tried again", self.queue.name)
 
-    def _take_hostages(self) -> list[QueueItem]:
+    def _take_waiting(self) -> list[QueueItem]:
         """What waits behind an item that takes long: others shall have it."""
         with self._lock:
             began = min((hold.began for hold in self._holds.values() if hold.began is not None), default=None)
