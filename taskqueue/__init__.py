@@ -21,6 +21,8 @@ from .errors import (
     PayloadTooNew,
     QueueNotActive,
     QueueNotFound,
+    RunMovedOn,
+    RunNotFound,
     SchemaError,
     SerializationError,
     SessionMismatch,
@@ -34,7 +36,8 @@ from .item import QueueItem
 from .outcome import Outcome
 from .queues.base import DeadItem, Queue
 from .queues.batch import BatchQueue
-from .runner import ErrorMode, Progress, Runner, RunResult
+from .result import ErrorMode, Progress, RunResult
+from .runner import Runner
 from .service import OptionsKept, QueueService, queue
 from .task import Task
 
@@ -69,6 +72,8 @@ __all__ = [
     "QueueNotActive",
     "QueueNotFound",
     "QueueService",
+    "RunMovedOn",
+    "RunNotFound",
     "RunResult",
     "Runner",
     "SchemaError",

@@ -25,6 +25,10 @@ class ItemNotFound(TaskQueueError, LookupError):
     """No item (or dead letter) with that id stands in the queue."""
 
 
+class RunNotFound(TaskQueueError, LookupError):
+    """No run of that id is on record."""
+
+
 class CallbackError(TaskQueueError, ValueError):
     """The callback of a task cannot be stored by name: a lambda, a closure, a bound method and the like."""
 
@@ -77,6 +81,10 @@ class QueueNotActive(TaskQueueError):
 
 class NothingReady(TaskQueueError):
     """Items stand in the queue, but none can be claimed now: they are held by others, or delayed."""
+
+
+class RunMovedOn(TaskQueueError):
+    """What was asked of a run no longer fits: it, or the item that was named, has moved on. Nothing was changed."""
 
 
 # --- the database ------------------------------------------------------------------------------

@@ -61,9 +61,13 @@ class Unpackable(Protocol):
 def title_of(item: Unpackable) -> str:
     """A label for an item or a dead letter."""
     try:
-        data = item.data
+        return title_of_data(item.data)
     except PayloadError:
         return "(unreadable item)"
+
+
+def title_of_data(data: Any) -> str:
+    """The title of a task, else its callback; a short form of other data."""
     text = str(data.title) or data.callback if isinstance(data, Task) else repr(data)
     return text if len(text) <= 200 else text[:199] + "…"
 

@@ -430,3 +430,8 @@ _from_json = json.JSONDecoder(
     parse_int=_read_json_int,
     parse_constant=_refuse_constant,
 ).decode
+
+
+def storable(text: str) -> str:
+    """A text made at run time, such as a message, as every database can store it: what none can is replaced."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -26,6 +26,8 @@ class Settings:
     codec: Codec = field(default_factory=Codec)
     #: Checks a task's ``run_as`` before the call.
     identity: IdentityHook | None = None
+    #: ``pages(runner, start)`` makes a run and opens its progress page; set by the web extension.
+    pages: Callable[[Any, bool], Any] | None = None
     #: payload name -> what runs items of that payload.
     handlers: dict[str, Handler] = field(default_factory=dict)
     #: While execution holds an item it leases it for so long at a time ...

@@ -23,11 +23,12 @@ class LeaseAhead:
     claimed alone, so that a poisonous one cannot drag its neighbours down.
     """
 
-    def __init__(self, holding: Holding) -> None:
+    def __init__(self, holding: Holding, expected: float | None = None) -> None:
         self._queue: BatchQueue = holding.queue
         self._holding = holding
         self._ready: deque[QueueItem] = deque()
-        self._seconds_per_task: float | None = None
+        #: None: not measured yet, so that the first item is claimed alone; ``expected`` is from an earlier stretch.
+        self._seconds_per_task = expected
         self._alone = 0
         self._changes = self._queue.changes
         self._looked = time.monotonic()

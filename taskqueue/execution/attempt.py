@@ -32,6 +32,7 @@ from ..outcome import Outcome
 from ..queues import settlement
 from ..queues.batch import BatchQueue
 from ..queues.settlement import Settlement
+from ..serializer import storable
 from ..signals import item_finished, task_error
 from ..spec import TASK_PAYLOAD
 from ..task import Task
@@ -244,5 +245,5 @@ def error_text(exception: BaseException | None) -> str:
     text = message if isinstance(exception, (TaskFailed, PayloadError, CallbackRefused)) else (
         f"{type(exception).__name__}: {message}" if message else type(exception).__name__
     )  # fmt: skip
-    text = text.replace("\0", "�").encode("utf-8", "replace").decode()
+    text = storable(text)
     return text if len(text) <= _ERROR_LENGTH else text[:_ERROR_LENGTH] + " …"

@@ -136,7 +136,9 @@ class Holding:
     # --- the heartbeat ---
 
     def _beat(self) -> None:
+        self._announce()
         while not self._ended.wait(self.queue.settings.heartbeat):
+            self._announce()
             with self._lock:
                 # A task that does not report in time is not kept alive any longer: others may have its item.
                 holds = [hold for hold in self._holds.values() if not hold.is_lost and not self._overdue(hold)]
@@ -148,6 +150,12 @@ class Holding:
                 _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
             except Exception:  # whatever it was, the next beat must come
                 _log.exception("heartbeat of queue %s failed and is tried again", self.queue.name)
+
+    def _announce(self) -> None:
+        try:
+            self.queue.announce()
+        except Exception as error:
+            _log.warning("the sign of life on queue %s failed and is tried again: %s", self.queue.name, error)
 
     def _take_waiting(self) -> list[QueueItem]:
         """What waits behind an item that takes long: others shall have it."""

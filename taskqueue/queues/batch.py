@@ -50,8 +50,12 @@ class BatchQueue(Queue):
             hint = nearest(str(status), STATUSES)
             raise SpecError(f"a status is one of {', '.join(STATUSES)}, not {shown(status)}{hint}")
         if self._store_status(status):
-            self.changes += 1
-            queue_status.answers(self, status=status)
+            self.status_changed(status)
+
+    def status_changed(self, status: str) -> None:
+        """Tell whoever listens; for those that have stored the status themselves."""
+        self.changes += 1
+        queue_status.answers(self, status=status)
 
     def is_active(self) -> bool:
         return self.status == "active" and False not in queue_active.answers(self)
@@ -219,6 +223,9 @@ class BatchQueue(Queue):
     def hold(self) -> Iterator[None]:
         """Let this thread work on the queue without fetching a connection for each call."""
         yield
+
+    def announce(self) -> None:
+        """A sign of life of this process, as a holder of items."""
 
     @abstractmethod
     def lease(self, limit: int, lease: int) -> list[QueueItem]:

@@ -19,23 +19,23 @@ class SqlQueue(SqlBase):
         def claim(tx: Transaction) -> list[ItemRow]:
             registry.lock(tx, self.name)
             if tx.unsure:
-                mine = self._rows.held_by(tx, holder)
+                mine = self.rows.held_by(tx, holder)
                 if mine:
                     return mine
-            self._rows.promote(tx)  # always: an item that is due may go before all that are ready
-            return self._rows.claim_head(tx, limit, lease, holder)
+            self.rows.promote(tx)  # always: an item that is due may go before all that are ready
+            return self.rows.claim_head(tx, limit, lease, holder)
 
-        return self._database.transaction(claim)
+        return self.database.transaction(claim)
 
-    def _wait(self, tx: Transaction) -> Wait | None:
-        leased = self._rows.wait(tx, LEASED)
+    def wait_within(self, tx: Transaction) -> Wait | None:
+        leased = self.rows.wait(tx, LEASED)
         if leased is not None:
             return Wait(leased / 1000, is_leased=True)
-        first = self._rows.first(tx, READY, DELAYED)
+        first = self.rows.first(tx, READY, DELAYED)
         if first is None:
             return None
-        head = self._rows.fetch(tx, [first])
-        delayed = self._rows.wait(tx, DELAYED)
+        head = self.rows.fetch(tx, [first])
+        delayed = self.rows.wait(tx, DELAYED)
         if delayed is None or not head or head[0].release_time == 0:
             return Wait(0.0, is_leased=False)
-        return Wait(max(self._rows.until(tx, head[0].release_time), 0) / 1000, is_leased=False)
+        return Wait(max(self.rows.until(tx, head[0].release_time), 0) / 1000, is_leased=False)

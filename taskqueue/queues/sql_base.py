@@ -5,20 +5,23 @@ from __future__ import annotations
 import heapq
 import os
 import secrets
+import socket
+import sys
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import clock
-from ..errors import DatabaseUnavailable, OutcomeUnknown
-from ..item import QueueItem, optional_time
+from ..errors import DatabaseUnavailable, OutcomeUnknown, PayloadError
+from ..item import QueueItem, optional_time, title_of_data
 from ..settings import Settings
 from ..spec import QueueSpec
-from ..storage import registry
+from ..storage import presence, registry, runs
 from ..storage.database import Database
 from ..storage.dead import DeadLetters, DeadRow
 from ..storage.items import ItemRow, Items
@@ -50,14 +53,21 @@ class _Identity:
         os.register_at_fork(after_in_child=self.renew)
 
     def renew(self) -> None:
-        self._token = secrets.token_hex(8)
+        self.token = secrets.token_hex(presence.TOKEN_LENGTH // 2)
+        self.program = Path(sys.argv[0]).name[:40]
+
+    @property
+    def label(self) -> str:
+        """What humans are told of it."""
+        return f"{self.program or 'python'} ({socket.gethostname()[:100]}, pid {os.getpid()})"
 
     def next_holder(self) -> str:
         """A name for one claim, by which it is found again if its answer is lost."""
-        return f"{self._token}.{next(_claims)}"
+        return f"{self.token}.{next(_claims)}"
 
 
-_identity = _Identity()
+#: This process, as others see it.
+process = _Identity()
 
 
 class SqlBase(BatchQueue):
@@ -65,16 +75,26 @@ class SqlBase(BatchQueue):
 
     def __init__(self, spec: QueueSpec, settings: Settings, database: Database) -> None:
         super().__init__(spec, settings)
-        self._database = database
-        self._rows = Items(database.dialect, spec.name)
-        self._dead = DeadLetters(spec.name)
+        self.database = database
+        self.rows = Items(database.dialect, spec.name)
+        self.dead = DeadLetters(spec.name)
         self._local_status = spec.status
         self._promoted = (0, 0)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        with self._database.hold():
+        with self.database.hold():
             yield
+
+    def announce(self) -> None:
+        key, moment = process.token, time.monotonic()
+        last_key, last = self.database.last_beat
+        if key == last_key and moment - last < self.settings.heartbeat / 2:
+            return  # another thread of this process has just said so
+        self.database.last_beat = key, moment
+        self.database.statement(
+            lambda tx: presence.beat(tx, process.token, process.label, clock.to_ms(self.settings.heartbeat))
+        )
 
     # --- registration ---
 
@@ -92,26 +112,28 @@ class SqlBase(BatchQueue):
 
     def _store_status(self, status: str) -> bool:
         if self.spec.is_persistent:
-            return self._database.statement(lambda tx: registry.set_status(tx, self.name, status))
+            return self.database.statement(lambda tx: registry.set_status(tx, self.name, status))
         changed, self._local_status = self._local_status != status, status
         return changed
 
     def _store_spec(self, spec: QueueSpec) -> None:
         if spec.is_persistent:
             entry = Registration(spec.name, spec.type, self.status, spec.options())
-            self._database.transaction(lambda tx: registry.replace(tx, entry))
+            self.database.transaction(lambda tx: registry.replace(tx, entry))
 
     def reset(self) -> int:
         self.changes += 1
-        return self._database.transaction(self._clear)
+        return self.database.transaction(self._clear)
 
     def _clear(self, tx: Transaction) -> int:
         if self.is_sequential:
             registry.lock(tx, self.name)
-        removed, highest = self._rows.clear(tx)
-        self._dead.clear(tx)
+        removed, highest = self.rows.clear(tx)
+        self.dead.clear(tx)
+        presence.clear(tx, self.name)
+        runs.close_all_of(tx, self.name)
         if removed:
-            self._dead.record_reset(tx, highest)
+            self.dead.record_reset(tx, highest)
         return removed
 
     def delete(self) -> None:
@@ -119,22 +141,22 @@ class SqlBase(BatchQueue):
             self._clear(tx)
             registry.remove(tx, self.name)
 
-        self._database.transaction(remove)
+        self.database.transaction(remove)
 
     # --- coming in ---
 
     def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
-        session = session if session is not None else self._database.current_session
+        session = session if session is not None else self.database.current_session
         if session is not None:
-            return self._insert_one(new, self._database.joined(session))
+            return self._insert_one(new, self.database.joined(session))
         began = time.monotonic()
         # A key needs two statements when it is taken already.
-        run = self._database.statement if new.dedup_key is None else self._database.transaction
+        run = self.database.statement if new.dedup_key is None else self.database.transaction
         return run(lambda tx: self._insert_or_find(new, tx, began))
 
     def _insert_or_find(self, new: NewItem, tx: Transaction, began: float) -> QueueItem:
         if tx.unsure:
-            row = self._rows.with_uid(tx, new.uid, clock.to_ms(time.monotonic() - began + 60))
+            row = self.rows.with_uid(tx, new.uid, clock.to_ms(time.monotonic() - began + 60))
             if row is not None:
                 return self._item(row)
         return self._insert_one(new, tx)
@@ -146,61 +168,61 @@ class SqlBase(BatchQueue):
         elif new.delay:
             due, value = "{now} + :due_value", new.delay
         while True:
-            created = self._rows.insert(
+            created = self.rows.insert(
                 tx, uid=new.uid, weight=new.weight, data=new.text, due=due, due_value=value, dedup_key=new.dedup_key
             )
             if created is not None:
                 break
-            standing = self._rows.with_key(tx, new.dedup_key or "")
+            standing = self.rows.with_key(tx, new.dedup_key or "")
             if standing is not None:
                 return self._item(standing)
         item_id, submitted, release = created
         return self._item(ItemRow(item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text))
 
     def _insert_many(self, new: Iterable[NewItem], session: Joinable | None) -> int:
-        session = session if session is not None else self._database.current_session
+        session = session if session is not None else self.database.current_session
         chunks = _chunks(new, _INSERT_CHUNK)
         if session is not None:
-            joined = self._database.joined(session)
+            joined = self.database.joined(session)
             return sum(self._insert_chunk(joined, chunk) for chunk in chunks)
         first = next(chunks, None)  # before the transaction: a slow source must not hold a lock
         if first is None:
             return 0
-        return _once(self._database, lambda tx: self._insert_chunks(tx, first, chunks))
+        return _once(self.database, lambda tx: self._insert_chunks(tx, first, chunks))
 
     def _insert_chunks(self, tx: Transaction, first: list[NewItem], rest: Iterator[list[NewItem]]) -> int:
         return self._insert_chunk(tx, first) + sum(self._insert_chunk(tx, chunk) for chunk in rest)
 
     def _insert_chunk(self, tx: Transaction, chunk: list[NewItem]) -> int:
-        self._rows.insert_many(tx, [{"uid": new.uid, "weight": new.weight, "data": new.text} for new in chunk])
+        self.rows.insert_many(tx, [{"uid": new.uid, "weight": new.weight, "data": new.text} for new in chunk])
         return len(chunk)
 
     # --- going out ---
 
     def lease(self, limit: int, lease: int) -> list[QueueItem]:
-        return [self._item(row) for row in self._lease(limit, lease, _identity.next_holder())]
+        return [self._item(row) for row in self._lease(limit, lease, process.next_holder())]
 
     @abstractmethod
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]: ...
 
     def _steal(self, lease: int) -> QueueItem | None:
-        holder = _identity.next_holder()
+        holder = process.next_holder()
 
         def take(tx: Transaction) -> ItemRow | None:
             if self.is_sequential:
                 registry.lock(tx, self.name)
-            mine = self._rows.held_by(tx, holder) if tx.unsure else []
+            mine = self.rows.held_by(tx, holder) if tx.unsure else []
             if mine:
                 return mine[0]
-            self._rows.promote(tx)
-            item_id = self._rows.first(tx, READY, LEASED, DELAYED)
+            self.rows.promote(tx)
+            item_id = self.rows.first(tx, READY, LEASED, DELAYED)
             if item_id is None:
                 return None
             if self.is_sequential:
-                self._rows.free_others(tx, item_id)
-            return self._rows.steal(tx, item_id, lease, holder)
+                self.rows.free_others(tx, item_id)
+            return self.rows.steal(tx, item_id, lease, holder)
 
-        row = self._database.transaction(take)
+        row = self.database.transaction(take)
         return self._item(row) if row else None
 
     def _promote(self, tx: Transaction, *, at_once: bool) -> int:
@@ -208,21 +230,21 @@ class SqlBase(BatchQueue):
         last_shift, last = self._promoted
         if not at_once and shift == last_shift and moment - last < _PROMOTE_EVERY_MS:
             return 0
-        promoted = self._rows.promote(tx)
+        promoted = self.rows.promote(tx)
         self._promoted = shift, moment
         return promoted
 
     def _renew(self, items: Sequence[QueueItem], lease: int) -> set[int]:
         held = [(item.id, item.fence) for item in items]
-        if self._database.statement(lambda tx: self._rows.renew(tx, held, lease)) == len(held):
+        if self.database.statement(lambda tx: self.rows.renew(tx, held, lease)) == len(held):
             return {item_id for item_id, _fence in held}
-        return self._database.transaction(lambda tx: self._rows.valid(tx, held, leased=True))
+        return self.database.transaction(lambda tx: self.rows.valid(tx, held, leased=True))
 
     def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
         held = [(item.id, item.fence) for item in items]
         if len(held) == 1 and how.record is None:
-            return self._database.statement(lambda tx: self._settle_one(tx, held, how))
-        return self._database.transaction(lambda tx: self._settle_many(tx, held, how))
+            return self.database.statement(lambda tx: self._settle_one(tx, held, how))
+        return self.database.transaction(lambda tx: self.settle_within(tx, held, how))
 
     def _settle_one(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
         """The hot path: one statement that is its own transaction."""
@@ -230,22 +252,23 @@ class SqlBase(BatchQueue):
             return {held[0][0]}
         return self._already_settled(tx, held, how) if tx.unsure else set()
 
-    def _settle_many(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
+    def settle_within(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
+        """:meth:`settle` inside a transaction of ours, by (id, fence); the ids that were still under their fence."""
         settled = self._already_settled(tx, held, how) if tx.unsure else set()
         rest = [pair for pair in held if pair[0] not in settled]
-        valid = self._rows.valid(tx, rest) if rest else set()
+        valid = self.rows.valid(tx, rest) if rest else set()
         now = [pair for pair in held if pair[0] in valid]
         if now:
             if how.dead:
-                self._rows.bury(tx, now, how.error or "")
+                self.rows.bury(tx, now, how.error or "")
             if how.record is not None:
-                self._rows.record(tx, now, how.record, how.error)
+                self.rows.record(tx, now, how.record, how.error)
             self._carry_out(tx, now, how)
         return settled | valid
 
     def _carry_out(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> int:
         if not how.stays:
-            return self._rows.delete(tx, held)
+            return self.rows.delete(tx, held)
         changes, more = "", {}
         if how.unclaimed:
             changes += ", run_count = CASE WHEN run_count > 0 THEN run_count - 1 ELSE 0 END"
@@ -258,11 +281,11 @@ class SqlBase(BatchQueue):
         if how.error is not None:
             changes += ", last_error = :error"
             more["error"] = how.error
-        return self._rows.put_back(tx, held, delay=how.delay, changes=changes, **more)
+        return self.rows.put_back(tx, held, delay=how.delay, changes=changes, **more)
 
     def _already_settled(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
         """Which of them my own commit, whose answer never came, has settled: gone, or one fence further and free."""
-        found = self._rows.fences(tx, (item_id for item_id, _fence in held))
+        found = self.rows.fences(tx, (item_id for item_id, _fence in held))
         if not how.stays:
             return {item_id for item_id, _fence in held if item_id not in found}
         free = {item_id: fence for item_id, (fence, state) in found.items() if state != LEASED}
@@ -273,25 +296,25 @@ class SqlBase(BatchQueue):
         held = [(item.id, item.fence)]
         finishing = False
         try:
-            with self._database.session_scope() as session:
+            with self.database.session_scope() as session:
                 yield session
                 session.flush()
-                if not self._rows.delete(self._database.joined(session), held):
+                if not self.rows.delete(self.database.joined(session), held):
                     self._raise_if_lost(item, [item])
                 finishing = True
         except DatabaseUnavailable:
             # The answer to the commit never came: the row tells whether it took place.
-            if not finishing or self._read(lambda tx: self._rows.fences(tx, [item.id])):
+            if not finishing or self._read(lambda tx: self.rows.fences(tx, [item.id])):
                 raise
 
     # --- looking ---
 
     def _read(self, work: Callable[[Transaction], Any]) -> Any:
-        return self._database.statement(work, write=False)
+        return self.database.statement(work, write=False)
 
     def fetch_items(self, item_ids: Iterable[int]) -> list[QueueItem]:
         ids = check_ids(item_ids)
-        rows = self._read(lambda tx: self._rows.fetch(tx, ids)) if ids else []
+        rows = self._read(lambda tx: self.rows.fetch(tx, ids)) if ids else []
         return [self._item(row) for row in sorted(rows, key=lambda row: (row.weight, row.id))]
 
     def items(self) -> Iterator[QueueItem]:
@@ -302,48 +325,53 @@ class SqlBase(BatchQueue):
     def _pages(self, state: int) -> Iterator[ItemRow]:
         after: tuple[int, int] | None = None
         while True:
-            rows: list[ItemRow] = self._read(partial(self._rows.page, state=state, limit=_PAGE, after=after))
+            rows: list[ItemRow] = self._read(partial(self.rows.page, state=state, limit=_PAGE, after=after))
             yield from rows
             if len(rows) < _PAGE:
                 return
             after = rows[-1].weight, rows[-1].id
 
     def number_of_items(self) -> int:
-        return int(self._read(self._rows.total))
+        return int(self._read(self.rows.total))
 
     def _counts(self) -> tuple[int, int, int]:
-        return self._read(self._rows.counts)  # type: ignore[no-any-return]
+        return self._read(self.rows.counts)  # type: ignore[no-any-return]
 
     def is_next(self, item: QueueItem) -> bool:
         def probe(tx: Transaction) -> bool:
-            first = self._rows.first_ready(tx)
+            first = self.rows.first_ready(tx)
             if first is not None and first < (item.weight, item.id):
                 return False
             # On a sequential queue a delayed item blocks what stands behind it.
-            if self.is_sequential and self._rows.first_delayed_before(tx, item.weight, item.id) is not None:
+            if self.is_sequential and self.rows.first_delayed_before(tx, item.weight, item.id) is not None:
                 return False
-            return self._rows.fences(tx, [item.id]).get(item.id, (0, 0))[0] == item.fence
+            return self.rows.fences(tx, [item.id]).get(item.id, (0, 0))[0] == item.fence
 
         return bool(self._read(probe))
 
     def wait(self) -> Wait | None:
-        return self._read(self._wait)  # type: ignore[no-any-return]
+        return self._read(self.wait_within)  # type: ignore[no-any-return]
 
     @abstractmethod
-    def _wait(self, tx: Transaction) -> Wait | None: ...
+    def wait_within(self, tx: Transaction) -> Wait | None:
+        """:meth:`wait` beside other reads."""
+
+    def count_states(self) -> tuple[int, int, int]:
+        """How many items are ready, leased and delayed, in one pass."""
+        return self._counts()
 
     def _outcome_of(self, item_id: int) -> str | None:
         def look(tx: Transaction) -> str | None:
-            if self._rows.fetch(tx, [item_id]):
+            if self.rows.fetch(tx, [item_id]):
                 return "waiting"
-            if self._dead.is_dead(tx, item_id):
+            if self.dead.is_dead(tx, item_id):
                 return "dead"
-            if self._rows.fences(tx, [item_id]):  # it stands in another queue
+            if self.rows.fences(tx, [item_id]):  # it stands in another queue
                 return None
-            ending = self._dead.ending_of(tx, item_id)
-            if ending is not None or self._dead.was_reset(tx, item_id):
+            ending = self.dead.ending_of(tx, item_id)
+            if ending is not None or self.dead.was_reset(tx, item_id):
                 return ending
-            return "ok" if 0 < item_id <= self._rows.last_id(tx) else None
+            return "ok" if 0 < item_id <= self.rows.last_id(tx) else None
 
         return self._read(look)  # type: ignore[no-any-return]
 
@@ -354,13 +382,20 @@ class SqlBase(BatchQueue):
             partial(self.settings.codec.unpack, row.data, self.name, row.uid),
         )  # fmt: skip
 
+    def title_in(self, data: str, uid: str, item_id: int) -> str:
+        """The title of a stored item; for one that cannot be read, its id."""
+        try:
+            return title_of_data(self.settings.codec.unpack(data, self.name, uid))
+        except PayloadError:
+            return f"item {item_id}"
+
     # --- dead letters ---
 
     def dead_items(self) -> list[DeadItem]:
         found: list[DeadItem] = []
         while True:
             last = found[-1].id if found else -1
-            rows = self._read(partial(self._dead.page, limit=_PAGE, after_id=last))
+            rows = self._read(partial(self.dead.page, limit=_PAGE, after_id=last))
             found += [self._dead_item(row) for row in rows]
             if len(rows) < _PAGE:
                 return found
@@ -373,17 +408,17 @@ class SqlBase(BatchQueue):
         )  # fmt: skip
 
     def _count_dead(self) -> int:
-        return int(self._read(self._dead.count))
+        return int(self._read(self.dead.count))
 
     def _revive(self, ids: Sequence[int]) -> int:
         def revive(tx: Transaction) -> int:
-            before = len(self._rows.fetch(tx, ids)) if tx.unsure else 0
-            return before + len(self._dead.revive(tx, ids))
+            before = len(self.rows.fetch(tx, ids)) if tx.unsure else 0
+            return before + len(self.dead.revive(tx, ids))
 
-        return self._database.transaction(revive)
+        return self.database.transaction(revive)
 
     def _delete_dead(self, ids: Sequence[int]) -> int:
-        return self._database.transaction(lambda tx: self._dead.delete(tx, ids))
+        return self.database.transaction(lambda tx: self.dead.delete(tx, ids))
 
 
 def _chunks(new: Iterable[NewItem], size: int) -> Iterator[list[NewItem]]:

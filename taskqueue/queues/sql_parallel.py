@@ -17,24 +17,24 @@ class SqlParallelQueue(SqlBase):
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]:
         def claim(tx: Transaction) -> list[ItemRow]:
             if tx.unsure:
-                mine = self._rows.held_by(tx, holder)
+                mine = self.rows.held_by(tx, holder)
                 if mine:
                     return mine
             self._promote(tx, at_once=False)
-            rows = self._rows.claim(tx, limit, lease, holder)
+            rows = self.rows.claim(tx, limit, lease, holder)
             if not rows and self._promote(tx, at_once=True):
-                rows = self._rows.claim(tx, limit, lease, holder)
+                rows = self.rows.claim(tx, limit, lease, holder)
             return rows
 
-        if self._rows.claims_in_one_statement:
-            return self._database.statement(claim)
-        return self._database.transaction(claim)
+        if self.rows.claims_in_one_statement:
+            return self.database.statement(claim)
+        return self.database.transaction(claim)
 
-    def _wait(self, tx: Transaction) -> Wait | None:
-        if self._rows.first_ready(tx) is not None:
+    def wait_within(self, tx: Transaction) -> Wait | None:
+        if self.rows.first_ready(tx) is not None:
             return Wait(0.0, is_leased=False)
-        waits = {state: self._rows.wait(tx, state) for state in (LEASED, DELAYED)}
+        waits = {state: self.rows.wait(tx, state) for state in (LEASED, DELAYED)}
         found = [wait for wait in waits.values() if wait is not None]
         if not found:
-            return None if self._rows.wait(tx, READY) is None else Wait(0.0, is_leased=False)
+            return None if self.rows.wait(tx, READY) is None else Wait(0.0, is_leased=False)
         return Wait(min(found) / 1000, is_leased=waits[LEASED] is not None)

@@ -97,6 +97,8 @@ class Database:
         self._engines: tuple[Engine, Engine] | None = None
         self._ready = False
         self._identity: str | None = None
+        #: Which process gave a sign of life here, and when (monotonic seconds).
+        self.last_beat: tuple[str, float] = ("", 0.0)
         _databases.add(self)
 
     # --- engines -------------------------------------------------------------------------------
@@ -295,6 +297,23 @@ class Database:
                     self._local.channel = channel
                 else:
                     channel.close()
+
+    def is_being_written(self) -> bool:
+        """Whether somebody holds the write lock at this moment, where there is one for the whole database."""
+        if not self.dialect.single_writer:
+            return False
+        channel = open_channel(self._both_engines()[1], self.dialect, own=self._given is None)
+        try:
+            channel.execute("PRAGMA busy_timeout = 0")
+            channel.execute(self.dialect.begin)
+            channel.rollback()
+            return False
+        except Exception as error:
+            if not is_driver_error(error):
+                raise
+            return classify(error) is Fault.CONFLICT  # for any other reason nobody could write, nor hold the lock
+        finally:
+            channel.discard()  # its patience is changed
 
     # --- the caller's transactions -------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .transaction import Transaction
 
@@ -118,6 +118,22 @@ class DeadLetters:
         )
         return row[0] if row and row[0] != "revived" else None
 
+    def recreate(self, tx: Transaction, item_id: int) -> bool:
+        """Put a removed item back, as a new one with the old content; whether there is a record of it."""
+        row = tx.row(
+            "SELECT id FROM {ending} WHERE queue_name = :queue AND item_id = :id AND outcome = 'delete' "
+            "AND uid IS NOT NULL ORDER BY id DESC LIMIT 1",
+            queue=self._queue,
+            id=item_id,
+        )
+        if not row:
+            return False
+        return tx.change(
+            "INSERT INTO {item} (queue_name, uid, weight, submit_time, data) "
+            "SELECT queue_name, uid, weight, {now}, data FROM {ending} WHERE id = :ending",
+            ending=row[0],
+        ) > 0  # fmt: skip
+
     def was_reset(self, tx: Transaction, item_id: int) -> bool:
         """Whether the item stood, or may have stood, in the queue when it was reset."""
         row = tx.row(
@@ -126,13 +142,3 @@ class DeadLetters:
             id=item_id,
         )
         return bool(row)
-
-    def endings(self, tx: Transaction, limit: int) -> list[dict[str, Any]]:
-        """The latest recorded endings, newest first."""
-        columns = ("item_id", "outcome", "attempt", "error", "data", "end_time")
-        rows = tx.rows(
-            f"SELECT {', '.join(columns)} FROM {{ending}} WHERE queue_name = :queue ORDER BY id DESC LIMIT $limit",
-            {"limit": str(int(limit))},
-            queue=self._queue,
-        )
-        return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -36,6 +36,19 @@ class ItemRow(NamedTuple):
     data: str
 
 
+class Place(NamedTuple):
+    """Where an item stands; ``wait`` is milliseconds until its lease or delay ends."""
+
+    id: int
+    uid: str
+    fence: int
+    state: int
+    failures: int
+    wait: int
+    last_error: str | None
+    data: str
+
+
 class Counts(NamedTuple):
     """How many items of a queue are in which state, as of the database's clock."""
 
@@ -134,6 +147,16 @@ class Items:
         statement = f"SELECT queue_name, {_COLUMNS} FROM {{item}} WHERE id IN ($ids)"
         return [ItemRow(*row[1:]) for row in tx.rows(statement, _listed(ids)) if row[0] == self._queue]
 
+    def place(self, tx: Transaction, item_id: int) -> Place | None:
+        """Where an item of this queue stands, or None."""
+        row = tx.row(
+            "SELECT id, uid, fence, state, failures, release_time - {now}, last_error, data FROM {item} "
+            "WHERE id = :id AND queue_name = :queue",
+            id=item_id,
+            queue=self._queue,
+        )
+        return Place(*row) if row else None
+
     def page(self, tx: Transaction, state: int, limit: int, after: tuple[int, int] | None) -> list[ItemRow]:
         """Up to ``limit`` items of one state in the order of the queue, after a (weight, id)."""
         if after is None:
@@ -145,6 +168,10 @@ class Items:
         if len(rows) < limit:
             rows += self._stretch(tx, state, limit - len(rows), "AND weight > :weight", weight=weight)
         return rows
+
+    def up_to(self, tx: Transaction, state: int, limit: int, last_id: int) -> list[ItemRow]:
+        """Up to ``limit`` items of one state, in the order of the queue, that were there when ``last_id`` came."""
+        return self._stretch(tx, state, limit, "AND id <= :last", last=last_id)
 
     def _stretch(self, tx: Transaction, state: int, limit: int, bound: str, **values: int) -> list[ItemRow]:
         rows = tx.rows(
@@ -299,8 +326,14 @@ class Items:
 
     def first(self, tx: Transaction, *states: int) -> int | None:
         """The id of the item that goes first by (weight, id) among those in the given states."""
-        heads = [head for state in states if (head := self._first_in(tx, state)) is not None]
-        return min(heads)[1] if heads else None
+        ready = self._first_in(tx, READY) if READY in states else None
+        heads = [ready, self._first_in(tx, LEASED) if LEASED in states else None]
+        if DELAYED in states and ready is not None:
+            # Without the bound a database that lacks partial indexes would read all that is ready to find none delayed.
+            heads.append(self.first_delayed_before(tx, *ready))
+        elif DELAYED in states:
+            heads.append(self._first_in(tx, DELAYED))
+        return min((head for head in heads if head is not None), default=(0, None))[1]
 
     def _first_in(self, tx: Transaction, state: int) -> tuple[int, int] | None:
         row = tx.row(
@@ -414,8 +447,8 @@ class Items:
         """Write down that items ended (or an attempt did) otherwise than ok."""
         guard, lists, values = _guard(held)
         tx.change(
-            "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, error, data, end_time) "
-            f"SELECT queue_name, id, :outcome, failures + 1, :error, data, {{now}} FROM {{item}} "
+            "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, error, data, end_time, uid, weight) "
+            f"SELECT queue_name, id, :outcome, failures + 1, :error, data, {{now}}, uid, weight FROM {{item}} "
             f"WHERE {guard}",
             lists,
             outcome=outcome,

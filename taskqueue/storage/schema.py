@@ -24,6 +24,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Double,
     Index,
     Integer,
     MetaData,
@@ -40,7 +41,7 @@ READY, LEASED, DELAYED = 0, 1, 2
 #: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
 IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
-REVISION = "0001"
+REVISION = "0002"
 VERSION_TABLE = "version"
 
 _BIG_ID = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
@@ -68,15 +69,19 @@ class Tables:
     dead: Table
     ending: Table
     lock: Table
+    run: Table
+    run_log: Table
+    run_request: Table
+    holder: Table
+    activity: Table
     version: Table
 
     @property
     def names(self) -> dict[str, str]:
         """What the statements fill in: for each table its full name, and ``prefix`` and ``schema`` themselves."""
-        tables = (self.queue, self.item, self.dead, self.ending, self.lock, self.version)
         prefix = len(self.prefix)
         schema = f"'{self.metadata.schema}'" if self.metadata.schema else "DATABASE()"
-        names = {table.name[prefix:]: table.fullname for table in tables}
+        names = {table.name[prefix:]: table.fullname for table in self.metadata.tables.values()}
         return {**names, "prefix": self.prefix, "schema": schema}
 
     @property
@@ -96,6 +101,11 @@ def define_tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tabl
         dead=_dead_table(metadata, prefix, options),
         ending=_ending_table(metadata, prefix, options),
         lock=Table(f"{prefix}lock", metadata, Column("queue_name", _name(), primary_key=True), **options),
+        run=_run_table(metadata, prefix, options),
+        run_log=_run_log_table(metadata, prefix, options),
+        run_request=_run_request_table(metadata, prefix, options),
+        holder=_holder_table(metadata, prefix, options),
+        activity=_activity_table(metadata, prefix, options),
         version=Table(
             f"{prefix}{VERSION_TABLE}", metadata, Column("version_num", _name(32), primary_key=True), **options
         ),
@@ -192,9 +202,118 @@ def _ending_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> T
         Column("error", _LONG_TEXT),
         Column("data", _LONG_TEXT),
         Column("end_time", BigInteger, nullable=False),
+        # So that what was removed can be put back as it was.
+        Column("uid", _name(32)),
+        Column("weight", Integer),
         **options,
     )
     Index(f"{prefix}ending_item", table.c.queue_name, table.c.item_id, table.c.id)
+    return table
+
+
+def _run_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """One processing of a queue to its end (see ``taskqueue.runs``)."""
+    table = Table(
+        f"{prefix}run",
+        metadata,
+        Column("id", _name(32), primary_key=True),
+        Column("queue_name", _name(), nullable=False),
+        Column("owner", _key(), nullable=False),
+        Column("definition", _LONG_TEXT, nullable=False),  # packed like an item, and signed like one
+        Column("status", _name(16), nullable=False),
+        Column("version", Integer, nullable=False, server_default="0"),
+        # How many items there were at the beginning, how many so far, and what became of them.
+        *(Column(name, BigInteger, nullable=False, server_default="0") for name in (
+            "initial", "total", "done", "skipped", "failed")),
+        Column("pace", BigInteger, nullable=False, server_default="0"),  # microseconds for one item; 0: unknown
+        Column("problem", _LONG_TEXT),  # JSON: why the run is blocked
+        # Who drives the run at the moment, and until when that is certain.
+        Column("driver", _name(64), nullable=False, server_default=""),
+        Column("driver_label", _key(), nullable=False, server_default=""),
+        Column("driver_until", BigInteger, nullable=False, server_default="0"),
+        Column("is_dirty", SmallInteger, nullable=False, server_default="0"),
+        # How many items were counted for drivers that were killed before they could.
+        Column("made_up", BigInteger, nullable=False, server_default="0"),
+        # The step after the last item: its fence, and who executes it.
+        Column("end_fence", BigInteger, nullable=False, server_default="0"),
+        Column("end_holder", _name(32), nullable=False, server_default=""),
+        Column("is_ended", SmallInteger, nullable=False, server_default="0"),
+        # Aborted, and what is left up to this item shall be skipped; 0: it stays.
+        Column("emptied_to", BigInteger, nullable=False, server_default="0"),
+        Column("create_time", BigInteger, nullable=False),
+        Column("start_time", BigInteger, nullable=False, server_default="0"),
+        Column("end_time", BigInteger, nullable=False, server_default="0"),
+        **options,
+    )  # fmt: skip
+    Index(f"{prefix}run_queue", table.c.queue_name, table.c.create_time)
+    # Open runs have no end time: they are found although thousands have ended.
+    Index(f"{prefix}run_open", table.c.queue_name, table.c.end_time, table.c.create_time)
+    Index(f"{prefix}run_time", table.c.create_time)
+    Index(f"{prefix}run_end", table.c.end_time)
+    return table
+
+
+def _run_log_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    table = Table(
+        f"{prefix}run_log",
+        metadata,
+        Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+        Column("run_id", _name(32), nullable=False),
+        Column("time", BigInteger, nullable=False),
+        Column("level", _name(8), nullable=False),
+        Column("kind", _name(16), nullable=False),
+        Column("item_id", BigInteger),
+        Column("message", _LONG_TEXT, nullable=False),
+        sqlite_autoincrement=True,  # pages ask for what is newer than the last id
+        **options,
+    )
+    Index(f"{prefix}run_log_run", table.c.run_id, table.c.id)
+    Index(f"{prefix}run_log_level", table.c.run_id, table.c.level, table.c.id)
+    return table
+
+
+def _run_request_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """What was asked for already: a request that is sent again after a lost answer has no second effect."""
+    return Table(
+        f"{prefix}run_request",
+        metadata,
+        Column("run_id", _name(32), primary_key=True),
+        Column("request_id", _name(64), primary_key=True),
+        Column("time", BigInteger, nullable=False),
+        **options,
+    )
+
+
+def _holder_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """The processes that hold items, with their latest sign of life; an item's ``holder`` begins with the token."""
+    return Table(
+        f"{prefix}holder",
+        metadata,
+        Column("token", _name(32), primary_key=True),
+        Column("label", _key(), nullable=False),
+        Column("start_time", BigInteger, nullable=False),
+        Column("beat_time", BigInteger, nullable=False),
+        Column("beat_period", BigInteger, nullable=False),
+        **options,
+    )
+
+
+def _activity_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """What the items in hand report; only of those that take long enough for somebody to see it."""
+    table = Table(
+        f"{prefix}activity",
+        metadata,
+        Column("item_id", BigInteger, primary_key=True, autoincrement=False),
+        Column("queue_name", _name(), nullable=False),
+        Column("fence", BigInteger, nullable=False),
+        Column("start_time", BigInteger, nullable=False),
+        Column("done", Double),
+        Column("total", Double),
+        Column("message", _LONG_TEXT, nullable=False),
+        Column("report_time", BigInteger, nullable=False, server_default="0"),
+        **options,
+    )
+    Index(f"{prefix}activity_queue", table.c.queue_name)
     return table
 
 

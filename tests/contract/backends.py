@@ -41,6 +41,7 @@ only_memory = _only([MEMORY])
 only_sql = _only([backend for backend in BACKENDS if backend.is_sql])
 only_sequential = _only([backend for backend in BACKENDS if backend.is_sequential])
 only_parallel = _only([backend for backend in BACKENDS if not backend.is_sequential])
+only_sql_parallel = _only([backend for backend in BACKENDS if backend.type == "SqlParallel"])
 only_servers = _only([backend for backend in BACKENDS if backend.database in SERVER_DATABASES])
 #: Where one test per database is enough, because the types of queue share the code.
 once_per_database = _only([backend for backend in BACKENDS if backend.type == "Sql"])

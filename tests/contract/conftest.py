@@ -17,6 +17,8 @@ from tests.contract import processes as jobs
 from tests.contract import tasks
 from tests.contract.backends import BACKENDS, Backend
 
+_EMPTIED = ("queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity")
+
 
 class MakeService(Protocol):
     def __call__(self, target: Any = None, **settings: Any) -> QueueService: ...
@@ -113,12 +115,13 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 
 def _empty(service: QueueService) -> None:
     def delete(tx: Transaction) -> None:
-        for table in ("queue", "item", "dead", "ending", "lock"):
+        for table in _EMPTIED:
             tx.change(f"DELETE FROM {{{table}}}")
 
     _check_pools(service)
     service.database.transaction(delete)
     service._queues.clear()
+    service.database.last_beat = ("", 0.0)  # its sign of life is among what was deleted
 
 
 def _close(service: QueueService) -> None:

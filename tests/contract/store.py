@@ -15,7 +15,7 @@ def overwrite(queue: BatchQueue, item: QueueItem, text: str) -> None:
         queue._records[item.id].text = text
         return
     statement = "UPDATE {item} SET data = :data WHERE id = :id"
-    queue._database.transaction(lambda tx: tx.change(statement, data=text, id=item.id))  # type: ignore[attr-defined]
+    queue.database.transaction(lambda tx: tx.change(statement, data=text, id=item.id))  # type: ignore[attr-defined]
 
 
 def stored(queue: BatchQueue, item: QueueItem) -> str:
@@ -23,7 +23,7 @@ def stored(queue: BatchQueue, item: QueueItem) -> str:
     if isinstance(queue, MemoryQueue):
         return queue._records[item.id].text
     read = "SELECT data FROM {item} WHERE id = :id"
-    return str(queue._database.transaction(lambda tx: tx.row(read, id=item.id))[0])  # type: ignore[attr-defined]
+    return str(queue.database.transaction(lambda tx: tx.row(read, id=item.id))[0])  # type: ignore[attr-defined]
 
 
 def envelope(callback: Any, **more: Any) -> str:

@@ -16,7 +16,7 @@ from tests.contract.conftest import MakeQueue
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A waiting run looks at the queue more often than usual, to save the time of the tests."""
-    monkeypatch.setattr("taskqueue.runner._LOOK_EVERY", 0.03)
+    monkeypatch.setattr("taskqueue.drive._LOOK_EVERY", 0.03)
 
 
 @pytest.mark.parametrize("head", ["leased", "delayed"])

@@ -73,7 +73,7 @@ def test_a_row_that_was_moved_from_another_queue_is_refused(make_service: MakeSe
     elsewhere = make_service(secret_key=KEY).create("Sql", "elsewhere")
     elsewhere.enqueue(tasks.note, "x")
     move = "UPDATE {item} SET queue_name = 'jobs' WHERE queue_name = 'elsewhere'"
-    assert signed._database.transaction(lambda tx: tx.change(move)) == 1  # type: ignore[attr-defined]
+    assert signed.database.transaction(lambda tx: tx.change(move)) == 1  # type: ignore[attr-defined]
 
     assert_refused(signed, "no valid signature")
 

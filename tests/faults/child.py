@@ -38,6 +38,8 @@ class Script:
     point: Point | None = None
     #: After so many finished items the run is asked to stop.
     stop_after: int | None = None
+    #: What the run calls at its end.
+    on_end: str | None = None
     #: How long the run waits for what others hold.
     wait: float | None = 0
     #: Whether it says that it is ready, and begins when it is let through the gate.
@@ -52,6 +54,7 @@ class Script:
 def main(script: Script) -> None:
     """Play a part."""
     _write_to(script.log)
+    tasks.folders.append(script.folder)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if script.point is not None:
         script.point.install()
@@ -84,7 +87,7 @@ def recording(history: History) -> Any:
 
 def _run(script: Script, service: QueueService, history: History) -> None:
     """Run the queue to its end, once."""
-    runner = Runner(service.load(script.queue))
+    runner = Runner(service.load(script.queue), on_end=script.on_end)
     _stop_after(runner, script.stop_after)
     try:
         result = runner.run_all(wait=script.wait)

@@ -83,6 +83,7 @@ class Stage:
         self.url = url
         self.folder = folder
         self.history = History(folder)
+        tasks.folders.append(folder)
         self.gate = tasks.Gate(folder)
         self.service = make_service(url)
         self._children: list[Child] = []
@@ -122,7 +123,7 @@ class Stage:
                 result = runner.run_all()
         finally:
             watchdog.cancel()
-        assert not runner.is_stopping, f"the rest was not done within {DEADLINE:g} s:\n{self.history.tail()}"
+        assert not runner._stop.is_set(), f"the rest was not done within {DEADLINE:g} s:\n{self.history.tail()}"
         return result
 
     # --- the effects of tasks ---

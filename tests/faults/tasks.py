@@ -16,6 +16,10 @@ from tests.faults.history import DEADLINE, History
 EFFECTS = "CREATE TABLE effects (number INTEGER NOT NULL, fence BIGINT NOT NULL)"
 
 
+#: The folder of the present test, for what has no arguments: the step after the last item.
+folders: list[Path] = []
+
+
 class Gate:
     """A fifo that holds tasks of any process back until the test lets so many through."""
 
@@ -106,6 +110,13 @@ def interrupt_in_transaction(ctx: TaskContext, folder: str, number: int) -> None
     with ctx.transaction() as session:
         session.execute(text("INSERT INTO effects (number, fence) VALUES (0, 0)"))
         raise KeyboardInterrupt
+
+
+def end_on_hold(ctx: TaskContext) -> None:
+    """What a run calls at its end: wait at the gate."""
+    History(folders[-1]).write("on_end")
+    Gate.wait(str(folders[-1]))
+    History(folders[-1]).write("on_end_done")
 
 
 def _insert(ctx: TaskContext, folder: str, number: int, *, is_held: bool = False) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect, text
 
-from taskqueue import QueueService, SchemaError
+from taskqueue import QueueService, Runner, SchemaError
 from taskqueue.storage.database import Database
-from taskqueue.storage.migrations import leave_out, upgrade
+from taskqueue.storage.migrations import configuration, leave_out, upgrade
 from taskqueue.storage.schema import REVISION
 from tests.servers import ALL_DATABASES
 
@@ -69,4 +71,135 @@ def test_an_applications_autogenerate_can_leave_our_tables_out(database: Databas
     assert names
     assert not [name for name in names if include_name(name, "table", {})]
     assert include_name("customer", "table", {})
-    assert REVISION == "0001"
+    assert REVISION == "0002"
+
+
+# --- from the first release ---
+
+#: As the first release wrote them: a queue, an item that waits, a dead letter, and how an earlier item ended.
+WRITTEN = (
+    "INSERT INTO taskqueue_queue (name, type, status, options, create_time) "
+    """VALUES ('kept', 'SqlParallel', 'active', '{"retry_limit": 2, "error": "dead"}', 1)""",
+    "INSERT INTO taskqueue_item (queue_name, uid, weight, submit_time, run_count, fence, failures, data) "
+    """VALUES ('kept', 'aa', 3, 1000, 4, 9, 1, '{"v": 1, "data": "precious"}')""",
+    "INSERT INTO taskqueue_item (queue_name, uid, weight, submit_time, state, release_time, data) "
+    """VALUES ('kept', 'bb', 0, 1000, 2, 99999999999999, '{"v": 1, "data": "later"}')""",
+    "INSERT INTO taskqueue_dead (id, queue_name, uid, weight, submit_time, failures, data, error, dead_time) "
+    """VALUES (5, 'kept', 'cc', 0, 1000, 3, '{"v": 1, "data": "dead"}', 'no', 2000)""",
+    "INSERT INTO taskqueue_ending (queue_name, item_id, outcome, attempt, error, data, end_time) "
+    "VALUES ('kept', 4, 'delete', 1, 'no', 'x', 2000)",
+)
+
+
+def done(ctx: Any) -> None:
+    """A task."""
+
+
+@pytest.fixture
+def old(database: Database) -> Database:
+    """A database of the first release, with work in it."""
+    with database.engine.begin() as connection:
+        command.upgrade(configuration(database, connection), "0001")
+        for statement in WRITTEN:
+            connection.execute(text(statement.replace(":", r"\:")))
+    return database
+
+
+def structure(connection: Connection) -> dict[str, Any]:
+    """Tables with columns, keys and indexes, in no order; without the one that Alembic makes for itself."""
+    found = inspect(connection)
+    return {
+        name: (
+            sorted((column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(name)),
+            found.get_pk_constraint(name)["constrained_columns"],
+            sorted((str(index["name"]), index["column_names"], index["unique"]) for index in found.get_indexes(name)),
+        )
+        for name in found.get_table_names()
+        if not name.endswith("version")
+    }
+
+
+def differences(database: Database) -> list[Any]:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, database.tables.metadata))
+
+
+def test_a_database_of_the_first_release_asks_to_be_upgraded(old: Database, database_url: str) -> None:
+    service = QueueService(database_url)
+    with pytest.raises(SchemaError, match=r"older release \(0001\): run 'taskqueue db upgrade'"):
+        service.load("kept")
+    service.close()
+
+
+def test_a_database_of_the_first_release_is_upgraded_and_keeps_what_is_in_it(old: Database, database_url: str) -> None:
+    assert upgrade(old).endswith(f"from revision 0001 to {REVISION}")
+    assert "up to date" in upgrade(old)
+
+    service = QueueService(database_url)
+    queue = service.load("kept")
+    assert (queue.spec.type, queue.spec.retry_limit, queue.spec.error) == ("SqlParallel", 2, "dead")
+    later, precious = queue.items()
+    assert [(later.id, later.data), (precious.id, precious.data)] == [(2, "later"), (1, "precious")]
+    assert (precious.weight, precious.run_count, precious.fence, precious.failures) == (3, 4, 9, 1)
+    assert later.release_time is not None
+    assert [(letter.id, letter.data, letter.error) for letter in queue.dead_items()] == [(5, "dead", "no")]
+    assert queue.outcome_of(4) == "delete"
+    assert queue.revive_item(5).data == "dead"
+    service.close()
+
+
+def test_an_upgraded_database_works_and_gives_no_id_again(old: Database, database_url: str) -> None:
+    upgrade(old)
+    service = QueueService(database_url)
+    queue = service.create("Sql", "new", error="delete")
+    assert queue.enqueue(done).id > 2
+    queue.create_item("no task")
+
+    assert Runner(queue).run_all()
+    service.close()
+
+
+def test_an_upgraded_database_is_built_like_a_new_one(old: Database) -> None:
+    upgrade(old)
+
+    assert differences(old) == []
+    with old.engine.begin() as connection:
+        upgraded = structure(connection)
+        old.tables.metadata.drop_all(connection)
+    old.ensure_schema()
+    with old.engine.connect() as connection:
+        assert upgraded == structure(connection)
+
+
+INTERRUPTED = {
+    "after a column": ["ALTER TABLE taskqueue_ending ADD COLUMN uid {name}"],
+    "after the columns": [
+        "ALTER TABLE taskqueue_ending ADD COLUMN uid {name}",
+        "ALTER TABLE taskqueue_ending ADD COLUMN weight INTEGER",
+    ],
+}
+
+
+@pytest.mark.parametrize("tables", [0, 1, 3])
+@pytest.mark.parametrize("when", INTERRUPTED)
+def test_an_upgrade_that_was_interrupted_is_completed(old: Database, when: str, tables: int) -> None:
+    if tables and when != "after the columns":
+        pytest.skip("tables come after the columns")
+    is_mariadb = old.engine.dialect.name in ("mysql", "mariadb")
+    name = "VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin" if is_mariadb else "VARCHAR(32)"
+    with old.engine.begin() as connection:
+        for statement in INTERRUPTED[when]:
+            connection.execute(text(statement.format(name=name)))
+        made = (old.tables.run, old.tables.run_log, old.tables.run_request)
+        for table in made[:tables]:
+            indexes = set(table.indexes)
+            if table is made[tables - 1]:
+                table.indexes.clear()  # the last one was cut off before its indexes
+            table.create(connection)
+            table.indexes.update(indexes)
+
+    upgrade(old)
+
+    assert differences(old) == []
+    assert "up to date" in upgrade(old)

@@ -69,7 +69,7 @@ def test_given_a_backlog_when_a_holder_asks_how_long_to_wait_then_nothing_is_sca
 ) -> None:
     queue = getattr(backlog, name)
 
-    seen, complaints = watch(backlog.service.database, queue._wait, JUDGES[backlog.kind])
+    seen, complaints = watch(backlog.service.database, queue.wait_within, JUDGES[backlog.kind])
 
     assert seen
     assert not complaints, "\n".join(complaints)

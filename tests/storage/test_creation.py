@@ -16,8 +16,11 @@ from tests.storage.conftest import MakeService
 from tests.storage.programs import in_processes, in_threads, use_first
 
 each_database = pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)
-TABLES = {"taskqueue_queue", "taskqueue_item", "taskqueue_dead", "taskqueue_ending", "taskqueue_lock",
-          "taskqueue_version"}  # fmt: skip
+TABLES = {
+    f"taskqueue_{name}"
+    for name in ("queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity",
+                 "version")
+}  # fmt: skip
 
 
 @contextmanager

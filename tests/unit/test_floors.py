@@ -22,8 +22,8 @@ FLOORS = (
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
     ("service", "execution"),
     ("runs outbox operations",),
-    ("runner worker",),
-    ("web cli",),
+    ("result remaining", "drive", "runner worker"),
+    ("web", "cli"),
     ("__init__ __main__",),
 )
 
@@ -205,9 +205,13 @@ def test_what_is_allowed_passes(tmp_path: Path) -> None:
             "queues/sql_parallel.py": "from .sql import SQL",
             "service.py": "import sqlalchemy\ndef f():\n    import json",
             "execution.py": "from .service import Service",
+            "runs/__init__.py": "import sqlalchemy\nfrom ..execution import run",
+            "result.py": "from .runs import Run",
+            "drive.py": "from .result import Result",
+            "runner.py": "from .drive import Drive",
             "web/__init__.py": "import flask\nfrom .views import view",
             "web/views.py": "from flask.views import View\nfrom ..service import Service",
-            "cli.py": "import click",
+            "cli.py": "import click\nfrom .web import view",
             "testing.py": "import taskqueue, flask\nfrom . import Service\nfrom .cli import main",
         },
     )
@@ -233,14 +237,19 @@ def test_each_breach_is_told(tmp_path: Path) -> None:
             "execution.py": "",
             "runs.py": "async def f():\n    if x:\n        import taskqueue.outbox as o",
             "outbox.py": "",
-            "cli.py": "import sqlalchemy",
+            "drive.py": "from .runner import Runner",
+            "runner.py": "",
+            "web.py": "from .cli import main",
+            "cli.py": "import sqlalchemy\nimport flask",
             "testing.py": "def f():\n    from .errors import E",
             "stranger.py": "",
         },
     )
     assert [line.removeprefix("taskqueue/") for line in found] == [
         "cli.py:1: imports sqlalchemy, which only storage, queues.sql, runs, outbox, operations, service may",
+        "cli.py:2: imports flask, which only web may",
         "clock.py:1: imports the package from the top of taskqueue; name the module that has it",
+        "drive.py:1: imports runner (floor 7, step 2) from floor 7, step 1",
         "errors.py:1: imports clock (floor 0, step 1) from floor 0, step 0",
         "item.py:1: imports Service from the top of taskqueue; name the module that has it",
         "queues/base.py:2: imports taskqueue.errors inside a function; import it at the top of the module",
@@ -258,4 +267,5 @@ def test_each_breach_is_told(tmp_path: Path) -> None:
         "task.py:1: imports item (floor 1, step 3) from floor 1, step 2",
         "task.py:2: imports taskqueue.gone, which does not exist",
         "testing.py:2: imports taskqueue.errors inside a function; import it at the top of the module",
+        "web.py:1: imports cli (floor 8, step 1) from floor 8, step 0",
     ]

@@ -1,0 +1,342 @@
+"""Driving a queue: the one loop in which a terminal, a page's time slice or a script executes item after item."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from .errors import NothingReady, QueueNotActive, RunMovedOn, TaskFailed
+from .execution.ahead import LeaseAhead
+from .execution.attempt import Attempt, Execution, error_text
+from .execution.context import TaskContext
+from .execution.holding import Holding
+from .item import QueueItem
+from .outcome import Outcome
+from .queues import settlement
+from .queues.base import Wait
+from .queues.batch import BatchQueue
+from .remaining import Remaining
+from .result import Progress, RunResult, Watcher
+from .runs.problems import end_problem, problem_of
+from .runs.recorder import Recorder
+from .runs.state import Problem
+
+_log = logging.getLogger(__name__)
+#: While nothing can be claimed, the queue is looked at so often (seconds): somebody may add or finish an item.
+_LOOK_EVERY = 0.5
+
+
+class Drive:
+    """One stretch of driving a queue.
+
+    Arguments:
+        queue: the queue.
+        policy: what becomes of an item that used up its attempts: "abort", "delete" or "dead".
+        stop: set when the drive should end after the item in hand.
+        on_end, on_end_url: see :class:`Runner`.
+        watcher: gets a :class:`Progress` at each step.
+        recorder: keeps the record of the run, if there is one.
+        pace: seconds that one item is expected to take.
+        remaining: the estimate of an earlier stretch.
+    """
+
+    def __init__(
+        self,
+        queue: BatchQueue,
+        *,
+        policy: str,
+        stop: threading.Event,
+        on_end: str | None = None,
+        on_end_url: str | None = None,
+        watcher: Watcher | None = None,
+        recorder: Recorder | None = None,
+        pace: float | None = None,
+        remaining: Remaining | None = None,
+    ) -> None:
+        self.queue = queue
+        self.result = RunResult()
+        self._policy = policy
+        self._stop = stop
+        self._on_end = on_end
+        self._on_end_url = on_end_url
+        self._watcher = watcher
+        self._recorder = recorder
+        self._pace = pace
+        self._remaining = remaining or Remaining(queue)
+        self._shown = Progress()
+        self._began = time.monotonic()
+        self._has_begun = False
+
+    # --- ways to drive ---
+
+    def to_the_end(self, wait: float | None) -> RunResult:
+        """Until the queue is empty, waiting at most ``wait`` seconds for what others hold or what is delayed."""
+        with self._driving() as holding:
+            self._drain(holding, lambda pause, since: self._wait(pause, since, wait))
+            if self.result.is_drained:
+                self.end()
+        if not self.result.is_drained:
+            self.result.number_of_items = self.queue.number_of_items()
+        return self._close()
+
+    def slice(self, seconds: float) -> RunResult:
+        """For about so many seconds, and at least one item; returns at once when there is nothing to do now.
+
+        How many items are left is not counted for that.
+        """
+        limit = time.monotonic() + seconds
+        with self._driving() as holding:
+            self._drain(holding, lambda pause, since: self._wait_shortly(pause, limit), limit)
+            if self.result.is_drained:
+                self.end()
+        return self._close()
+
+    def one(self, use_steal: bool) -> RunResult:
+        """One item; with ``use_steal`` also one that somebody else holds."""
+        with self._driving() as holding:
+            item = self._take(holding, use_steal)
+            if item is not None:
+                self._account(self._execution(holding).run(item))
+        return self._report_step(item)
+
+    def skip(self, use_steal: bool) -> RunResult:
+        """Remove one item without executing it."""
+        with self._driving() as holding:
+            item = self._take(holding, use_steal)
+            if item is not None:
+                self.result.last_task_title = item.title
+                lost = self.queue.settle([item], settlement.skip("skipped by hand"))
+                holding.drop(item)
+                self.result.skipped += not lost
+        return self._report_step(item)
+
+    # --- the loop ---
+
+    @contextmanager
+    def _driving(self) -> Iterator[Holding]:
+        with self.queue.hold(), Holding(self.queue) as holding:
+            yield holding
+
+    def _drain(self, holding: Holding, wait: _Waiter, limit: float = math.inf) -> None:
+        ahead, execution = LeaseAhead(holding, self._pace), self._execution(holding)
+        waiting_since: float | None = None
+        self._count_if_due()
+        self._show(remaining=self._remaining.left)
+        while self._may_start(limit):
+            item = ahead.next()
+            if item is not None:
+                waiting_since = None
+                if not self._attempt(item, execution, ahead):
+                    return
+                continue
+            pause = self.queue.wait()
+            if pause is None:
+                self.result.is_drained = self._may_end()
+                return
+            waiting_since = waiting_since or time.monotonic()
+            if not self._is_active() or not wait(pause, waiting_since):
+                return
+
+    def _attempt(self, item: QueueItem, execution: Execution, ahead: LeaseAhead) -> bool:
+        began = time.monotonic()
+        self._has_begun = True
+        if self._recorder is not None:
+            self._recorder.began(item)
+        if self._watcher is not None:
+            self._show(title=item.title, done=0, total=None, message="", waiting=None)
+        attempt = execution.run(item)
+        ahead.measured(time.monotonic() - began)
+        if self._recorder is not None:
+            self._recorder.ended(item, attempt.outcome, error_text(attempt.exception))
+        if attempt.outcome is Outcome.LEASE_LOST and self._recorder is not None:
+            self._recorder.look_again()
+        if attempt.outcome is Outcome.LEASE_LOST or self._goes_next(attempt):
+            ahead.give_back()  # whoever took this item may have taken the others; or the item itself goes next
+        goes_on = self._account(attempt)
+        self._remaining.left -= attempt.outcome not in (Outcome.RETRY, Outcome.ABORT, Outcome.LEASE_LOST)
+        self._count_if_due()
+        if self._watcher is not None:
+            self._show_counts()
+        if not goes_on and attempt.outcome is not Outcome.RELINQUISH and self._recorder is not None:
+            self._recorder.block(self._problem(attempt))
+        return goes_on
+
+    def _problem(self, attempt: Attempt) -> Problem:
+        item, is_dead = attempt.item, attempt.outcome is not Outcome.ABORT
+        # Aborting an item puts it back, which moves its fence on; a dead letter keeps the last one.
+        fence = item.fence if is_dead else item.fence + 1
+        return problem_of(item, fence, attempt.exception, error_text(attempt.exception), is_dead=is_dead)
+
+    def _goes_next(self, attempt: Attempt) -> bool:
+        """Whether an item that is tried again stands before what was leased ahead."""
+        if attempt.outcome is not Outcome.RETRY:
+            return False
+        return self.queue.is_sequential or not self.queue.spec.retry_delay(attempt.item.failures + 1)
+
+    def _may_start(self, limit: float) -> bool:
+        # Asked first: whoever aborts the run on its page stops us too, and that is no good end.
+        if self._recorder is not None and not self._recorder.may_go_on():
+            self.result.is_drained = self.queue.wait() is None  # somebody has emptied the queue, which ends its runs
+            if not self.result.is_drained:
+                self._fail(RunMovedOn("the run was aborted, or is blocked, on its page"))
+            return False
+        return not self._stop.is_set() and not (self._has_begun and time.monotonic() >= limit)
+
+    def _may_end(self) -> bool:
+        """Whether the step after the last item may start: not if the queue was paused in that item."""
+        return self._on_end is None or self.queue.status != "paused" or self._is_active()
+
+    def _wait(self, pause: Wait, since: float, patience: float | None) -> bool:
+        left = None if patience is None else patience - (time.monotonic() - since)
+        if left is not None and left <= 0:
+            return False
+        self._show(title="", waiting=pause)
+        seconds = min(pause.seconds, _LOOK_EVERY, *([left] if left is not None else []))
+        self._stop.wait(max(seconds, 0.01))
+        return True
+
+    def _wait_shortly(self, pause: Wait, limit: float) -> bool:
+        if pause.is_leased or time.monotonic() + pause.seconds >= limit:
+            return False
+        self._has_begun = True  # waiting counts: a slice must end
+        self._stop.wait(max(pause.seconds, 0.01))
+        return True
+
+    def _is_active(self) -> bool:
+        if self.queue.is_active():
+            return True
+        status = self.queue.status
+        held_back = "held back by a queue_active receiver" if status == "active" else status
+        self._fail(QueueNotActive(f"queue {self.queue.name!r} is {held_back}: the run stopped"))
+        return False
+
+    # --- bookkeeping ---
+
+    def _execution(self, holding: Holding) -> Execution:
+        return Execution(holding, policy=self._policy, stop=self._stop, reporter=self._reported)
+
+    def _take(self, holding: Holding, use_steal: bool) -> QueueItem | None:
+        if use_steal:
+            return holding.steal()
+        return next(iter(holding.lease(1)), None)
+
+    def _account(self, attempt: Attempt) -> bool:
+        """Count the attempt; whether the run goes on."""
+        self.result.last_task_title = attempt.item.title
+        if attempt.outcome is Outcome.OK:
+            self.result.completed += 1
+            return True
+        if attempt.outcome is Outcome.RETRY:
+            return True
+        if attempt.outcome is Outcome.LEASE_LOST:
+            return True
+        self.result.exception = attempt.exception
+        if attempt.outcome is Outcome.RELINQUISH:
+            return self._fail(attempt.exception)
+        self.result.failed += 1
+        if attempt.outcome is Outcome.ABORT or self._policy == "abort":
+            return self._fail(attempt.exception)
+        return True
+
+    def _fail(self, exception: BaseException | None) -> bool:
+        self.result.is_error = True
+        self.result.exception = exception
+        return False
+
+    def _report_step(self, item: QueueItem | None) -> RunResult:
+        result = self.result
+        result.number_of_items = self.queue.number_of_items()
+        result.is_drained = result.number_of_items == 0
+        if item is None and result.number_of_items:
+            pause = self.queue.wait() or Wait(0.0, is_leased=False)
+            who = "somebody else holds it" if pause.is_leased else "it is delayed"
+            self._fail(
+                NothingReady(f"no item of {self.queue.name!r} can be claimed: {who}, {pause.seconds:.0f} s left")
+            )
+        result.is_continue = result.number_of_items > 0 and not result.is_error
+        result.elapsed = time.monotonic() - self._began
+        return result
+
+    def _close(self) -> RunResult:
+        result = self.result
+        if not result.is_drained and not result.is_error:
+            result.is_continue = True
+        result.elapsed = time.monotonic() - self._began
+        return result
+
+    # --- the step after the last item ---
+
+    def end(self) -> RunResult:
+        """Call ``on_end``; a run whose ``on_end`` fails is not complete."""
+        result, recorder = self.result, self._recorder
+        result.number_of_items = self.queue.number_of_items()
+        result.is_drained = result.number_of_items == 0
+        fence = None
+        if recorder is not None and self._on_end is not None:
+            fence = recorder.begin_end()
+            if fence is None:  # somebody else carries it out
+                return result
+        if self._on_end is not None and fence != 0 and not self._call(self._on_end, fence):
+            return result
+        if recorder is not None and result.is_drained and not recorder.complete(fence or None):
+            _log.warning("the last step of a run on queue %s was taken over meanwhile", self.queue.name)
+            return result
+        if result.is_drained:
+            result.redirect_url = self._on_end_url
+        return result
+
+    def _call(self, name: str, fence: int | None) -> bool:
+        try:
+            if self.queue.settings.allow.load(name)(TaskContext(self.queue)) is False:
+                raise TaskFailed(f"on_end ({name}) returned False")
+            return True
+        except Exception as error:
+            text = error_text(error)
+            _log.warning("on_end of queue %s failed: %s", self.queue.name, text, exc_info=True)
+            self._fail(error)
+            if self._recorder is not None and fence is not None:
+                self._recorder.block(end_problem(name, fence, error, text))
+            return False
+
+    # --- showing ---
+
+    def _show(self, **changes: Any) -> None:
+        if self._watcher is None:
+            return
+        self._shown = replace(self._shown, **changes)
+        try:
+            self._watcher(self._shown)
+        except Exception:  # whoever only watches must not decide how a task ends
+            _log.exception("the progress callback failed and was ignored")
+
+    def _show_counts(self) -> None:
+        self._show(
+            title="",
+            done=0,
+            total=None,
+            message="",
+            completed=self.result.completed,
+            failed=self.result.failed,
+            remaining=max(self._remaining.left, 0),
+        )
+
+    def _count_if_due(self) -> None:
+        if (self._watcher is None and self._recorder is None) or not self._remaining.is_due():
+            return
+        left = self._remaining.count()
+        if self._recorder is not None:
+            self._recorder.counted(left)
+
+    def _reported(self, done: float, total: float | None, message: str) -> None:
+        if self._recorder is not None:
+            self._recorder.reported(done, total, message)
+        self._show(done=done, total=total, message=message)
+
+
+_Waiter = Callable[[Wait, float], bool]

@@ -1,0 +1,48 @@
+"""What blocks a run, out of the failure of an item or of the last step."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from ..errors import CallbackRefused, PayloadError
+from ..item import QueueItem
+from .state import END_STEP, Problem
+
+_TRACE_LENGTH = 20_000
+_EXECUTION = str(Path(__file__).parents[1] / "execution")
+
+
+def problem_of(item: QueueItem, fence: int, exception: BaseException | None, error: str, *, is_dead: bool) -> Problem:
+    """What blocks a run whose item failed for good and waits under ``fence`` (or is a dead letter)."""
+    return Problem(
+        item.id, fence, item.title, item.failures + 1, _kind(exception), error, _trace(exception), is_dead=is_dead
+    )  # fmt: skip
+
+
+def end_problem(name: str, fence: int, exception: BaseException, error: str) -> Problem:
+    """What blocks a run whose last step failed."""
+    return Problem(END_STEP, fence, name, kind=_kind(exception), message=error, trace=_trace(exception))
+
+
+def first_line(text: str) -> str:
+    """The first line of an error, short enough for a list."""
+    return (text.strip().splitlines() or [""])[0][:500]
+
+
+def _is_refused(exception: BaseException | None) -> bool:
+    return isinstance(exception, (CallbackRefused, PayloadError))
+
+
+def _kind(exception: BaseException | None) -> str:
+    return "missing_callback" if _is_refused(exception) else "exception"
+
+
+def _trace(exception: BaseException | None) -> str:
+    """The traceback from the task on: what is above it are we."""
+    if exception is None or _is_refused(exception):
+        return ""
+    frames = exception.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_EXECUTION):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(exception), exception, frames))[-_TRACE_LENGTH:]
