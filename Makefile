@@ -12,7 +12,7 @@ pip := $(python) -m pip --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: venv
 venv: $(VENV)/.dev ## Make the environment for development
@@ -20,6 +20,10 @@ venv: $(VENV)/.dev ## Make the environment for development
 .PHONY: demo
 demo: $(VENV)/.demo ## Run the demonstration
 	@$(python) -m demo_ext
+
+.PHONY: demo-web
+demo-web: $(VENV)/.demo ## Run the demonstration in the browser
+	@$(python) -m demo_ext.web
 
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests against SQLite and private MariaDB and PostgreSQL servers
@@ -40,6 +44,13 @@ format: $(VENV)/.dev ## Bring the code into the common format
 .PHONY: bench
 bench: $(VENV)/.dev ## Run the benchmarks
 	@$(python) -m benchmarks $(ARGS)
+
+.PHONY: translations
+translations: $(VENV)/.dev ## Bring the catalogues up to date with the texts, and compile them
+	@mkdir -p build
+	@$(VENV)/bin/pybabel -q extract -F taskqueue/web/translations/babel.cfg -k _p:1c,2 --no-location --sort-output -o build/taskqueue.pot .
+	@$(VENV)/bin/pybabel -q update -D taskqueue -i build/taskqueue.pot -d taskqueue/web/translations --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --width 110
+	@$(VENV)/bin/pybabel -q compile -D taskqueue -d taskqueue/web/translations
 
 .PHONY: wheel
 wheel: $(VENV)/.dev ## Build the wheel into dist/

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the database servers that the tests start privately, where they are missing and apt-get may be
-# used. Nothing is started here: the tests start servers of their own, in folders and on ports of their own.
+# Installs the database servers that the tests start privately, and the browser in which they open pages, where they
+# are missing and apt-get may be used. Nothing is started here: the tests start servers of their own, in folders and on
+# ports of their own.
 set -euo pipefail
 
 policy=/usr/sbin/policy-rc.d
@@ -25,6 +26,15 @@ has_mariadb() {
 
 has_postgresql() {
     find_program initdb /usr/lib/postgresql/*/bin /usr/local/pgsql/bin >/dev/null
+}
+
+has_chromium() {
+    local name names=(chromium-headless-shell chromium chromium-browser google-chrome)
+    [ -z "${CHROMIUM:-}" ] || names=("$CHROMIUM")
+    for name in "${names[@]}"; do
+        if find_program "$name" >/dev/null; then return; fi
+    done
+    return 1
 }
 
 as_root() {
@@ -60,6 +70,7 @@ allow_starts() {
 missing=()
 has_mariadb || missing+=(mariadb)
 has_postgresql || missing+=(postgresql)
+has_chromium || missing+=(chromium)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 reason=
@@ -69,11 +80,11 @@ if may_install; then
     trap 'exit 143' TERM
     forbid_starts
     reason="apt-get could not install it (see above)"
-    echo "Installing database servers for the tests (not starting them): ${missing[*]} ..."
+    echo "Installing for the tests (starting nothing): ${missing[*]} ..."
     # A stale list of packages may do, so a failing update is no reason to stop.
     apt_get update || true
-    for server in "${missing[@]}"; do
-        case $server in
+    for program in "${missing[@]}"; do
+        case $program in
             # The core package holds the programs without a system service; older systems lack that name.
             mariadb)
                 install mariadb-server-core mariadb-client-core || install mariadb-server || true
@@ -81,17 +92,21 @@ if may_install; then
             postgresql)
                 install postgresql || true
                 ;;
+            # Without a font there would be no text to look at. Some systems have only the whole browser.
+            chromium)
+                install chromium-headless-shell fonts-dejavu-core || install chromium fonts-dejavu-core || true
+                ;;
         esac
     done
     allow_starts
 fi
 
 failed=0
-for server in "${missing[@]}"; do
-    if ! "has_$server"; then
-        echo "!!! MISSING: $server server - $reason; its tests will not run." >&2
+for program in "${missing[@]}"; do
+    if ! "has_$program"; then
+        echo "!!! MISSING: $program - $reason; its tests will not run." >&2
         failed=1
     fi
 done
-# At home the tests of a missing server are skipped; in CI that would hide that they never ran.
+# At home the tests of what is missing are skipped; in CI that would hide that they never ran.
 [ -z "${CI:-}" ] || exit "$failed"

@@ -42,6 +42,19 @@ def test_the_console_script_is_declared() -> None:
     assert [(script.name, script.value) for script in scripts] == [("taskqueue", "taskqueue.cli:main")]
 
 
+def test_the_commands_of_flask_are_declared() -> None:
+    commands = metadata.distribution(DISTRIBUTION).entry_points.select(group="flask.commands")
+    assert [(command.name, command.value) for command in commands] == [("taskqueue", "taskqueue.cli.in_flask:commands")]
+    assert [command.load().name for command in commands] == ["taskqueue"]
+
+
+def test_every_package_is_listed(settings: configparser.ConfigParser) -> None:
+    listed = settings["options"]["packages"].split()
+    folders = {file.parent for file in (ROOT / "taskqueue").rglob("__init__.py") if "migrations" not in file.parts}
+    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert listed == sorted(packages | {"taskqueue.templates"})
+
+
 def test_every_folder_with_modules_is_a_package() -> None:
     # Folders without an __init__ are left out of a wheel; migrations alone travel as plain files.
     folders = {file.parent for file in (ROOT / "taskqueue").rglob("*.py") if "migrations" not in file.parts}
@@ -56,6 +69,15 @@ def test_types_and_templates_travel_along(settings: configparser.ConfigParser) -
     assert settings["options"]["package_dir"].split("=")[0].strip() == "taskqueue.templates"
     folder = ROOT / settings["options"]["package_dir"].split("=")[1].strip()
     assert (folder / "taskqueue" / "base.html").is_file()
+
+
+def test_what_the_pages_need_travels_along(settings: configparser.ConfigParser) -> None:
+    web = ROOT / "taskqueue" / "web"
+    patterns = settings["options.package_data"]["taskqueue.web"].split()
+    packed = {path for pattern in patterns for path in web.glob(pattern) if path.is_file()}
+    files = {path for path in web.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc", ".cfg")}
+    assert {"taskqueue.css", "progress.js", "taskqueue.mo"} <= {path.name for path in packed}
+    assert files - packed == set()
 
 
 def test_templates_are_files_of_one_namespace() -> None:
@@ -82,4 +104,16 @@ def test_make_without_a_target_lists_the_targets() -> None:
         env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
     ).stdout
     targets = [line.split()[1] for line in listed.splitlines()]
-    assert targets == ["help", "venv", "demo", "test", "lint", "format", "bench", "wheel", "clean"]
+    assert targets == [
+        "help",
+        "venv",
+        "demo",
+        "demo-web",
+        "test",
+        "lint",
+        "format",
+        "bench",
+        "translations",
+        "wheel",
+        "clean",
+    ]

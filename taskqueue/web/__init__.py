@@ -1,0 +1,5 @@
+"""The pages in a Flask application: ``from taskqueue.web import TaskQueue``."""
+
+from .extension import TaskQueue
+
+__all__ = ["TaskQueue"]

@@ -1,0 +1,155 @@
+"""Who gets what answer from which address: every address of the blueprint has its row here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.web_api.app import ADMIN, DENIED, VIEWER, Visitor
+from tests.web_api.world import World, secret_of
+
+#: The visitors, and whose run they ask for. "reader" is the owner in an application that is read-only.
+COLUMNS = {
+    "owner": ("ann", "ann"),
+    "admin": (ADMIN, "ann"),
+    "viewer": (VIEWER, "ann"),
+    "reader": ("ann", "ann"),
+    "denied": (DENIED, DENIED),
+    "stranger": ("bob", "ann"),
+    "nobody": (None, "ann"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What an address answers."""
+
+    method: str
+    #: The state of the run that is asked for; "": the address is not about a run.
+    state: str
+    owner: int
+    admin: int
+    viewer: int
+    reader: int
+    denied: int
+    stranger: int
+    nobody: int
+
+
+def _seen(state: str = "blocked") -> Row:
+    return Row("GET", state, 200, 200, 200, 200, 404, 404, 404)
+
+
+def _done(state: str) -> Row:
+    return Row("POST", state, 200, 200, 403, 403, 404, 404, 404)
+
+
+def _everybodys() -> Row:
+    return Row("GET", "", 200, 200, 200, 200, 200, 200, 200)
+
+
+ROWS = {
+    "csrf": _everybodys(),
+    "static": _everybodys(),
+    "page": _seen(),
+    "state": _seen(),
+    "log": _seen(),
+    "tick": Row("GET", "running", 303, 303, 303, 303, 404, 404, 404),
+    "drive": _done("running"),
+    "start": _done("ready"),
+    "pause": _done("running"),
+    "resume": _done("paused"),
+    "retry": _done("blocked"),
+    "skip": _done("blocked"),
+    "steal": _done("stale"),
+    "abort": _done("running"),
+    "retry_failed": _done("completed"),
+}
+POSTS = [name for name, row in ROWS.items() if row.method == "POST"]
+
+
+def fields_of(world: World, owner: str, verb: str) -> dict[str, Any]:
+    """What the page of the owner posts: exactly what its snapshot offers."""
+    snapshot = Visitor(world.app(hook=lambda *_: True), owner).state(world.runs[owner, ROWS[verb].state])
+    return next((action for action in snapshot["actions"] if action["verb"] == verb), {})
+
+
+def test_every_address_has_its_row(world: World) -> None:
+    rules = [rule for rule in world.usual.url_map.iter_rules() if rule.endpoint.startswith("taskqueue.")]
+    methods = {
+        rule.endpoint.removeprefix("taskqueue."): "/".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
+        for rule in rules
+    }
+    assert methods == {name: row.method for name, row in ROWS.items()}
+    assert len(rules) == len(ROWS)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("endpoint", ROWS)
+def test_each_visitor_gets_the_right_answer(world: World, endpoint: str, column: str) -> None:
+    name, owner = COLUMNS[column]
+    row = ROWS[endpoint]
+    visitor = Visitor(world.app(TASKQUEUE_READ_ONLY=column == "reader"), name)
+    fields = fields_of(world, owner, endpoint) if row.method == "POST" else {}
+    before = world.content()
+    answer = _ask(visitor, world.runs.get((owner, row.state), ""), endpoint, fields)
+    assert answer.status_code == getattr(row, column), answer.text
+    if row.method == "GET" or answer.status_code != 200:
+        assert world.content() == before
+    if not (endpoint == "drive" and column in ("owner", "admin")):
+        assert world.executed() == []
+    if answer.status_code in (403, 404):
+        assert secret_of(owner) not in answer.text
+        assert secret_of(owner) not in str(answer.headers)
+    if answer.status_code == 200 and row.state:
+        assert secret_of(owner) in answer.text
+    assert answer.status_code != 403 or answer.get_json()["error"]["code"] == "forbidden"
+    assert answer.status_code != 404 or "no such run" in answer.text
+
+
+# No form drives: that is what tickets are for.
+@pytest.mark.parametrize("endpoint", [name for name in POSTS if name != "drive"])
+def test_a_form_is_answered_by_the_page(world: World, endpoint: str) -> None:
+    fields = fields_of(world, "ann", endpoint)
+    run_id = world.runs["ann", ROWS[endpoint].state]
+    answer = Visitor(world.usual, "ann").submit(run_id, endpoint, fields)
+    assert (answer.status_code, answer.location) == (303, f"/queue/run/{run_id}")
+    assert world.executed() == []
+
+
+@pytest.mark.parametrize("column", ["viewer", "reader", "denied", "stranger", "nobody"])
+@pytest.mark.parametrize("endpoint", POSTS)
+def test_a_form_opens_no_back_door(world: World, endpoint: str, column: str) -> None:
+    name, owner = COLUMNS[column]
+    visitor = Visitor(world.app(TASKQUEUE_READ_ONLY=column == "reader"), name)
+    fields = fields_of(world, owner, endpoint)
+    before = world.content()
+    answer = visitor.submit(world.runs[owner, ROWS[endpoint].state], endpoint, fields, **{"X-Driver": "d" * 32})
+    assert answer.status_code == getattr(ROWS[endpoint], column)
+    assert world.content() == before
+    assert secret_of(owner) not in answer.text
+
+
+@pytest.mark.parametrize("endpoint", [name for name, row in ROWS.items() if row.state])
+def test_what_is_not_there_answers_as_what_is_not_yours(world: World, endpoint: str) -> None:
+    visitor = Visitor(world.usual, "bob")
+    foreign = _ask(visitor, world.runs["ann", ROWS[endpoint].state], endpoint, {"item_id": 1, "fence": 1})
+    missing = _ask(visitor, "0" * 32, endpoint, {"item_id": 1, "fence": 1})
+    assert (foreign.status_code, foreign.data) == (missing.status_code, missing.data)
+    assert dict(foreign.headers) == dict(missing.headers)
+
+
+def _ask(visitor: Visitor, run_id: str, endpoint: str, fields: dict[str, Any]) -> TestResponse:
+    if endpoint == "csrf":
+        return visitor.client.get("/queue/csrf")
+    if endpoint == "static":
+        answer = visitor.client.get("/queue/static/taskqueue.css")
+        answer.get_data()
+        answer.close()
+        return answer
+    if ROWS[endpoint].method == "POST":
+        return visitor.post(run_id, endpoint, fields)
+    return visitor.get(run_id, "" if endpoint == "page" else endpoint)
