@@ -6,13 +6,15 @@ import io
 import os
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 from ..errors import TaskQueueError
 from .output import one_line
+from .service import Given
 
 #: The argument, the state of a queue or the database does not permit what was asked.
 REFUSED = 2
@@ -34,18 +36,18 @@ class Failure(click.ClickException):
 class Border(click.Group):
     """A group that turns every error of its commands into one line on stderr and an exit code."""
 
+    def given(self, ctx: click.Context) -> Given:
+        """What was said before the command; nothing is looked up yet."""
+        raise NotImplementedError
+
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run the command line and exit."""
-        _write_whatever_comes()
         code: int | None
         try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
-        except click.ClickException as error:
-            _say(f"Error: {one_line(error.format_message())}{_hint(error)}")
-            code = error.code if isinstance(error, Failure) else REFUSED
-        except click.Abort:
-            code = INTERRUPTED
-        _flush()
+            with said_in_one_line():
+                code = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.exceptions.Exit as leaving:
+            code = leaving.exit_code
         sys.exit(code or 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -63,8 +65,32 @@ class Border(click.Group):
                 traceback.print_exc()
             if isinstance(error, TaskQueueError):
                 raise Failure(str(error), REFUSED) from error
-            hint = "this was not foreseen; 'taskqueue --debug ...' shows where it happened"
+            hint = f"this was not foreseen; '{self.given(ctx).program} --debug ...' shows where it happened"
             raise Failure(f"{type(error).__name__}: {error} ({hint})", UNEXPECTED) from error
+
+
+def given_before(ctx: click.Context) -> Given:
+    """What was said before the command that ``ctx`` belongs to."""
+    while not isinstance(ctx.command, Border) and ctx.parent is not None:
+        ctx = ctx.parent
+    if not isinstance(ctx.command, Border):
+        raise TypeError(f"{ctx.command_path} stands in no group of ours")
+    return ctx.command.given(ctx)
+
+
+@contextmanager
+def said_in_one_line() -> Iterator[None]:
+    """Say an error that passes in one line on stderr, and leave with its exit code."""
+    _write_whatever_comes()
+    try:
+        yield
+    except click.ClickException as error:
+        _say(f"Error: {one_line(error.format_message())}{_hint(error)}")
+        raise click.exceptions.Exit(error.code if isinstance(error, Failure) else REFUSED) from error
+    except click.Abort as error:
+        raise click.exceptions.Exit(INTERRUPTED) from error
+    finally:
+        _flush()
 
 
 def _hint(error: click.ClickException) -> str:

@@ -11,7 +11,7 @@ from ..execution.attempt import error_text
 from ..item import QueueItem
 from ..queues.base import DeadItem
 from ..queues.batch import BatchQueue
-from ..runner import RunResult
+from ..result import RunResult
 from ..serializer import encode
 from ..task import Task
 from .output import iso

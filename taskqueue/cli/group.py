@@ -7,7 +7,7 @@ import logging
 
 import click
 
-from .border import Border
+from .border import Border, given_before
 from .service import Given, use_current_folder
 
 #: Loaded when asked for: a list of queues must not wait for the progress bar and the migrations to be imported.
@@ -17,6 +17,7 @@ _COMMANDS = {
     "items": "show:list_items",
     "add": "add:add_item",
     "run": "run:run_queue",
+    "runs": "runs:list_runs",
     "retry": "run:retry_head",
     "skip": "change:skip_head",
     "dead": "dead:dead_letters",
@@ -24,11 +25,17 @@ _COMMANDS = {
     "resume": "change:resume_queue",
     "reset": "change:reset_queue",
     "delete": "change:delete_queue",
+    "web": "web:serve_pages",
     "db": "db:database_tables",
 }
 
 
-class _Commands(Border):
+class Commands(Border):
+    """The commands, whatever stands before them."""
+
+    def given(self, ctx: click.Context) -> Given:
+        return Given(ctx.params.get("app"), ctx.params.get("database"))
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -40,7 +47,7 @@ class _Commands(Border):
         return command
 
 
-@click.command(cls=_Commands, name="taskqueue", invoke_without_command=True)
+@click.command(cls=Commands, name="taskqueue", invoke_without_command=True)
 @click.option("--app", metavar="MODULE:SERVICE", help="A QueueService in your code, with its database, allow list, "
               "handlers and key.")  # fmt: skip
 @click.option("--database", metavar="URL", help="Where the queues are; else $TASKQUEUE_DATABASE_URL, else SQLite in "
@@ -80,5 +87,5 @@ def main(ctx: click.Context, app: str | None, database: str | None, debug: bool)
     if debug:
         logging.basicConfig(level=logging.INFO)
     use_current_folder()
-    ctx.obj = Given(app, database)
+    ctx.obj = given_before(ctx)
     ctx.call_on_close(ctx.obj.close)

@@ -9,7 +9,8 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import click
 
-from .service import Given, use_current_folder
+from .border import given_before
+from .service import use_current_folder
 
 _YEAR = 366 * 86_400
 
@@ -28,7 +29,7 @@ def complete_queue(ctx: click.Context, param: click.Parameter, incomplete: str) 
         warnings.simplefilter("ignore")
         try:
             use_current_folder()
-            given = Given(**{name: ctx.find_root().params.get(name) for name in ("app", "database")})
+            given = given_before(ctx)
             try:
                 return [queue.name for queue in given.queues() if queue.name.startswith(incomplete)]
             finally:

@@ -18,7 +18,7 @@ from rich.text import Text
 from ..execution.attempt import error_text
 from ..item import QueueItem
 from ..outcome import Outcome
-from ..runner import Progress
+from ..result import Progress
 from .output import counted, duration, first_line, one_line
 from .pace import Pace
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import click
 
-from ..errors import TaskQueueError
+from ..errors import QueueNotActive, RunMovedOn, TaskQueueError
 from ..execution.attempt import error_text
 from ..item import QueueItem
 from ..outcome import Outcome
-from ..runner import Runner, RunResult
+from ..result import RunResult
+from ..runner import Runner
 from ..signals import item_finished, run_finished, run_started
 from .output import counted, duration, first_line, one_line
 from .progress import Display
@@ -24,7 +25,8 @@ from .signals import Interrupts
 from .task_log import task_log
 
 FAILED = 1
-_BY_SIGNAL = 128
+#: What a signal's number is added to, for the exit code.
+BY_SIGNAL = 128
 
 
 @dataclass
@@ -59,28 +61,30 @@ class Report:
         if self.error is not None:
             raise self.error
         if self.signal is not None:
-            raise click.exceptions.Exit(_BY_SIGNAL + self.signal)
+            raise click.exceptions.Exit(BY_SIGNAL + self.signal)
         if not self.is_good:
             raise click.exceptions.Exit(FAILED)
 
-    def summary(self, name: str) -> str:
-        """One line for a human."""
+    def summary(self, name: str, program: str = "taskqueue") -> str:
+        """One line for a human; ``program`` is what commands begin with."""
         result = self.result
         left = counted(result.number_of_items, "item") + " left"
         done = f"{result.completed} done" + (f", {result.failed} failed" if result.failed else "")
         took = f"in {duration(result.elapsed)}"
         if self.stopped_by is not None:
-            return f"Stopped by {self.stopped_by}: {done}, {left} {took}; 'taskqueue run {name}' goes on"
+            return f"Stopped by {self.stopped_by}: {done}, {left} {took}; '{program} run {name}' goes on"
         if result.is_error and self.outcome is Outcome.DEAD:
             return (
                 f"Stopped by a failure: {done}, {left} {took}; the item is kept as a dead letter (see "
-                f"'taskqueue dead list {name}'): put it right and revive it, or go on with 'taskqueue run {name}'"
+                f"'{program} dead list {name}'): put it right and revive it, or go on with '{program} run {name}'"
             )
+        if isinstance(result.exception, (QueueNotActive, RunMovedOn)):
+            return f"Stopped by somebody else: {done}, {left} {took}: {one_line(str(result.exception))}"
         if result.is_error:
             reason = first_line(error_text(result.exception))
             return (
-                f"Stopped by a failure: {done}, {left} {took}: {reason}; put it right, then 'taskqueue run {name}', "
-                f"or 'taskqueue skip {name}'"
+                f"Stopped by a failure: {done}, {left} {took}: {reason}; put it right, then '{program} run {name}', "
+                f"or '{program} skip {name}'"
             )
         if not result.is_drained:
             return f"Waited long enough: {done}, {left} {took}, held by others or delayed"

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import os
+
 import click
 
 from ..errors import ConfigurationError, NothingReady
 from ..execution.attempt import check_handler
 from ..queues.batch import BatchQueue
-from ..runner import ErrorMode, Runner
+from ..queues.sql_base import process
+from ..result import ErrorMode
+from ..runner import Runner
 from ..spec import TASK_PAYLOAD
+from .carry_on import choose_run
 from .facts import result_facts
 from .options import allow_option, check_seconds, grace_option, json_option, queue_argument
-from .output import counted, print_json
+from .output import counted, one_line, print_json
 from .progress import Display, choose_display
-from .report import Report, carry_out, only_json
+from .report import carry_out, only_json
 from .service import Given, pass_given
 
 
@@ -28,19 +34,23 @@ from .service import Given, pass_given
 )
 @click.option("--error-mode", type=click.Choice(["abort", "continue"]), help="What to do when an item has failed for "
               "good; else the queue's error option decides.")  # fmt: skip
+@click.option("--new", is_flag=True, help="Begin a run of its own, although one that a page has begun is open.")
 @click.option("--quiet", is_flag=True, help="Show failures only.")
 @json_option
 @allow_option
 @grace_option
 @pass_given
 def run_queue(
-    given: Given, name: str, wait: float | None, error_mode: str | None, quiet: bool, as_json: bool,
+    given: Given, name: str, wait: float | None, error_mode: str | None, new: bool, quiet: bool, as_json: bool,
     allow: tuple[str, ...], grace: float,
 ) -> None:  # fmt: skip
     """Run a queue to its end.
 
     Ctrl-C and SIGTERM end it in good order: the item in hand may be finished, a second Ctrl-C interrupts it; it is
     given back and nothing stays leased. An aborted queue is resumed, beginning with the item that failed.
+
+    A run that was begun on a page is carried on, with its title, its error mode and its last step. The page shows it
+    meanwhile, and may pause and abort it. With TASKQUEUE_WEB_URL, where the pages are, the address of the run is told.
 
     \b
     Examples:
@@ -51,13 +61,23 @@ def run_queue(
     queue = given.queue(name)
     _require_allowed(given, queue, allow)
     mode = ErrorMode[error_mode.upper()] if error_mode is not None else None
-    runner = Runner(queue, title=f"Queue {name}", error_mode=mode)
+    process.program = "taskqueue run"
+    logging.getLogger("taskqueue.task").setLevel(logging.INFO)  # for the log of the run; shown is what warns
+    chosen = choose_run(queue, mode, new=new)
+    runner = chosen.runner
     display = choose_display(name, silent=quiet or as_json)
+    if chosen.sentence:
+        display.say(chosen.sentence)
     with only_json(as_json):
         report = carry_out(runner, lambda: runner.run_all(wait, display.watch), display, grace)
     if as_json and report.was_run:
-        print_json({"queue": name, **result_facts(report.result), "stopped_by": report.stopped_by})
-    _finish(report, display, name)
+        run = {"run": runner.run_id, "url": _address(runner)}
+        print_json({"queue": name, **run, **result_facts(report.result), "stopped_by": report.stopped_by})
+    if report.error is None:
+        display.say(report.summary(name, given.program))
+        if (address := _address(runner)) is not None:
+            display.say(f"Its page: {one_line(address)}")
+    report.leave()
 
 
 @click.command("retry")
@@ -102,7 +122,7 @@ def _require_allowed(given: Given, queue: BatchQueue, allow: tuple[str, ...]) ->
         )
 
 
-def _finish(report: Report, display: Display, name: str) -> None:
-    if report.error is None:
-        display.say(report.summary(name))
-    report.leave()
+def _address(runner: Runner) -> str | None:
+    """Where the page of the run is, if somebody says where pages are."""
+    pages = os.environ.get("TASKQUEUE_WEB_URL", "").strip().rstrip("/")
+    return f"{pages}/run/{runner.run_id}" if pages and runner.run_id is not None else None

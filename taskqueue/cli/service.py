@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,8 @@ class Given:
 
     app: str | None
     database: str | None
+    #: How a hint begins that names another command.
+    program: str = "taskqueue"
 
     @cached_property
     def service(self) -> QueueService:
@@ -36,6 +39,11 @@ class Given:
             raise ConfigurationError("--database is empty: write it as sqlite:///file.db, or leave it out")
         # Tasks that ask for the default service must find the queues of the database that was named.
         return QueueService(self.database).make_default()
+
+    @property
+    def around(self) -> Callable[[], AbstractContextManager[Any]]:
+        """What tasks need around them in other threads than this one."""
+        return nullcontext
 
     def queue(self, name: str) -> BatchQueue:
         """The queue of that name. Raises :class:`QueueNotFound`; never makes a database file."""

@@ -74,6 +74,11 @@ class Interrupts:
         self._wakeup_before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
         return self
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the grace period has ended, by itself or by a second signal."""
+        return time.monotonic() >= self._deadline
+
     def leave_to_parent(self) -> None:
         """In a forked child: signals do what they did before, and do not reach the pipe of the parent."""
         signal.set_wakeup_fd(-1)

@@ -77,6 +77,7 @@ OK = f"{JOBS}:ok"
         ("run q --grace -1", "--grace"),
         ("run q --grace inf", "--grace"),
         ("run q --error-mode nonsense", "--error-mode"),
+        ("run paused --allow x --new", "paused"),
         ("run q --allow not-a-module", "not-a-module"),
         ("run q --allow=", "module names"),
         ("run q --steal", "--steal"),
@@ -84,6 +85,17 @@ OK = f"{JOBS}:ok"
         ("run paused --allow x --json", "paused"),
         ("run draft --allow x", "draft"),
         (f"--app {JOBS}:without_list run q", "--allow"),
+        ("runs nonsense", "nonsense"),
+        ("runs q --limit 0", "--limit"),
+        ("web", "--allow"),
+        ("web --mode nonsense", "--mode"),
+        ("web --port 65536", "--port"),
+        ("web --grace -1", "--grace"),
+        ("web --host 0.0.0.0 --allow x", "--expose"),
+        ("web --host :: --allow x", "--expose"),
+        ("web --host= --allow x", "--expose"),
+        ("web --url-prefix queue --allow x", "--url-prefix"),
+        ("web --url-prefix /../x --allow x", "--url-prefix"),
         ("retry", "QUEUE"),
         ("retry q", "--allow"),
         ("retry paused --allow x", "paused"),
@@ -185,8 +197,9 @@ def test_a_database_file_that_is_none_is_refused(here: Here, shell: Shell) -> No
     assert "not a database" in refused(here("list"))
 
 
-@pytest.mark.parametrize("command", ["show q", "items q", "run q", "retry q", "skip q", "pause q", "resume q",
-                                     "reset q --yes", "delete q --yes", "dead list q", f"add q {OK}"])  # fmt: skip
+@pytest.mark.parametrize("command", ["show q", "items q", "run q", "runs q", "web", "retry q", "skip q",
+                                     "pause q", "resume q", "reset q --yes", "delete q --yes", "dead list q",
+                                     f"add q {OK}"])  # fmt: skip
 @pytest.mark.parametrize("given", ["", "--database sqlite:///taskqueue.db ", f"--app {JOBS}:service "])
 def test_no_command_on_a_queue_makes_a_database_file(given: str, command: str, here: Here, shell: Shell) -> None:
     # when
@@ -227,7 +240,7 @@ def test_each_command_has_a_help_with_an_example() -> None:
     # when
     found = dict(commands(main, "taskqueue"))
     # then
-    assert len(found) == 16
+    assert len(found) == 18
     for path, command in found.items():
         text = command.get_help(click.Context(command, info_name=path))
         assert "Example" in text

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from taskqueue import BatchQueue, QueueService, Task
+from taskqueue import BatchQueue, Progress, QueueService, Task
 from taskqueue.cli.progress import Lines
-from taskqueue.runner import Progress
 from tests.cli.conftest import JOBS, Shell, refused
 from tests.cli.jobs import HOSTILE
 from tests.servers import SERVER_DATABASES
@@ -87,7 +86,7 @@ def test_json_is_one_object_with_the_facts_of_the_result(error_mode: str, shell:
     # then
     facts = json.loads(result.stdout)
     assert result.returncode == 1
-    assert facts.keys() == FACTS
+    assert facts.keys() == FACTS | {"run", "url"}
     assert (facts["completed"], facts["failed"], facts["last_task_title"]) == (1, 1, "a title")
     assert facts["exception"] == "ValueError: first\nsecond"
     assert (facts["is_error"], facts["is_drained"]) == ((True, False) if error_mode == "abort" else (False, True))
