@@ -38,6 +38,10 @@ def no_op(ctx: TaskContext | None, given: dict[str, Any]) -> None:
     _witness[given["n"] - _FIRST] += 1
 
 
+def quiet(ctx: TaskContext | None, given: dict[str, Any]) -> None:
+    """Does nothing at all; the record of its run is the witness."""
+
+
 def expect(count: int) -> None:
     """Begin with a clean witness for the numbers below ``count``."""
     _witness[:] = bytes(count)

@@ -13,22 +13,24 @@ _BIGGEST = 5
 _BAD_ROWS = 10
 
 
-def summary_of(session: Session) -> dict[str, Any]:
-    """Counts, the biggest places, the first bad rows and the files that were not UTF-8."""
+def summary_of(session: Session, queue: str) -> dict[str, Any]:
+    """Counts, the biggest places, the first bad rows and the files that were not UTF-8, of the import with a queue."""
+    files, is_bad = demo_file.c.queue == queue, demo_bad_row.c.queue == queue
     biggest = (
         select(demo_row.c.name, demo_row.c.country, demo_row.c.population)
-        .where(demo_row.c.population.is_not(None))
+        .join(demo_file)
+        .where(files, demo_row.c.population.is_not(None))
         .order_by(demo_row.c.population.desc(), demo_row.c.id)
         .limit(_BIGGEST)
     )
-    bad = select(demo_bad_row.c.path, demo_bad_row.c.line, demo_bad_row.c.reason).order_by(demo_bad_row.c.id)
-    latin = select(demo_file.c.path).where(demo_file.c.encoding == "latin-1").order_by(demo_file.c.id)
+    bad = select(demo_bad_row.c.path, demo_bad_row.c.line, demo_bad_row.c.reason).where(is_bad)
+    latin = select(demo_file.c.path).where(files, demo_file.c.encoding == "latin-1").order_by(demo_file.c.id)
     return {
-        "files": session.scalar(select(func.count()).select_from(demo_file)),
-        "rows": session.scalar(select(func.count()).select_from(demo_row)),
-        "bad_rows": session.scalar(select(func.count()).select_from(demo_bad_row)),
+        "files": session.scalar(select(func.count()).select_from(demo_file).where(files)),
+        "rows": session.scalar(select(func.count()).select_from(demo_row).join(demo_file).where(files)),
+        "bad_rows": session.scalar(select(func.count()).select_from(demo_bad_row).where(is_bad)),
         "biggest": [list(row) for row in session.execute(biggest)],
-        "first_bad_rows": [list(row) for row in session.execute(bad.limit(_BAD_ROWS))],
+        "first_bad_rows": [list(row) for row in session.execute(bad.order_by(demo_bad_row.c.id).limit(_BAD_ROWS))],
         "latin_1_files": list(session.scalars(latin)),
     }
 

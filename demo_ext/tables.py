@@ -1,5 +1,7 @@
 """The application's own tables, in the same database as the queues."""
 
+from __future__ import annotations
+
 from typing import Any
 
 from sqlalchemy import (
@@ -8,6 +10,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Double,
+    Engine,
     ForeignKey,
     Integer,
     MetaData,
@@ -15,13 +18,22 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    inspect,
+    text,
 )
+from sqlalchemy.schema import CreateColumn
 
 metadata = MetaData()
 # The tables are kept in a character set that holds every name, whatever the default of the database is.
 _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
-#: The import that runs or has run; at most one row.
+
+def _queue() -> Column[str]:
+    """Which import a row belongs to: each has a queue of its own."""
+    return Column("queue", String(128), nullable=False, server_default="demo-import")
+
+
+#: The imports that run or have run: that of the command line, and those that were begun in a browser.
 demo_import = Table(
     "demo_import",
     metadata,
@@ -30,6 +42,11 @@ demo_import = Table(
     Column("started", DateTime, nullable=False),
     Column("finished", DateTime),
     Column("summary", JSON),
+    _queue(),
+    #: The browser that began it, what it calls it, and the address of its progress page; "" at the command line.
+    Column("owner", String(64), nullable=False, server_default=""),
+    Column("title", String(200), nullable=False, server_default=""),
+    Column("page", String(200), nullable=False, server_default=""),
     **_MYSQL,
 )
 
@@ -39,6 +56,10 @@ demo_file = Table(
     Column("id", Integer, primary_key=True),
     Column("path", Text, nullable=False),
     Column("encoding", String(20), nullable=False),
+    _queue(),
+    #: Into how many batches it was cut, and how many of them were imported: what is missing at the end was skipped.
+    Column("batches", Integer, nullable=False, server_default="0"),
+    Column("imported", Integer, nullable=False, server_default="0"),
     **_MYSQL,
 )
 
@@ -68,5 +89,20 @@ demo_bad_row = Table(
     #: 0: the whole file could not be read.
     Column("line", Integer, nullable=False),
     Column("reason", Text, nullable=False),
+    _queue(),
     **_MYSQL,
 )
+
+
+def make_tables(engine: Engine) -> None:
+    """Make the tables, and the columns that those of an earlier version lack."""
+    metadata.create_all(engine)
+    found = inspect(engine)
+    for table in metadata.sorted_tables:
+        present = {column["name"] for column in found.get_columns(table.name)}
+        missing = [column for column in table.columns if column.name not in present]
+        if missing:
+            with engine.begin() as connection:
+                for column in missing:
+                    definition = CreateColumn(column).compile(dialect=engine.dialect)
+                    connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))

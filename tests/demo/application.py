@@ -28,9 +28,10 @@ class Application:
     url: str
     folder: Path
 
-    def start(self, *arguments: str | Path, module: str = "demo_ext") -> subprocess.Popen[str]:
-        """Start a process of the application."""
-        given = {**os.environ, "PYTHONPATH": str(_ROOT), "TASKQUEUE_DATABASE_URL": self.url, "PYTHONWARNINGS": "error"}
+    def start(self, *arguments: str | Path, module: str = "demo_ext", **more: str) -> subprocess.Popen[str]:
+        """Start a process of the application; ``more`` goes into its environment."""
+        ours = {"PYTHONPATH": str(_ROOT), "TASKQUEUE_DATABASE_URL": self.url, "PYTHONWARNINGS": "error"}
+        given = {**os.environ, **ours, **more}
         command = [sys.executable, "-m", module, *map(str, arguments)]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=self.folder, env=given, stdout=pipe, stderr=pipe, text=True)
@@ -55,6 +56,11 @@ class Application:
         """All bad rows: file, line, reason."""
         query = select(demo_bad_row.c.path, demo_bad_row.c.line, demo_bad_row.c.reason)
         return sorted((Path(path).name, line, reason) for path, line, reason in self._all(query))
+
+    def number_of_rows(self) -> int:
+        """How many rows there are."""
+        with self._connected() as connection:
+            return self._count(connection)
 
     def wait_for_rows(self, number: int, process: subprocess.Popen[str]) -> None:
         """Return as soon as so many rows are committed while the process runs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,3 +28,13 @@ def cities(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.fail(f"{reason}; under CI that is a failure", pytrace=False)
         pytest.skip(f"{reason}; `make test` installs it")
     return write_cities(tmp_path_factory.mktemp("cities"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(cities: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The table as it is when nobody kills the import."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    application = Application(f"sqlite:///{folder / 'demo.db'}", folder)
+    done = application.run(cities)
+    assert done.returncode == 0, done.stderr
+    return application.rows()

@@ -14,16 +14,6 @@ from tests.demo.application import Application
 OPEN, CUT, SECOND_BATCH, SUMMARY = 2, 3, 5, 7
 
 
-@pytest.fixture(scope="module")
-def undisturbed(cities: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """The table as it is when nobody kills the import."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    application = Application(f"sqlite:///{folder / 'demo.db'}", folder)
-    done = application.run(cities)
-    assert done.returncode == 0, done.stderr
-    return application.rows()
-
-
 @pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.parametrize("database_url", ["sqlite", "mariadb"], indirect=True)

@@ -1,0 +1,42 @@
+"""The web door of the demonstration: choose a CSV file, press Import, watch, see what came of it."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from taskqueue.web import TaskQueue
+
+from ..app import QUEUE, service
+from ..tables import make_tables
+from . import guard, views
+from .key import kept_key, key_file
+from .sources import MAX_UPLOAD
+
+#: Besides the file itself: the other fields of the form.
+_FORM = 64 * 1024
+
+
+def create_app() -> Flask:
+    """The application. Raises :class:`TaskQueueError` when the database cannot be reached."""
+    service.exists(QUEUE)  # says in one sentence what is wrong with the database, if anything is
+    make_tables(service.engine)
+    app = Flask(__name__)
+    app.config.update(
+        SECRET_KEY=kept_key(key_file(service.engine.url)),
+        SESSION_COOKIE_NAME="demo_ext",
+        SESSION_COOKIE_SAMESITE="Lax",
+        # Who comes back tomorrow finds the imports of today.
+        SESSION_REFRESH_EACH_REQUEST=False,
+        MAX_CONTENT_LENGTH=MAX_UPLOAD + _FORM,
+        # Served on loopback only: whoever comes under another name was led here by somebody else's page.
+        TRUSTED_HOSTS=["127.0.0.1", "localhost"],
+        # The progress page in the frame of this application.
+        TASKQUEUE_BASE_TEMPLATE="demo/base.html",
+        TASKQUEUE_SHUTDOWN_GRACE=10,
+    )
+    app.config.from_prefixed_env()  # FLASK_TASKQUEUE_BUDGET=0.5 and the like
+    # The frame is English, so the progress page in it is, whatever the browser prefers.
+    TaskQueue(app, service, locale=lambda: "en")
+    app.register_blueprint(views.pages)
+    guard.install(app)
+    return app
