@@ -49,6 +49,12 @@ class QueueSpec:
     retry_limit: int = 0
     #: Each further retry waits this many times as long as the one before; 1.0: always the same.
     retry_backoff: float = 1.0
+    #: At most so many items are executed at a time, by all workers together; None: no limit.
+    concurrency_limit: int | None = None
+    #: What a task returns is kept for so many seconds; None: not at all.
+    keep_result: float | None = None
+    #: The status becomes "completed" once all items have ended.
+    complete_when_empty: bool = False
     #: One of ``STATUSES``, at the time of the registration.
     status: str = "active"
     #: The name of the queue whose options were taken over.
@@ -159,8 +165,10 @@ def _one_of(values: tuple[str, ...], *, optional: bool) -> Check:
     return check
 
 
-def _whole(least: int) -> Check:
-    def check(key: str, value: Any) -> int:
+def _whole(least: int, *, optional: bool = False) -> Check:
+    def check(key: str, value: Any) -> int | None:
+        if value is None and optional:
+            return None
         if isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31:
             return value
         raise SpecError(f"option {key} must be a whole number of at least {least}, not {shown(value)}")
@@ -204,6 +212,9 @@ _CHECKS: dict[str, Check] = {
     "retry_interval": _number(0, "seconds", optional=True),
     "retry_limit": _whole(0),
     "retry_backoff": _number(1, "a factor"),
+    "concurrency_limit": _whole(1, optional=True),
+    "keep_result": _number(0, "seconds", above=True, optional=True),
+    "complete_when_empty": _flag,
     "status": _one_of(STATUSES, optional=False),
     "template": _word,
     "is_template": _flag,

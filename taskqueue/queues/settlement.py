@@ -24,6 +24,8 @@ class Settlement:
     fresh: bool = False
     #: The text of the failure.
     error: str | None = None
+    #: Where in the code it failed, for humans; None where that says nothing.
+    traceback: str | None = None
     #: The outcome that is written down for good, None for none.
     record: str | None = None
 

@@ -41,7 +41,7 @@ READY, LEASED, DELAYED = 0, 1, 2
 #: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
 IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
-REVISION = "0002"
+REVISION = "0003"
 VERSION_TABLE = "version"
 
 _BIG_ID = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
@@ -74,6 +74,9 @@ class Tables:
     run_request: Table
     holder: Table
     activity: Table
+    result: Table
+    batch: Table
+    periodic: Table
     version: Table
 
     @property
@@ -106,6 +109,9 @@ def define_tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tabl
         run_request=_run_request_table(metadata, prefix, options),
         holder=_holder_table(metadata, prefix, options),
         activity=_activity_table(metadata, prefix, options),
+        result=_result_table(metadata, prefix, options),
+        batch=_batch_table(metadata, prefix, options),
+        periodic=_periodic_table(metadata, prefix, options),
         version=Table(
             f"{prefix}{VERSION_TABLE}", metadata, Column("version_num", _name(32), primary_key=True), **options
         ),
@@ -121,6 +127,8 @@ def _queue_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Ta
         Column("status", _name(16), nullable=False),
         Column("options", _LONG_TEXT, nullable=False),  # JSON: see spec.QueueSpec
         Column("create_time", BigInteger, nullable=False),
+        # Something was claimed since the queue became active: only then may it complete by being empty.
+        Column("is_begun", SmallInteger, nullable=False, server_default="0"),
         **options,
     )
 
@@ -150,6 +158,11 @@ def _item_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Tab
         Column("interruptions", Integer, nullable=False, server_default="0"),
         Column("holder", _name(64), nullable=False, server_default=""),
         Column("last_error", _LONG_TEXT),
+        # Its holder was asked to stop; whoever claims it next removes it.
+        Column("is_cancelled", SmallInteger, nullable=False, server_default="0"),
+        # The dedup_key is free again as soon as the item is claimed.
+        Column("until_start", SmallInteger, nullable=False, server_default="0"),
+        Column("batch_id", BigInteger),
         # An id must never come back: leases, outcomes and pages refer to it.
         sqlite_autoincrement=True,
         **options,
@@ -183,9 +196,11 @@ def _dead_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Tab
         *_identity_of_an_item(),
         Column("error", _LONG_TEXT, nullable=False),
         Column("dead_time", BigInteger, nullable=False),
+        Column("traceback", _LONG_TEXT),
         **options,
     )
     Index(f"{prefix}dead_queue", table.c.queue_name, table.c.id)
+    Index(f"{prefix}dead_time", table.c.queue_name, table.c.dead_time)
     return table
 
 
@@ -205,9 +220,11 @@ def _ending_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> T
         # So that what was removed can be put back as it was.
         Column("uid", _name(32)),
         Column("weight", Integer),
+        Column("traceback", _LONG_TEXT),
         **options,
     )
     Index(f"{prefix}ending_item", table.c.queue_name, table.c.item_id, table.c.id)
+    Index(f"{prefix}ending_time", table.c.queue_name, table.c.end_time)
     return table
 
 
@@ -294,6 +311,7 @@ def _holder_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> T
         Column("start_time", BigInteger, nullable=False),
         Column("beat_time", BigInteger, nullable=False),
         Column("beat_period", BigInteger, nullable=False),
+        Column("worker", _LONG_TEXT),  # JSON: what a worker serves; None for terminals and pages
         **options,
     )
 
@@ -314,6 +332,63 @@ def _activity_table(metadata: MetaData, prefix: str, options: dict[str, Any]) ->
         **options,
     )
     Index(f"{prefix}activity_queue", table.c.queue_name)
+    return table
+
+
+def _result_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """What tasks returned, for queues that keep it."""
+    table = Table(
+        f"{prefix}result",
+        metadata,
+        Column("item_id", BigInteger, primary_key=True, autoincrement=False),
+        Column("queue_name", _name(), nullable=False),
+        Column("uid", _name(32), nullable=False),
+        Column("data", _LONG_TEXT, nullable=False),  # packed like an item
+        Column("end_time", BigInteger, nullable=False),
+        Column("expire_time", BigInteger, nullable=False),
+        **options,
+    )
+    Index(f"{prefix}result_expire", table.c.queue_name, table.c.expire_time)
+    return table
+
+
+def _batch_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """Items that belong together, and what is put on the queue when the last of them has ended."""
+    return Table(
+        f"{prefix}batch",
+        metadata,
+        Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+        Column("queue_name", _name(), nullable=False),
+        Column("uid", _name(32), nullable=False),
+        Column("data", _LONG_TEXT, nullable=False),  # the callback, packed like an item
+        Column("weight", Integer, nullable=False, server_default="0"),
+        *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("total", "pending", "failed")),
+        Column("create_time", BigInteger, nullable=False),
+        sqlite_autoincrement=True,
+        **options,
+    )
+
+
+def _periodic_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """Tasks that come again and again."""
+    table = Table(
+        f"{prefix}periodic",
+        metadata,
+        Column("name", _name(), primary_key=True),
+        Column("queue_name", _name(), nullable=False),
+        Column("cron", _key(), nullable=False),
+        Column("timezone", _key(), nullable=False),
+        Column("uid", _name(32), nullable=False),
+        Column("data", _LONG_TEXT, nullable=False),  # the task, packed like an item
+        Column("weight", Integer, nullable=False, server_default="0"),
+        Column("is_paused", SmallInteger, nullable=False, server_default="0"),
+        # The moment at which it is due next; whoever moves it on puts the item on the queue.
+        Column("next_time", BigInteger, nullable=False),
+        Column("last_time", BigInteger, nullable=False, server_default="0"),
+        Column("create_time", BigInteger, nullable=False),
+        **options,
+    )
+    Index(f"{prefix}periodic_next", table.c.is_paused, table.c.next_time)
     return table
 
 

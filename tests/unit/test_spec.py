@@ -18,6 +18,7 @@ def test_every_option_has_a_default() -> None:
     assert spec == QueueSpec(name="jobs", type="Sql")
     assert (spec.agent, spec.batch_limit, spec.error, spec.is_persistent) == (None, 1, None, True)
     assert (spec.lease_time, spec.payload, spec.retry_interval, spec.retry_limit) == (3600, None, None, 0)
+    assert (spec.concurrency_limit, spec.keep_result, spec.complete_when_empty) == (None, None, False)
     assert (spec.retry_backoff, spec.status, spec.template, spec.is_template) == (1, "active", None, False)
     assert spec.policy == "abort"
 
@@ -32,6 +33,9 @@ GOOD = {
     "retry_interval": [None, 0, 0.5, YEAR],
     "retry_limit": [0, 2**31 - 1],
     "retry_backoff": [1, 1.5, 100],
+    "concurrency_limit": [None, 1, 2**31 - 1],
+    "keep_result": [None, 0.1, YEAR],
+    "complete_when_empty": [True, False],
     "status": ["active", "draft", "paused", "completed", "aborted"],
     "template": [None, "pattern"],
     "is_template": [True, False],
@@ -46,6 +50,9 @@ BAD: dict[str, list[Any]] = {
     "retry_interval": [-1, True, "1", YEAR + 1, float("nan"), float("inf")],
     "retry_limit": [-1, 1.5, True, "1", None, 2**31],
     "retry_backoff": [0.99, 0, -1, None, True, float("nan"), float("inf")],
+    "concurrency_limit": [0, 1.5, True, "1", 2**31],
+    "keep_result": [0, -1, True, "1", YEAR + 1, float("nan")],
+    "complete_when_empty": [1, "no", None],
     "status": ["deleted", "", None, "ACTIVE", 1],
     "template": ["", "two words", 1],
     "is_template": [1, "no", None],
