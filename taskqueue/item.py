@@ -38,6 +38,8 @@ class QueueItem:
     interruptions: int = 0
     #: A random name that outlives the row; part of the signature.
     uid: str = field(default="", repr=False)
+    #: Whether its holder was asked to stop; it is never executed again.
+    is_cancelled: bool = False
     _unpack: Callable[[], Any] = field(default=lambda: None, repr=False, compare=False)
 
     @cached_property

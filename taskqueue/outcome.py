@@ -18,6 +18,8 @@ class Outcome(str, Enum):
     ABORT = "abort"
     #: Failed for good, or may not run here; kept as a dead letter.
     DEAD = "dead"
+    #: Removed before its end, because somebody asked for that.
+    CANCELLED = "cancelled"
     #: Given back without an attempt being counted.
     RELINQUISH = "relinquish"
     #: Somebody else holds or has finished the item; what this attempt would have stored was dropped.

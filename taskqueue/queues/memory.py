@@ -207,7 +207,7 @@ class MemoryQueue(BatchQueue):
             return kept
 
     def _carry_out(self, record: _Record, how: Settlement) -> None:
-        if how.record is not None and how.record != "abort":
+        if how.record not in (None, "abort", "retry"):
             self._endings[record.id] = how.record
         if not how.stays:
             self._remove(record)
@@ -281,7 +281,7 @@ class MemoryQueue(BatchQueue):
         return QueueItem(
             record.id, self.name, record.weight, clock.from_ms(record.submit_time),
             optional_time(record.release_time), record.run_count, record.fence, record.last_error,
-            record.failures, record.interruptions, record.uid,
+            record.failures, record.interruptions, record.uid, False,
             partial(self.settings.codec.unpack, record.text, self.name, record.uid),
         )  # fmt: skip
 

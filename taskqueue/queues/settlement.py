@@ -39,9 +39,9 @@ def release(delay: int) -> Settlement:
     return Settlement(stays=True, delay=delay)
 
 
-def retry(delay: int, error: str) -> Settlement:
+def retry(delay: int, error: str, traceback: str | None = None) -> Settlement:
     """Failed, and tried again after ``delay`` ms."""
-    return Settlement(stays=True, delay=delay, failed=True, error=error)
+    return Settlement(stays=True, delay=delay, failed=True, error=error, traceback=traceback, record="retry")
 
 
 def interrupt(error: str) -> Settlement:
@@ -49,21 +49,26 @@ def interrupt(error: str) -> Settlement:
     return Settlement(stays=True, interrupted=True, error=error)
 
 
-def abort(error: str) -> Settlement:
+def abort(error: str, traceback: str | None = None) -> Settlement:
     """Failed for good, and kept in its place with fresh attempts for whoever resumes the queue."""
-    return Settlement(stays=True, fresh=True, error=error, record="abort")
+    return Settlement(stays=True, fresh=True, error=error, traceback=traceback, record="abort")
 
 
-def delete(error: str) -> Settlement:
+def delete(error: str, traceback: str | None = None) -> Settlement:
     """Failed for good, and removed."""
-    return Settlement(stays=False, error=error, record="delete")
+    return Settlement(stays=False, error=error, traceback=traceback, record="delete")
 
 
-def bury(error: str) -> Settlement:
+def bury(error: str, traceback: str | None = None) -> Settlement:
     """Failed for good, and kept as a dead letter."""
-    return Settlement(stays=False, dead=True, error=error, record="dead")
+    return Settlement(stays=False, dead=True, error=error, traceback=traceback, record="dead")
 
 
 def skip(reason: str) -> Settlement:
     """Removed without having been executed (to its end), because a human said so."""
     return Settlement(stays=False, error=reason, record="skipped")
+
+
+def cancel(error: str) -> Settlement:
+    """Removed before its end, because somebody asked for that."""
+    return Settlement(stays=False, error=error, record="cancelled")

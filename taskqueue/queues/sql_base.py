@@ -260,9 +260,9 @@ class SqlBase(BatchQueue):
         now = [pair for pair in held if pair[0] in valid]
         if now:
             if how.dead:
-                self.rows.bury(tx, now, how.error or "")
+                self.rows.bury(tx, now, how.error or "", how.traceback)
             if how.record is not None:
-                self.rows.record(tx, now, how.record, how.error)
+                self.rows.record(tx, now, how.record, how.error, how.traceback)
             self._carry_out(tx, now, how)
         return settled | valid
 
@@ -378,7 +378,7 @@ class SqlBase(BatchQueue):
     def _item(self, row: ItemRow) -> QueueItem:
         return QueueItem(
             row.id, self.name, row.weight, clock.from_ms(row.submit_time), optional_time(row.release_time),
-            row.run_count, row.fence, row.last_error, row.failures, row.interruptions, row.uid,
+            row.run_count, row.fence, row.last_error, row.failures, row.interruptions, row.uid, False,
             partial(self.settings.codec.unpack, row.data, self.name, row.uid),
         )  # fmt: skip
 

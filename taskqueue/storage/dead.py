@@ -111,8 +111,8 @@ class DeadLetters:
         """The latest recorded outcome of an item, or None when none was recorded."""
         row = tx.row(
             "SELECT outcome FROM {ending} WHERE queue_name = :queue AND item_id = :id AND outcome NOT IN "
-            "('abort', 'reset') AND id > (SELECT COALESCE(MAX(id), 0) FROM {ending} WHERE queue_name = :queue AND "
-            "outcome = 'reset' AND item_id >= :id) ORDER BY id DESC LIMIT 1",
+            "('abort', 'reset', 'retry') AND id > (SELECT COALESCE(MAX(id), 0) FROM {ending} "
+            "WHERE queue_name = :queue AND outcome = 'reset' AND item_id >= :id) ORDER BY id DESC LIMIT 1",
             queue=self._queue,
             id=item_id,
         )

@@ -431,28 +431,35 @@ class Items:
             **more,
         )
 
-    def bury(self, tx: Transaction, held: Sequence[Held], error: str) -> None:
+    def bury(self, tx: Transaction, held: Sequence[Held], error: str, traceback: str | None = None) -> None:
         """Copy items to the dead letters, with the failure that killed them counted."""
         guard, lists, values = _guard(held)
         tx.change(
             "INSERT INTO {dead} (id, queue_name, uid, weight, submit_time, run_count, fence, failures, dedup_key, "
-            "data, error, dead_time) SELECT id, queue_name, uid, weight, submit_time, run_count, fence, failures + 1, "
-            f"dedup_key, data, :error, {{now}} FROM {{item}} WHERE {guard}",
+            "data, error, dead_time, traceback) SELECT id, queue_name, uid, weight, submit_time, run_count, fence, "
+            f"failures + 1, dedup_key, data, :error, {{now}}, :traceback FROM {{item}} WHERE {guard}",
             lists,
             error=error,
+            traceback=traceback,
             **values,
         )
 
-    def record(self, tx: Transaction, held: Sequence[Held], outcome: str, error: str | None) -> None:
+    def record(
+        self, tx: Transaction, held: Sequence[Held], outcome: str, error: str | None, traceback: str | None = None
+    ) -> None:
         """Write down that items ended (or an attempt did) otherwise than ok."""
         guard, lists, values = _guard(held)
         tx.change(
-            "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, error, data, end_time, uid, weight) "
-            f"SELECT queue_name, id, :outcome, failures + 1, :error, data, {{now}}, uid, weight FROM {{item}} "
+            "INSERT INTO {ending} "
+            "(queue_name, item_id, outcome, attempt, error, data, end_time, uid, weight, traceback) "
+            "SELECT queue_name, id, :outcome, failures + 1, :error, "
+            # What stays in the queue need not be copied.
+            f"{'data' if outcome not in _STAYING else 'NULL'}, {{now}}, uid, weight, :traceback FROM {{item}} "
             f"WHERE {guard}",
             lists,
             outcome=outcome,
             error=error,
+            traceback=traceback,
             **values,
         )
 
@@ -463,6 +470,8 @@ class Items:
 
 
 Held = tuple[int, int]
+#: Outcomes that leave the item in the queue.
+_STAYING = ("abort", "retry")
 _TAKEN = (
     f"state = {LEASED}, release_time = {{now}} + :lease, holder = :holder, run_count = run_count + 1, fence = fence + 1"
 )
