@@ -40,6 +40,7 @@ from .result import ErrorMode, Progress, RunResult
 from .runner import Runner
 from .service import OptionsKept, QueueService, queue
 from .task import Task
+from .worker import Worker, WorkerReport
 
 # A library is silent unless the application asks for its log.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
@@ -85,6 +86,8 @@ __all__ = [
     "TaskFailed",
     "TaskQueueError",
     "TaskTimeout",
+    "Worker",
+    "WorkerReport",
     "__version__",
     "queue",
     "travel",

@@ -151,13 +151,11 @@ class Drive:
         if self._watcher is not None:
             self._show(title=item.title, done=0, total=None, message="", waiting=None)
         attempt = execution.run(item)
-        ahead.measured(time.monotonic() - began)
+        ahead.ended(attempt, time.monotonic() - began)
         if self._recorder is not None:
             self._recorder.ended(item, attempt.outcome, error_text(attempt.exception))
         if attempt.outcome is Outcome.LEASE_LOST and self._recorder is not None:
             self._recorder.look_again()
-        if attempt.outcome is Outcome.LEASE_LOST or self._goes_next(attempt):
-            ahead.give_back()  # whoever took this item may have taken the others; or the item itself goes next
         goes_on = self._account(attempt)
         self._remaining.left -= attempt.outcome not in (Outcome.RETRY, Outcome.ABORT, Outcome.LEASE_LOST)
         self._count_if_due()
@@ -172,12 +170,6 @@ class Drive:
         # Aborting an item puts it back, which moves its fence on; a dead letter keeps the last one.
         fence = item.fence if is_dead else item.fence + 1
         return problem_of(item, fence, attempt.exception, error_text(attempt.exception), is_dead=is_dead)
-
-    def _goes_next(self, attempt: Attempt) -> bool:
-        """Whether an item that is tried again stands before what was leased ahead."""
-        if attempt.outcome is not Outcome.RETRY:
-            return False
-        return self.queue.is_sequential or not self.queue.spec.retry_delay(attempt.item.failures + 1)
 
     def _may_start(self, limit: float) -> bool:
         # Asked first: whoever aborts the run on its page stops us too, and that is no good end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import warnings
@@ -26,6 +27,7 @@ from .storage.registry import Registration
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
 
+_log = logging.getLogger(__name__)
 DEFAULT_DATABASE = "sqlite:///taskqueue.db"
 #: Makes a queue of a registered type.
 Factory = Callable[[QueueSpec, Settings, "QueueService"], BatchQueue]
@@ -200,6 +202,34 @@ class QueueService:
 
     queues = _OnDefault(_list)
 
+    def served(self, names: Sequence[str] | None = None) -> list[BatchQueue]:
+        """The active queues that a worker serves: those of the names, else all with ``agent="server"``; by name.
+
+        One read, however many queues there are. A queue that this process cannot open is left out, with a warning.
+        """
+        with self._lock:
+            found = [queue for queue in self.local_queues() if queue.status == "active"]
+            if self.uses_database:
+                found += [queue for entry in self._registrations() if (queue := self._served(entry)) is not None]
+        if names is not None:
+            return [queue for queue in found if queue.name in names]
+        return [queue for queue in found if queue.spec.agent == "server"]
+
+    def _served(self, entry: Registration) -> BatchQueue | None:
+        if entry.status != "active" or entry.options.get("is_template"):
+            return None
+        spec = QueueSpec(name=entry.name, type=entry.type, status=entry.status, **entry.options)
+        queue = self._queues.get(entry.name)
+        try:
+            if queue is None or queue.spec.type != entry.type:
+                return self._open(spec)
+        except SpecError as error:
+            _log.warning("queue %s is not served here: %s", entry.name, error)
+            return None
+        if queue.spec != spec:
+            queue.spec = spec  # another process has updated the options
+        return queue
+
     def local_queues(self) -> list[BatchQueue]:
         """The queues that live in this process only, by name; no database is opened."""
         with self._lock:
@@ -325,6 +355,12 @@ class QueueService:
                     target = self._target or os.environ.get("TASKQUEUE_DATABASE_URL") or DEFAULT_DATABASE
                     self._database = Database(target, **self._names)  # type: ignore[arg-type]
         return self._database
+
+    @property
+    def uses_database(self) -> bool:
+        """Whether there is more to look after than queues of this process."""
+        named = self._target is not None or bool(os.environ.get("TASKQUEUE_DATABASE_URL"))
+        return named or self._database is not None or not self.local_queues()
 
     @property
     def engine(self) -> Engine:

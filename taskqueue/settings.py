@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .bell import Bell
 from .callbacks import AllowList
 from .errors import SpecError
 from .payload import Codec
@@ -30,6 +31,8 @@ class Settings:
     pages: Callable[[Any, bool], Any] | None = None
     #: payload name -> what runs items of that payload.
     handlers: dict[str, Handler] = field(default_factory=dict)
+    #: Rung when something may have become ready in a queue.
+    bell: Bell = field(default_factory=Bell)
     #: While execution holds an item it leases it for so long at a time ...
     lease_slice: float = 30.0
     #: ... and renews the lease so often; a holder without a beat for ``stale_after`` is shown as stale.

@@ -6,7 +6,9 @@ import time
 from collections import deque
 
 from ..item import QueueItem
+from ..outcome import Outcome
 from ..queues.batch import BatchQueue
+from .attempt import Attempt
 from .holding import Holding
 
 #: So much work (seconds) is leased ahead at most; what is leased ahead waits for nobody else.
@@ -23,7 +25,8 @@ class LeaseAhead:
     claimed alone, so that a poisonous one cannot drag its neighbours down.
     """
 
-    def __init__(self, holding: Holding, expected: float | None = None) -> None:
+    def __init__(self, holding: Holding, expected: float | None = None, prefetch: int | None = None) -> None:
+        self._limit = prefetch or holding.queue.settings.prefetch
         self._queue: BatchQueue = holding.queue
         self._holding = holding
         self._ready: deque[QueueItem] = deque()
@@ -32,6 +35,18 @@ class LeaseAhead:
         self._alone = 0
         self._changes = self._queue.changes
         self._looked = time.monotonic()
+        #: Whether the latest claim got all it asked for, so that there may be more.
+        self.was_full = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is leased ahead."""
+        return not self._ready
+
+    @property
+    def seconds_per_task(self) -> float | None:
+        """As measured so far; None: nothing was."""
+        return self._seconds_per_task
 
     def next(self) -> QueueItem | None:
         """The next item, leased; None when none can be claimed now, or the queue is not active."""
@@ -43,10 +58,19 @@ class LeaseAhead:
             self._fill()
         return self._ready.popleft() if self._ready else None
 
-    def measured(self, seconds: float) -> None:
-        """A task has taken so long, its acknowledgement included."""
+    def ended(self, attempt: Attempt, seconds: float) -> None:
+        """An attempt at the item in hand has taken so long, its acknowledgement included."""
         before = self._seconds_per_task
         self._seconds_per_task = seconds if before is None else 0.8 * before + 0.2 * seconds
+        # Whoever took this item may have taken the others; or the item itself goes next.
+        if attempt.outcome is Outcome.LEASE_LOST or self._goes_next(attempt):
+            self.give_back()
+
+    def _goes_next(self, attempt: Attempt) -> bool:
+        """Whether an item that is tried again stands before what was leased ahead."""
+        if attempt.outcome not in (Outcome.RETRY, Outcome.RELINQUISH):
+            return False
+        return self._queue.is_sequential or not self._queue.spec.retry_delay(attempt.item.failures + 1)
 
     def give_back(self) -> None:
         """Relinquish what was leased ahead."""
@@ -55,7 +79,11 @@ class LeaseAhead:
 
     def _fill(self) -> None:
         self._looked_now()
-        items = self._holding.lease(self._batch_size())
+        limit = self._batch_size()
+        items = self._holding.lease(limit)
+        self.was_full = len(items) >= limit
+        if items:
+            self._queue.begin()
         # Looked at after the claim: whoever paused or aborted the queue before it must be heard.
         keep = self._kept(items) if items and self._queue.is_active() else 0
         self._holding.give_back(items[keep:])
@@ -68,9 +96,9 @@ class LeaseAhead:
         return keep
 
     def _batch_size(self) -> int:
-        if self._alone or self._seconds_per_task is None:
+        if self._alone or self._seconds_per_task is None or self._queue.spec.concurrency_limit is not None:
             return 1
-        return max(1, min(self._queue.settings.prefetch, int(_WORK_AHEAD / max(self._seconds_per_task, 1e-6))))
+        return max(1, min(self._limit, int(_WORK_AHEAD / max(self._seconds_per_task, 1e-6))))
 
     def _look_is_due(self) -> bool:
         return self._queue.changes != self._changes or time.monotonic() - self._looked >= _LOOK_EVERY

@@ -102,16 +102,27 @@ class Execution:
             item_finished.answers(self._queue, item=item, outcome=outcome, exception=exception)
         return Attempt(item, outcome, exception, time.monotonic() - began)
 
+    def give_up(self, item: QueueItem) -> Attempt:
+        """The task took too long and will be ended together with its process: decide as if it had said so itself."""
+        context = TaskContext(self._queue, item, self._holding, self._stop, self._reporter)
+        outcome, exception = self._settle(item, context, self._timeout())
+        self._holding.drop(item)
+        item_finished.answers(self._queue, item=item, outcome=outcome, exception=exception)
+        return Attempt(item, outcome, exception, self._queue.spec.lease_time)
+
+    def _timeout(self) -> TaskTimeout:
+        return TaskTimeout(
+            f"the task took longer than lease_time ({self._queue.spec.lease_time:g} s) without reporting: "
+            "call ctx.report() or ctx.heartbeat(), or raise lease_time"
+        )
+
     def _call(self, item: QueueItem, context: TaskContext) -> None:
         call = self._prepare(item, context)
         self._refuse_exhausted(item)
         if call() is False:
             raise TaskFailed("the task returned False")
         if not context.is_completed and self._holding.is_overdue(item):
-            raise TaskTimeout(
-                f"the task took longer than lease_time ({self._queue.spec.lease_time:g} s) without reporting: "
-                "call ctx.report() or ctx.heartbeat(), or raise lease_time"
-            )
+            raise self._timeout()
 
     def _prepare(self, item: QueueItem, context: TaskContext) -> Callable[[], Any]:
         data, payload = item.data, self._queue.spec.payload or TASK_PAYLOAD

@@ -66,9 +66,15 @@ class Holding:
         if self._thread is not None:
             self._thread.join(_JOIN)  # longer only when the database is away; the thread ends by itself then
         try:
-            self.give_back([hold.item for hold in self._holds.values() if not hold.is_lost])
+            self.let_go()
         except TaskQueueError as failure:  # must not hide why the run ended; the leases end by themselves soon
             _log.warning("items of queue %s could not be given back: %s", self.queue.name, failure)
+
+    def let_go(self) -> None:
+        """Give back everything that is held."""
+        with self._lock:
+            held = [hold.item for hold in self._holds.values() if not hold.is_lost]
+        self.give_back(held)
 
     def lease(self, limit: int) -> list[QueueItem]:
         """Lease up to ``limit`` items and hold them."""

@@ -54,8 +54,13 @@ class BatchQueue(Queue):
 
     def status_changed(self, status: str) -> None:
         """Tell whoever listens; for those that have stored the status themselves."""
-        self.changes += 1
+        self.changed()
         queue_status.answers(self, status=status)
+
+    def changed(self) -> None:
+        """Something was added or made ready here: those of this process who lease ahead, or wait, look."""
+        self.changes += 1
+        self.settings.bell.ring(self.name)
 
     def is_active(self) -> bool:
         return self.status == "active" and False not in queue_active.answers(self)
@@ -88,13 +93,13 @@ class BatchQueue(Queue):
         if dedup_key is not None:
             new.dedup_key = check_key(dedup_key)
         item = self._insert(new, session)
-        self.changes += 1
+        self.changed()
         return item
 
     def create_items(self, items: Iterable[Any], *, weight: int = 0, session: Joinable | None = None) -> int:
         check_weight(weight)
         count = self._insert_many((self._new_item(data, weight) for data in items), session)
-        self.changes += 1
+        self.changed()
         return count
 
     def enqueue(
@@ -210,7 +215,7 @@ class BatchQueue(Queue):
     def revive_items(self, item_ids: Iterable[int] | None = None) -> int:
         ids = [dead.id for dead in self.dead_items()] if item_ids is None else check_ids(item_ids)
         revived = self._revive(ids)
-        self.changes += 1
+        self.changed()
         return revived
 
     def delete_dead_items(self, item_ids: Iterable[int] | None = None) -> int:
@@ -226,6 +231,17 @@ class BatchQueue(Queue):
 
     def announce(self) -> None:
         """A sign of life of this process, as a holder of items."""
+
+    def begin(self) -> None:
+        """Something was claimed: from now on the queue may complete by being empty, if it has that option."""
+
+    def complete_if_empty(self) -> bool:
+        """Set the status to completed if the queue has that option and all its items have ended; whether it was set."""
+        return False
+
+    @abstractmethod
+    def is_drained(self) -> bool:
+        """Whether nothing is leased, may be claimed, or waits for its retry; what a user delayed does not count."""
 
     @abstractmethod
     def lease(self, limit: int, lease: int) -> list[QueueItem]:

@@ -260,6 +260,12 @@ class MemoryQueue(BatchQueue):
             is_first = head is None or (item.weight, item.id) < head.place
             return is_first and record is not None and record.fence == item.fence
 
+    def is_drained(self) -> bool:
+        with self._lock:
+            head = self._head()
+            is_put_off = head is not None and head.release_time > clock.now_ms() and not head.run_count
+            return not self._leased and (head is None or is_put_off)
+
     def wait(self) -> Wait | None:
         with self._lock:
             moment = clock.now_ms()

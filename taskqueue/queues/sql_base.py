@@ -80,6 +80,7 @@ class SqlBase(BatchQueue):
         self.dead = DeadLetters(spec.name)
         self._local_status = spec.status
         self._promoted = (0, 0)
+        self._has_begun = False
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -95,6 +96,23 @@ class SqlBase(BatchQueue):
         self.database.statement(
             lambda tx: presence.beat(tx, process.token, process.label, clock.to_ms(self.settings.heartbeat))
         )
+
+    def begin(self) -> None:
+        if self.spec.complete_when_empty and not self._has_begun:
+            self.database.statement(lambda tx: registry.begin(tx, self.name))
+            self._has_begun = True
+
+    def complete_if_empty(self) -> bool:
+        if not self.spec.complete_when_empty or not self.spec.is_persistent:
+            return False
+        self._has_begun = False
+        if not self.database.statement(lambda tx: registry.complete(tx, self.name)):
+            return False
+        self.status_changed("completed")
+        return True
+
+    def is_drained(self) -> bool:
+        return not self._read(partial(self.rows.has_unfinished, head_only=self.is_sequential))
 
     # --- registration ---
 
@@ -131,6 +149,8 @@ class SqlBase(BatchQueue):
         removed, highest = self.rows.clear(tx)
         self.dead.clear(tx)
         presence.clear(tx, self.name)
+        registry.forget_begin(tx, self.name)
+        self._has_begun = False
         runs.close_all_of(tx, self.name)
         if removed:
             self.dead.record_reset(tx, highest)
@@ -148,7 +168,7 @@ class SqlBase(BatchQueue):
     def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
         session = session if session is not None else self.database.current_session
         if session is not None:
-            return self._insert_one(new, self.database.joined(session))
+            return self._insert_one(new, self.database.joined(session), call=True)
         began = time.monotonic()
         # A key needs two statements when it is taken already.
         run = self.database.statement if new.dedup_key is None else self.database.transaction
@@ -159,9 +179,9 @@ class SqlBase(BatchQueue):
             row = self.rows.with_uid(tx, new.uid, clock.to_ms(time.monotonic() - began + 60))
             if row is not None:
                 return self._item(row)
-        return self._insert_one(new, tx)
+        return self._insert_one(new, tx, call=self.database.may_call())
 
-    def _insert_one(self, new: NewItem, tx: Transaction) -> QueueItem:
+    def _insert_one(self, new: NewItem, tx: Transaction, *, call: bool) -> QueueItem:
         due, value = ("0", 0)
         if new.due is not None:
             due, value = ":due_value", new.due
@@ -169,8 +189,9 @@ class SqlBase(BatchQueue):
             due, value = "{now} + :due_value", new.delay
         while True:
             created = self.rows.insert(
-                tx, uid=new.uid, weight=new.weight, data=new.text, due=due, due_value=value, dedup_key=new.dedup_key
-            )
+                tx, uid=new.uid, weight=new.weight, data=new.text, due=due, due_value=value, dedup_key=new.dedup_key,
+                call=call,
+            )  # fmt: skip
             if created is not None:
                 break
             standing = self.rows.with_key(tx, new.dedup_key or "")
@@ -184,14 +205,18 @@ class SqlBase(BatchQueue):
         chunks = _chunks(new, _INSERT_CHUNK)
         if session is not None:
             joined = self.database.joined(session)
-            return sum(self._insert_chunk(joined, chunk) for chunk in chunks)
+            number = sum(self._insert_chunk(joined, chunk) for chunk in chunks)
+            self.rows.tell(joined)
+            return number
         first = next(chunks, None)  # before the transaction: a slow source must not hold a lock
         if first is None:
             return 0
         return _once(self.database, lambda tx: self._insert_chunks(tx, first, chunks))
 
     def _insert_chunks(self, tx: Transaction, first: list[NewItem], rest: Iterator[list[NewItem]]) -> int:
-        return self._insert_chunk(tx, first) + sum(self._insert_chunk(tx, chunk) for chunk in rest)
+        number = self._insert_chunk(tx, first) + sum(self._insert_chunk(tx, chunk) for chunk in rest)
+        self.rows.tell(tx)
+        return number
 
     def _insert_chunk(self, tx: Transaction, chunk: list[NewItem]) -> int:
         self.rows.insert_many(tx, [{"uid": new.uid, "weight": new.weight, "data": new.text} for new in chunk])

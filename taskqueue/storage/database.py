@@ -42,6 +42,8 @@ Result = TypeVar("Result")
 PATIENCE = 10.0
 #: Seconds that a thread waits for its turn to write where there is one writer.
 _TURN = 60.0
+#: Listening workers are told of new items at most so often (seconds) by one process.
+CALL_EVERY = 0.01
 #: Faults after which the same work may succeed.
 _PASSING = (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE)
 _WORD = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
@@ -99,6 +101,7 @@ class Database:
         self._identity: str | None = None
         #: Which process gave a sign of life here, and when (monotonic seconds).
         self.last_beat: tuple[str, float] = ("", 0.0)
+        self._called = 0.0
         _databases.add(self)
 
     # --- engines -------------------------------------------------------------------------------
@@ -297,6 +300,13 @@ class Database:
                     self._local.channel = channel
                 else:
                     channel.close()
+
+    def may_call(self) -> bool:
+        """Whether it is time to tell listening workers again: those who were just woken look a little longer."""
+        if not self.dialect.call or time.monotonic() - self._called < CALL_EVERY:
+            return False
+        self._called = time.monotonic()
+        return True
 
     def is_being_written(self) -> bool:
         """Whether somebody holds the write lock at this moment, where there is one for the whole database."""

@@ -45,6 +45,8 @@ class Dialect:
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     #: Whether INSERT and DELETE can return the rows they touched.
     returning = True
+    #: An expression that tells listening workers of the queue ``:queue`` once the statement is committed.
+    call = ""
 
     def __init__(self, tables: Mapping[str, str]) -> None:
         self._words = dict(tables)
@@ -66,6 +68,11 @@ class Dialect:
             "before": self.before, "now": now}  # fmt: skip
         index_names = {word: hint.format(**self._words) for word, hint in words.items()}
         return self.parameters(template.format(**self._words, **index_names))
+
+    @property
+    def channel(self) -> str:
+        """The name under which workers listen for :attr:`call`; empty where the database cannot tell them."""
+        return f"{self._words['prefix']}wake" if self.call else ""
 
     def parameters(self, sql: str) -> str:
         """``:name`` in the style of the driver."""
@@ -184,6 +191,7 @@ class PostgreSQL(Dialect):
     now = "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint))"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "FOR SHARE"
     on_duplicate = "ON CONFLICT DO NOTHING"
+    call = "pg_notify('{prefix}wake', CAST(:queue AS text))"
     identity = "SELECT concat_ws('/', pg_postmaster_start_time(), inet_server_port(), current_database())"
     version = "SHOW server_version_num"
     last_id = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {item}_id_seq"

@@ -70,9 +70,11 @@ class Items:
 
     def insert(
         self, tx: Transaction, *, uid: str, weight: int, data: str, due: str = "0", due_value: int = 0,
-        dedup_key: str | None = None,
+        dedup_key: str | None = None, call: bool = False,
     ) -> tuple[int, int, int] | None:  # fmt: skip
         """Insert one item; return its id, submit and release time, or None if its ``dedup_key`` is taken.
+
+        With ``call``, workers that listen are told, where the database can do that.
 
         ``due`` is an SQL expression of ``:due_value`` for the moment before which the item stays hidden, or "0".
         """
@@ -92,7 +94,8 @@ class Items:
         if hidden:
             values["due_value"] = due_value
         if self._dialect.returning:
-            row = tx.row(statement + " RETURNING id, submit_time, release_time", **values)
+            told = f", {self._dialect.call}" if call and self._dialect.call else ""
+            row = tx.row(f"{statement} RETURNING id, submit_time, release_time{told}", **values)
             return (row[0], row[1], row[2]) if row else None
         found = tx.insert(statement, **values)
         return self._submitted(tx, found) if found else None
@@ -112,6 +115,11 @@ class Items:
             "VALUES (:queue, :uid, :weight, :submitted, :data)",
             rows,
         )
+
+    def tell(self, tx: Transaction) -> None:
+        """Tell workers that listen, where the database can do that, once this is committed."""
+        if self._dialect.call:
+            tx.row(f"SELECT {self._dialect.call}", queue=self._queue)
 
     def with_key(self, tx: Transaction, dedup_key: str) -> ItemRow | None:
         """The item that stands with this key; waits for a transaction that is just writing one."""
@@ -206,6 +214,19 @@ class Items:
             queue=self._queue,
         )
         return max(int(row[0]), 0) if row else None
+
+    def has_unfinished(self, tx: Transaction, *, head_only: bool) -> bool:
+        """Whether anything is leased, may be claimed, or waits for its retry; what a user delayed does not count.
+
+        With ``head_only`` the item that goes first decides, because it blocks all others.
+        """
+        head = self.first(tx, READY, LEASED, DELAYED) if head_only else None
+        return bool(tx.rows(
+            f"SELECT 1 FROM {{item}} WHERE queue_name = :queue {'AND id = :head' if head is not None else ''} "
+            f"AND (state <> {DELAYED} OR run_count > 0 OR release_time <= {{now}}) LIMIT 1",
+            queue=self._queue,
+            **({"head": head} if head is not None else {}),
+        ))  # fmt: skip
 
     def until(self, tx: Transaction, moment: int) -> int:
         """Milliseconds from now until ``moment``, by the database's clock."""

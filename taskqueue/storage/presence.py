@@ -69,6 +69,44 @@ def beat(tx: Transaction, token: str, label: str, period: int) -> None:
     tx.change("DELETE FROM {holder} WHERE beat_time < {now} - :age", age=_FORGOTTEN)
 
 
+class WorkerRow(NamedTuple):
+    """A worker process; times in ms since 1970."""
+
+    token: str
+    label: str
+    start_time: int
+    beat_time: int
+    beat_period: int
+    facts: str
+    now: int
+
+    @property
+    def beat(self) -> Beat:
+        """Its latest sign of life."""
+        return Beat(max(self.now - self.beat_time, 0), self.beat_period, self.label)
+
+
+def beat_of_worker(tx: Transaction, token: str, label: str, period: int, facts: str) -> None:
+    """A sign of life of a worker; ``facts`` is JSON: what it serves (see ``worker.roster``)."""
+    beat(tx, token, label, period)
+    tx.change("UPDATE {holder} SET worker = :facts, label = :label WHERE token = :token",
+              facts=facts, label=label, token=token)  # fmt: skip
+
+
+def workers(tx: Transaction) -> list[WorkerRow]:
+    """All that are known, also those that have died lately; the oldest first."""
+    rows = tx.rows(
+        "SELECT token, label, start_time, beat_time, beat_period, worker, {now} FROM {holder} "
+        "WHERE worker IS NOT NULL ORDER BY start_time, token"
+    )
+    return [WorkerRow(*row) for row in rows]
+
+
+def leave(tx: Transaction, token: str) -> None:
+    """The process has ended in good order."""
+    tx.change("DELETE FROM {holder} WHERE token = :token", token=token)
+
+
 def beat_of(tx: Transaction, token: str) -> Beat | None:
     """The latest sign of life of a process; None when it is not known."""
     row = tx.row("SELECT {now} - beat_time, beat_period, label FROM {holder} WHERE token = :token", token=token)

@@ -58,6 +58,25 @@ def set_status(tx: Transaction, name: str, status: str) -> bool:
     return tx.change(statement, name=name, status=status) > 0
 
 
+def begin(tx: Transaction, name: str) -> None:
+    """Something was claimed: the queue may complete from now on."""
+    tx.change("UPDATE {queue} SET is_begun = 1 WHERE name = :name AND is_begun = 0", name=name)
+
+
+def complete(tx: Transaction, name: str) -> bool:
+    """Set the status to completed if something was claimed and nothing is left; whether it was set."""
+    return tx.change(
+        "UPDATE {queue} SET status = 'completed', is_begun = 0 WHERE name = :name AND status = 'active' "
+        "AND is_begun = 1 AND NOT EXISTS (SELECT 1 FROM {item} WHERE queue_name = :name)",
+        name=name,
+    ) > 0  # fmt: skip
+
+
+def forget_begin(tx: Transaction, name: str) -> None:
+    """The queue was emptied by hand, which completes nothing."""
+    tx.change("UPDATE {queue} SET is_begun = 0 WHERE name = :name AND is_begun = 1", name=name)
+
+
 def remove(tx: Transaction, name: str) -> bool:
     """Whether there was a registration to remove."""
     tx.change("DELETE FROM {lock} WHERE queue_name = :name", name=name)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # "storage" stands for the package and all inside it, unless a longer name fits better; "queues.*" for what
 # is inside it alone.
 FLOORS = (
-    ("errors", "clock signals"),
+    ("errors", "clock signals bell"),
     ("callbacks serializer outcome", "spec", "task", "item", "payload", "settings"),
     ("storage",),
     ("queues.settlement queues.arguments", "queues.base", "queues.batch"),

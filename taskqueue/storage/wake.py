@@ -1,0 +1,152 @@
+"""How a worker that has nothing to do hears of work that other processes bring.
+
+PostgreSQL tells (LISTEN and NOTIFY). SQLite says cheaply whether anything was written. Elsewhere one small query looks
+for items that are ready or due. All of them only hurry: the truth is that query, which is asked now and then anyway.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import TaskQueueError
+from .database import Database
+from .schema import DELAYED, LEASED, READY
+from .transaction import Transaction
+
+#: Seconds between two probes, and between two looks at the version of a file, which cost next to nothing.
+_PROBE_EVERY, _VERSION_EVERY = 0.025, 0.015
+_IS_READY = f"state = {READY} AND release_time = 0"
+_IS_DUE = tuple(f"state = {state} AND release_time <= {{now}}" for state in (DELAYED, LEASED))
+
+
+def queues_with_work(tx: Transaction, names: Sequence[str], *, due: bool = True) -> set[str]:
+    """Those of the queues in which something is ready; with ``due`` also those where a delay or a lease has ended."""
+    values = {f"queue_{_letters(index)}": name for index, name in enumerate(names)}
+    branches = (
+        f"SELECT :{key} WHERE EXISTS (SELECT 1 FROM {{item}} {{claim_index}} WHERE queue_name = :{key} AND {state})"
+        for key in values
+        for state in (_IS_READY, *(_IS_DUE if due else ()))
+    )
+    return {row[0] for row in tx.rows(" UNION ALL ".join(branches), **values)} if values else set()
+
+
+def _letters(index: int) -> str:
+    """A number without digits, which names of parameters may not have."""
+    return f"{index:b}".translate({48: "a", 49: "b"})
+
+
+class Watch(ABC):
+    """Waits for work of others. To be used by one thread."""
+
+    def __init__(self, database: Database, stop: threading.Event) -> None:
+        self._database = database
+        self._stop = stop
+
+    @abstractmethod
+    def wait(self, names: Sequence[str], seconds: float) -> set[str]:
+        """Those of the queues that may have got work; returns as soon as there is one, or when the time is over."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what it holds."""
+
+    def _look(self, names: Sequence[str]) -> set[str]:
+        return self._database.statement(lambda tx: queues_with_work(tx, names, due=False), write=False)
+
+
+class Probing(Watch):
+    """Asks again and again."""
+
+    _every = _PROBE_EVERY
+
+    def wait(self, names: Sequence[str], seconds: float) -> set[str]:
+        """See :class:`Watch`."""
+        end = time.monotonic() + seconds
+        while not self._stop.wait(min(self._every, seconds)):
+            if names and self._has_changed() and (found := self._look(names)):
+                return found
+            if time.monotonic() >= end:
+                break
+        return set()
+
+    def _has_changed(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """See :class:`Watch`."""
+
+
+class Versioned(Probing):
+    """SQLite: asks only when the file has changed. What becomes due changes nothing: that is for those who wait."""
+
+    _every = _VERSION_EVERY
+
+    def __init__(self, database: Database, stop: threading.Event) -> None:
+        super().__init__(database, stop)
+        self._connection: Any = None
+        self._cursor: Any = None
+        self._version: int | None = None
+
+    def _has_changed(self) -> bool:
+        if self._connection is None:
+            self._connection = self._database.engine.raw_connection()
+            self._cursor = self._connection.driver_connection.cursor()
+        self._cursor.execute("PRAGMA data_version")
+        before, self._version = self._version, self._cursor.fetchone()[0]
+        return before != self._version
+
+    def close(self) -> None:
+        """See :class:`Watch`."""
+        if self._connection is not None:
+            self._cursor.close()
+            self._connection.close()
+            self._connection = self._cursor = None
+
+
+class Listening(Watch):
+    """PostgreSQL: sleeps on a connection of its own until an enqueue of another process is committed."""
+
+    def __init__(self, database: Database, stop: threading.Event) -> None:
+        super().__init__(database, stop)
+        self._connection: Any = None
+
+    def wait(self, names: Sequence[str], seconds: float) -> set[str]:
+        """See :class:`Watch`."""
+        try:
+            connection = self._listening()
+            told = {notice.payload for notice in connection.notifies(timeout=seconds, stop_after=1)}
+        except Exception as error:
+            # Whatever it was: this only hurries, and the next call connects anew.
+            self.close()
+            self._stop.wait(seconds)
+            if isinstance(error, TaskQueueError):
+                raise
+            return set()
+        return told & set(names)
+
+    def _listening(self) -> Any:
+        if self._connection is None:
+            pooled = self._database.engine.raw_connection()
+            raw: Any = pooled.driver_connection
+            pooled.detach()
+            raw.autocommit = True
+            raw.execute(f"LISTEN {self._database.dialect.channel}")
+            self._connection = raw
+        return self._connection
+
+    def close(self) -> None:
+        """See :class:`Watch`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def open_watch(database: Database, stop: threading.Event) -> Watch:
+    """The best way that the database has; ``stop`` ends any waiting soon."""
+    if database.dialect.channel:
+        return Listening(database, stop)
+    return Versioned(database, stop) if database.dialect.single_writer else Probing(database, stop)

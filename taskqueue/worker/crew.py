@@ -1,0 +1,249 @@
+"""The threads of one worker process, and the thread that watches over them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import TaskQueueError
+from ..execution.ahead import LeaseAhead
+from ..execution.attempt import Execution, check_handler
+from ..execution.holding import Holding
+from ..item import QueueItem
+from ..queues.batch import BatchQueue
+from ..queues.sql_base import SqlBase
+from ..service import QueueService
+from ..storage.wake import Watch, open_watch, queues_with_work
+from . import roster
+from .budget import Budget
+from .rota import Rota
+from .turn import Hand, Turn
+
+_log = logging.getLogger(__name__)
+#: So often (seconds) it is looked which queues there are, what has become due, and whether to end.
+_LOOK_EVERY = 1.0
+#: The longest wait (seconds) for work of others, so that a request to stop is heard soon.
+_WATCH = 0.2
+#: A task that exceeds its lease_time may see ``ctx.should_stop`` for so long (seconds) before its process is ended.
+_LAST_CHANCE = 2.0
+#: The exit code of a process that was ended because of its task.
+OVERDUE = 76
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a worker was told.
+
+    Arguments:
+        names: the queues to serve; None: all active ones with ``agent="server"``.
+        threads: how many items are executed at a time in one process.
+        prefetch: at most so many items are leased ahead by a thread; None: the service's setting.
+        executor: a :class:`concurrent.futures.Executor` that makes the calls; None: the threads themselves.
+        grace: seconds that items in hand may go on after a request to stop.
+        max_memory: bytes of resident memory after which the process ends in good order; None: no limit.
+        drains: whether to end when all queues are drained.
+    """
+
+    names: Sequence[str] | None = None
+    threads: int = 1
+    prefetch: int | None = None
+    executor: Any = None
+    grace: float = 30.0
+    max_memory: int | None = None
+    drains: bool = False
+
+
+class Crew:
+    """Serves queues with the threads of this process until it is stopped."""
+
+    def __init__(self, service: QueueService, orders: Orders, budget: Budget, *, is_forked: bool = False) -> None:
+        self._may_exit = is_forked and orders.threads == 1
+        self._overdue: tuple[QueueItem, float] | None = None
+        self._service = service
+        self._orders = orders
+        self._budget = budget
+        self._rota = Rota()
+        self._hands = [Hand() for _number in range(orders.threads)]
+        self._ending = threading.Event()
+        self._asked = 0
+        self._refused: set[str] = set()
+        #: Why it ended: "stopped", "drained", "spent" or "memory".
+        self.ended_by = ""
+
+    def stop(self, *, now: bool = False) -> None:
+        """Ask it to end after the items in hand; ``now``: without waiting for them. Safe in a signal handler."""
+        self._asked = 2 if now else max(self._asked, 1)
+
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Serve until stopped; ``beat`` is called several times a second."""
+        threads = [
+            threading.Thread(target=self._serve, args=(hand,), name=f"taskqueue-worker-{number}", daemon=True)
+            for number, hand in enumerate(self._hands)
+        ]
+        bell = self._service.settings.bell
+        bell.listen(self._rota.ring)
+        watch: Watch | None = None
+        try:
+            self._look()
+            for thread in threads:
+                thread.start()
+            watch = self._open_watch()
+            with self._service.database.hold() if watch is not None else nullcontext():
+                self._watch_over(watch, beat)
+        finally:
+            self._end(threads, beat)
+            bell.leave(self._rota.ring)
+            if watch is not None:
+                watch.close()
+
+    def one(self) -> bool:
+        """Execute one item; whether there was one."""
+        for queue in self._service.served(self._orders.names):
+            if not self._can_serve(queue):
+                continue
+            with queue.hold(), Holding(queue) as holding:
+                item = LeaseAhead(holding, prefetch=1).next()
+                if item is not None:
+                    self._execution(holding).run(item)
+                    return True
+        return False
+
+    # --- a thread that works ---
+
+    def _serve(self, hand: Hand) -> None:
+        while (line := self._rota.take()) is not None:
+            turn = Turn(line, self._rota, hand, self._budget, self._execution, self._ending, self._orders.prefetch)
+            try:
+                turn.run()
+            except TaskQueueError as error:
+                _log.warning("queue %s: %s", line.queue.name, error)
+            except Exception:  # a thread must not end, whatever it was
+                _log.exception("queue %s: a worker thread failed and goes on", line.queue.name)
+
+    def _execution(self, holding: Holding) -> Execution:
+        return Execution(holding, stop=self._ending)
+
+    # --- the thread that watches over them ---
+
+    def _watch_over(self, watch: Watch | None, beat: Callable[[], None]) -> None:
+        next_look = time.monotonic() + _LOOK_EVERY
+        while not self._is_over():
+            beat()
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + _LOOK_EVERY
+                self._look()
+                if self._may_exit:
+                    self._end_overdue(self._hands[0])
+            self._listen(watch, max(min(next_look - time.monotonic(), _WATCH), 0.001))
+
+    def _is_over(self) -> bool:
+        if self._asked:
+            self.ended_by = "stopped"
+        elif self._budget.is_spent:
+            self.ended_by = "spent"
+        elif self._orders.max_memory is not None and resident_memory() > self._orders.max_memory:
+            self.ended_by = "memory"
+        return bool(self.ended_by)
+
+    def _listen(self, watch: Watch | None, seconds: float) -> None:
+        idle = self._rota.idle
+        try:
+            if watch is None or not idle:
+                self._ending.wait(min(seconds, 0.025))
+                return
+            for name in watch.wait(idle, seconds):
+                self._rota.ring(name)
+        except Exception as error:
+            _log.warning("looking for work failed and is tried again: %s", error)
+            self._ending.wait(seconds)
+
+    def _open_watch(self) -> Watch | None:
+        if any(isinstance(queue, SqlBase) for queue in self._rota.queues) or self._service.uses_database:
+            return open_watch(self._service.database, self._ending)
+        return None
+
+    def _look(self) -> None:
+        """Which queues are there, and what has become due meanwhile."""
+        try:
+            queues = [queue for queue in self._service.served(self._orders.names) if self._can_serve(queue)]
+            self._rota.serve(queues)
+            if self._service.uses_database:
+                roster.sign_of_life(self._service, [queue.name for queue in queues], self._orders.threads, "serving")
+                idle = self._rota.idle
+                for name in self._service.database.statement(lambda tx: queues_with_work(tx, idle), write=False):
+                    self._rota.ring(name)
+            if self._orders.drains and not self._asked and self._rota.is_idle and self._is_drained(queues):
+                self.ended_by = "drained"
+        except TaskQueueError as error:
+            _log.warning("looking for queues failed and is tried again: %s", error)
+
+    def _can_serve(self, queue: BatchQueue) -> bool:
+        try:
+            check_handler(queue)
+            return queue.is_active()
+        except TaskQueueError as error:
+            if queue.name not in self._refused:
+                _log.warning("queue %s is not served here: %s", queue.name, error)
+                self._refused.add(queue.name)
+            return False
+
+    def _end_overdue(self, hand: Hand) -> None:
+        """A task that took too long and does not listen can only be ended together with its process."""
+        item, holding, execution = hand.item, hand.holding, hand.execution
+        if item is None or holding is None or execution is None or not holding.is_overdue(item):
+            self._overdue = None
+            return
+        if self._overdue is None or self._overdue[0] is not item:
+            self._overdue = item, time.monotonic()
+        elif time.monotonic() - self._overdue[1] >= _LAST_CHANCE:
+            execution.give_up(item)
+            holding.let_go()
+            roster.sign_off(self._service)
+            os._exit(OVERDUE)
+
+    def _is_drained(self, queues: Sequence[BatchQueue]) -> bool:
+        return all(queue.is_drained() for queue in queues)
+
+    # --- the end ---
+
+    def _end(self, threads: Sequence[threading.Thread], beat: Callable[[], None]) -> None:
+        self._ending.set()
+        self._rota.end()
+        deadline = time.monotonic() + self._orders.grace
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline and self._asked < 2:
+            beat()
+            for thread in threads:
+                thread.join(0.05)
+        self._give_back()
+        if self._service.uses_database:
+            try:
+                roster.sign_off(self._service)
+            except TaskQueueError as error:
+                _log.warning("could not sign off: %s", error)
+
+    def _give_back(self) -> None:
+        """What is in hand after the grace period goes back to the queue; what its task still does is dropped."""
+        for hand in self._hands:
+            holding, item = hand.holding, hand.item
+            if holding is None or item is None:
+                continue
+            try:
+                holding.give_back([item])
+                _log.warning("item %s of queue %s was given back unfinished", item.id, item.queue_name)
+            except TaskQueueError as error:
+                _log.warning("item %s of queue %s: %s", item.id, item.queue_name, error)
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process has in use; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

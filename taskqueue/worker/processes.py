@@ -1,0 +1,178 @@
+"""The processes of a worker: forked, watched, replaced when they die, and ended in good order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ..service import QueueService
+from .budget import Budget
+from .crew import OVERDUE, Crew, Orders
+
+_log = logging.getLogger(__name__)
+#: How a child says that it ended because of its memory, and that it had to end a task that took too long.
+RECYCLE = 75
+_ENDINGS = {0: "stopped", 10: "drained", 11: "spent", RECYCLE: "memory"}
+_CODES = {text: code for code, text in _ENDINGS.items()}
+#: A child that says nothing for so long (seconds) hangs, and is killed; its leases end by then.
+_SILENT = 30.0
+#: The pause (seconds) before a child that died is replaced; it doubles while they die young.
+_PAUSE, _LONGEST_PAUSE, _YOUNG = 0.1, 30.0, 5.0
+_TICK = 0.05
+
+
+@dataclass
+class _Child:
+    pid: int
+    #: Where its signs of life come out.
+    pipe: int
+    born: float = field(default_factory=time.monotonic)
+    heard: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Keeps so many processes at work; has no thread and no connection of its own, so that it can fork at any time."""
+
+    def __init__(self, service: QueueService, orders: Orders, budget: Budget, number: int) -> None:
+        self._service = service
+        self._orders = orders
+        self._budget = budget
+        self._number = number
+        self._children: dict[int, _Child] = {}
+        self._asked = 0
+        self._sent = 0
+        self._pause = _PAUSE
+        self._next_birth = 0.0
+        self._missing = number
+        self.ended_by = ""
+
+    def stop(self, *, now: bool = False) -> None:
+        """See :meth:`Crew.stop`."""
+        self._asked = 2 if now else max(self._asked, 1)
+
+    def run(self) -> None:
+        """Keep them at work until stopped, or until all have ended by themselves."""
+        try:
+            while self._children or (self._missing and not self._asked):
+                self._replace()
+                self._pass_on()
+                self._hear()
+                self._bury()
+        finally:
+            for child in self._children.values():
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
+                os.waitpid(child.pid, 0)
+        self.ended_by = self.ended_by or "stopped"
+
+    def _replace(self) -> None:
+        while self._missing and not self._asked and time.monotonic() >= self._next_birth:
+            self._missing -= 1
+            child = _fork(self._service, self._orders, self._budget)
+            self._children[child.pid] = child
+
+    def _pass_on(self) -> None:
+        """Tell the children what was asked for, each thing once."""
+        while self._sent < self._asked:
+            self._sent += 1
+            for child in self._children.values():
+                with suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGTERM)
+
+    def _hear(self) -> None:
+        pipes = {child.pipe: child for child in self._children.values()}
+        ready, _none, _nothing = select.select(list(pipes), [], [], _TICK)
+        moment = time.monotonic()
+        for pipe in ready:
+            pipes[pipe].heard = moment if os.read(pipe, 4096) else pipes[pipe].heard
+        if ready:
+            time.sleep(_TICK)  # they say something many times a second; once is enough
+        for child in self._children.values():
+            if moment - child.heard > _SILENT:
+                _log.error("worker process %d hangs and is killed", child.pid)
+                os.kill(child.pid, signal.SIGKILL)
+                child.heard = moment
+
+    def _bury(self) -> None:
+        for child in list(self._children.values()):
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            if not pid:
+                continue
+            os.close(child.pipe)
+            del self._children[pid]
+            self._note(child, os.waitstatus_to_exitcode(status))
+
+    def _note(self, child: _Child, code: int) -> None:
+        if code in _ENDINGS and code != RECYCLE:
+            self.ended_by = _ENDINGS[code]
+            return
+        if self._asked:
+            return
+        self._missing += 1
+        if code == RECYCLE:
+            _log.info("worker process %d has used up its memory and is replaced", child.pid)
+            return
+        how = "exceeded a task's lease_time" if code == OVERDUE else f"died ({_cause(code)})"
+        _log.warning("worker process %d %s and is replaced", child.pid, how)
+        is_young = time.monotonic() - child.born < _YOUNG and code != OVERDUE
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE) if is_young else _PAUSE
+        self._next_birth = time.monotonic() + self._pause
+
+
+def _cause(code: int) -> str:
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _fork(service: QueueService, orders: Orders, budget: Budget) -> _Child:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    # A signal that comes before the child has its own handlers would be answered by those of its parent.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(writing)
+        return _Child(pid, reading)
+    code = 70
+    try:
+        os.close(reading)
+        code = _work(Crew(service, orders, budget, is_forked=True), writing, parent, before)
+    except BaseException:
+        _log.exception("a worker process failed")
+    finally:
+        logging.shutdown()
+        os._exit(code)  # what the parent has registered for its own exit is not ours
+
+
+def _work(crew: Crew, pipe: int, parent: int, mask: set[int]) -> int:
+    asked = 0
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal asked
+        asked += 1
+        crew.stop(now=asked > 1)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of the terminal; the parent passes it on
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    crew.run(_beat(crew, pipe, parent))
+    return _CODES.get(crew.ended_by, 0)
+
+
+def _beat(crew: Crew, pipe: int, parent: int) -> Callable[[], None]:
+    """Says that this process is alive, and ends it when its parent has died."""
+
+    def beat() -> None:
+        if os.getppid() != parent:
+            crew.stop()
+        with suppress(BlockingIOError, BrokenPipeError):
+            os.write(pipe, b".")
+
+    return beat

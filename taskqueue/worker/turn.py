@@ -1,0 +1,123 @@
+"""A thread's turn at one queue: claim, execute, go on, until others have waited long enough."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from ..errors import TaskQueueError
+from ..execution.ahead import LeaseAhead
+from ..execution.attempt import Execution
+from ..execution.holding import Holding
+from ..item import QueueItem
+from ..queues.base import Wait
+from .budget import Budget
+from .rota import Line, Rota
+
+#: A turn ends after so many seconds if another queue waits for a thread.
+_TURN = 0.25
+
+
+@dataclass
+class Hand:
+    """What one thread of a worker has in hand; read by the thread that watches over it."""
+
+    holding: Holding | None = None
+    execution: Execution | None = None
+    item: QueueItem | None = None
+
+
+class Turn:
+    """One turn.
+
+    Arguments:
+        line: the queue, taken from ``rota``.
+        hand: where the thread says what it does.
+        make: makes the execution for a holding.
+        stop: set when no further item shall be begun.
+    """
+
+    def __init__(
+        self, line: Line, rota: Rota, hand: Hand, budget: Budget, make: Callable[[Holding], Execution],
+        stop: threading.Event, prefetch: int | None,
+    ) -> None:  # fmt: skip
+        self._line = line
+        self._rota = rota
+        self._hand = hand
+        self._budget = budget
+        self._make = make
+        self._stop = stop
+        self._prefetch = prefetch
+        self._rings = line.rings
+        self._has_worked = False
+
+    def run(self) -> None:
+        """Take the turn, and give the queue back to the rota. Raises what the database raises."""
+        pause: Wait | None = Wait(1.0, is_leased=False)  # after an error
+        try:
+            pause = self._work()
+        finally:
+            self._rota.leave(self._line, self._rings, pause, has_worked=self._has_worked)
+
+    def _work(self) -> Wait | None:
+        queue, line = self._line.queue, self._line
+        with ExitStack() as stack:
+            stack.enter_context(queue.hold())
+            holding = stack.enter_context(Holding(queue))
+            self._hand.holding, self._hand.execution = holding, self._make(holding)
+            stack.callback(self._let_go)
+            ahead = LeaseAhead(holding, line.pace, self._prefetch)
+            self._execute(ahead, self._hand.execution)
+            line.pace = ahead.seconds_per_task
+            if not ahead.is_empty:
+                ahead.give_back()
+            return self._look()
+
+    def _let_go(self) -> None:
+        self._hand.item = self._hand.execution = self._hand.holding = None
+
+    def _execute(self, ahead: LeaseAhead, execution: Execution) -> None:
+        limit = time.monotonic() + _TURN
+        while not self._stop.is_set() and not (ahead.is_empty and self._is_over(limit)):
+            if ahead.is_empty:
+                self._rings = self._line.rings  # before the claim: who rings after it will not be overlooked
+            if not self._budget.take():
+                return
+            item = ahead.next()
+            if item is None:
+                self._budget.give_back()
+                return
+            if ahead.was_full:
+                self._rota.more(self._line)
+            self._attempt(item, ahead, execution)
+
+    def _is_over(self, limit: float) -> bool:
+        return time.monotonic() >= limit and self._rota.others_wait
+
+    def _attempt(self, item: QueueItem, ahead: LeaseAhead, execution: Execution) -> None:
+        began = time.monotonic()
+        self._hand.item = item
+        try:
+            attempt = execution.run(item)
+        finally:
+            self._hand.item = None
+        ahead.ended(attempt, time.monotonic() - began)
+        self._has_worked = True
+
+    def _look(self) -> Wait | None:
+        """Why nothing can be had now."""
+        queue = self._line.queue
+        if self._stop.is_set() or self._budget.is_spent:
+            return Wait(1.0, is_leased=False)
+        try:
+            pause = queue.wait()
+            if pause is None and queue.complete_if_empty():
+                return None
+            if pause is not None and not pause.seconds and not queue.is_active():
+                return Wait(1.0, is_leased=False)  # the next look at all queues takes it off the rota
+            return pause
+        except TaskQueueError:
+            return Wait(1.0, is_leased=False)
