@@ -18,6 +18,8 @@ _COMMANDS = {
     "add": "add:add_item",
     "run": "run:run_queue",
     "runs": "runs:list_runs",
+    "work": "work:work",
+    "workers": "workers:list_workers",
     "retry": "run:retry_head",
     "skip": "change:skip_head",
     "dead": "dead:dead_letters",

@@ -7,13 +7,12 @@ import os
 
 import click
 
-from ..errors import ConfigurationError, NothingReady
+from ..errors import NothingReady
 from ..execution.attempt import check_handler
 from ..queues.batch import BatchQueue
 from ..queues.sql_base import process
 from ..result import ErrorMode
 from ..runner import Runner
-from ..spec import TASK_PAYLOAD
 from .carry_on import choose_run
 from .facts import result_facts
 from .options import allow_option, check_seconds, grace_option, json_option, queue_argument
@@ -21,6 +20,7 @@ from .output import counted, one_line, print_json
 from .progress import Display, choose_display
 from .report import carry_out, only_json
 from .service import Given, pass_given
+from .trust import require_allowed
 
 
 @click.command("run")
@@ -114,12 +114,7 @@ def retry_head(given: Given, name: str, as_json: bool, allow: tuple[str, ...], g
 def _require_allowed(given: Given, queue: BatchQueue, allow: tuple[str, ...]) -> None:
     given.allow(allow)
     check_handler(queue)
-    is_for_tasks = queue.spec.payload in (None, TASK_PAYLOAD)
-    if is_for_tasks and not queue.settings.allow.given and (number := queue.number_of_items()):
-        raise ConfigurationError(
-            f"nothing says which code may run, so queue {queue.name!r} keeps its {counted(number, 'item')} untouched: "
-            "name the packages that you trust by --allow PREFIX, TASKQUEUE_ALLOW, or allow= of a service given by --app"
-        )
+    require_allowed([queue])
 
 
 def _address(runner: Runner) -> str | None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import click
 
 from ..errors import ConfigurationError
 from ..queues.sql_base import SqlBase, process
-from ..spec import TASK_PAYLOAD
 from ..storage.faults import masked
 from ..web.alone import Alone
 from .options import allow_option, check_seconds, json_option
-from .output import counted, one_line, print_json, printable
+from .output import one_line, print_json
 from .report import BY_SIGNAL
 from .serve import address_of, is_private, listen, serve, web_server
 from .service import Given, pass_given
+from .terminal_log import log_to_terminal
+from .trust import require_allowed
 
 
 @click.command("web")
@@ -56,7 +56,8 @@ def serve_pages(
     given.allow(allow)
     process.program = "taskqueue web"
     if mode != "observe" and not read_only:
-        _require_allowed(given)
+        queues = (queue for queue in given.queues() if isinstance(queue, SqlBase))
+        require_allowed(queues, "; or only watch, with --mode observe or --read-only")
     with listen(host, port) as listener:
         pages = _make_pages(
             given, mode=mode, read_only=read_only, url_prefix=url_prefix, grace=grace,
@@ -65,7 +66,7 @@ def serve_pages(
         address = address_of(listener)
         if not as_json:
             click.echo(f"Showing the runs of {one_line(masked(given.service.database.url))} on {address}")
-        _log_to_terminal()
+        log_to_terminal()
         signal = serve(
             pages, listener, grace=grace, tell=lambda: _tell(address + pages.login_path(), as_json), stopping=_stopping
         )
@@ -87,19 +88,6 @@ def _check_host(host: str, expose: bool) -> None:
     )
 
 
-def _require_allowed(given: Given) -> None:
-    if given.service.settings.allow.given:
-        return
-    for queue in given.queues():
-        is_for_tasks = isinstance(queue, SqlBase) and queue.spec.payload in (None, TASK_PAYLOAD)
-        if is_for_tasks and (number := queue.number_of_items()):
-            raise ConfigurationError(
-                f"nothing says which code may run, so queue {queue.name!r} keeps its {counted(number, 'item')} "
-                "untouched: name the packages that you trust by --allow PREFIX, TASKQUEUE_ALLOW, or allow= of a "
-                "service given by --app; or only watch, with --mode observe or --read-only"
-            )
-
-
 def _make_pages(given: Given, **options: Any) -> Alone:
     try:
         return Alone(given.service, around=given.around, **options)
@@ -116,20 +104,3 @@ def _tell(link: str, as_json: bool) -> None:
 
 def _stopping() -> None:
     click.echo("Stopping after the items in hand; once more, or after the grace period: at once", err=True)
-
-
-class _Printable(logging.Formatter):
-    """Tasks and strangers have a say in what is logged, but none in what the terminal does."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(printable(line) for line in super().format(record).splitlines())
-
-
-def _log_to_terminal() -> None:
-    """Warnings and errors go to stderr, unless the application has set its logging up itself."""
-    if logging.getLogger().handlers:
-        return
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger().addHandler(handler)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TaskQueueError
-from ..execution.ahead import LeaseAhead
 from ..execution.attempt import Execution, check_handler
 from ..execution.holding import Holding
 from ..item import QueueItem
@@ -49,6 +48,7 @@ class Orders:
         grace: seconds that items in hand may go on after a request to stop.
         max_memory: bytes of resident memory after which the process ends in good order; None: no limit.
         drains: whether to end when all queues are drained.
+        once: whether to end when nothing can be had.
     """
 
     names: Sequence[str] | None = None
@@ -58,6 +58,7 @@ class Orders:
     grace: float = 30.0
     max_memory: int | None = None
     drains: bool = False
+    once: bool = False
 
 
 class Crew:
@@ -74,7 +75,7 @@ class Crew:
         self._ending = threading.Event()
         self._asked = 0
         self._refused: set[str] = set()
-        #: Why it ended: "stopped", "drained", "spent" or "memory".
+        #: Why it ended: "stopped", "drained", "nothing", "spent" or "memory".
         self.ended_by = ""
 
     def stop(self, *, now: bool = False) -> None:
@@ -102,18 +103,6 @@ class Crew:
             bell.leave(self._rota.ring)
             if watch is not None:
                 watch.close()
-
-    def one(self) -> bool:
-        """Execute one item; whether there was one."""
-        for queue in self._service.served(self._orders.names):
-            if not self._can_serve(queue):
-                continue
-            with queue.hold(), Holding(queue) as holding:
-                item = LeaseAhead(holding, prefetch=1).next()
-                if item is not None:
-                    self._execution(holding).run(item)
-                    return True
-        return False
 
     # --- a thread that works ---
 
@@ -150,6 +139,8 @@ class Crew:
             self.ended_by = "spent"
         elif self._orders.max_memory is not None and resident_memory() > self._orders.max_memory:
             self.ended_by = "memory"
+        elif (self._orders.drains or self._orders.once) and self._rota.is_at_rest:
+            self.ended_by = self._rest()
         return bool(self.ended_by)
 
     def _listen(self, watch: Watch | None, seconds: float) -> None:
@@ -179,8 +170,6 @@ class Crew:
                 idle = self._rota.idle
                 for name in self._service.database.statement(lambda tx: queues_with_work(tx, idle), write=False):
                     self._rota.ring(name)
-            if self._orders.drains and not self._asked and self._rota.is_idle and self._is_drained(queues):
-                self.ended_by = "drained"
         except TaskQueueError as error:
             _log.warning("looking for queues failed and is tried again: %s", error)
 
@@ -208,8 +197,15 @@ class Crew:
             roster.sign_off(self._service)
             os._exit(OVERDUE)
 
-    def _is_drained(self, queues: Sequence[BatchQueue]) -> bool:
-        return all(queue.is_drained() for queue in queues)
+    def _rest(self) -> str:
+        """Why to end while nothing is at work; "" if there is more to wait for."""
+        if self._orders.once:
+            return "nothing"
+        try:
+            return "drained" if all(queue.is_drained() for queue in self._rota.queues) else ""
+        except TaskQueueError as error:
+            _log.warning("looking whether the queues are drained failed and is tried again: %s", error)
+            return ""
 
     # --- the end ---
 

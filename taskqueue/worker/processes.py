@@ -18,7 +18,7 @@ from .crew import OVERDUE, Crew, Orders
 _log = logging.getLogger(__name__)
 #: How a child says that it ended because of its memory, and that it had to end a task that took too long.
 RECYCLE = 75
-_ENDINGS = {0: "stopped", 10: "drained", 11: "spent", RECYCLE: "memory"}
+_ENDINGS = {0: "stopped", 10: "drained", 11: "spent", 12: "nothing", RECYCLE: "memory"}
 _CODES = {text: code for code, text in _ENDINGS.items()}
 #: A child that says nothing for so long (seconds) hangs, and is killed; its leases end by then.
 _SILENT = 30.0
@@ -58,6 +58,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Keep them at work until stopped, or until all have ended by themselves."""
+        self._service.close()  # no child shall inherit a connection
         try:
             while self._children or (self._missing and not self._asked):
                 self._replace()

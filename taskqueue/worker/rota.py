@@ -153,6 +153,8 @@ class Rota:
         return [line.queue for line in self._order]
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no thread is at a queue."""
-        return not any(line.threads for line in self._order)
+    def is_at_rest(self) -> bool:
+        """Whether no thread is at a queue, nor waits any queue for one."""
+        moment = time.monotonic()
+        with self._changed:
+            return not any(line.threads or line.not_before <= moment for line in self._order)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import SpecError
@@ -21,7 +21,7 @@ class WorkerReport:
 
     #: How many attempts it made.
     executed: int
-    #: "stopped", "drained", "spent" (``max_items`` or ``max_seconds``), "memory", "once" or "nothing".
+    #: "stopped", "drained", "spent" (``max_items`` or ``max_seconds``), "memory" or "nothing".
     ended_by: str
 
 
@@ -77,17 +77,16 @@ class Worker:
 
     def run(self) -> WorkerReport:
         """Serve until :meth:`stop`, or until a limit is reached."""
-        return self._run(self._orders)
+        return self._run(self._orders, Budget(*self._limits))
 
     def drain(self) -> WorkerReport:
         """Serve until all queues are empty, those of retries included; what a user has delayed is not waited for."""
-        return self._run(Orders(**{**self._orders.__dict__, "drains": True}))
+        return self._run(replace(self._orders, drains=True), Budget(*self._limits))
 
     def run_once(self) -> bool:
-        """Execute one item, the first of the first queue that has one; whether there was one."""
-        budget = Budget(1, self._limits[1])
-        crew = Crew(self._service, self._orders, budget)
-        return crew.one()
+        """Execute one item, if one can be had; whether there was one."""
+        report = self._run(replace(self._orders, once=True), Budget(1, self._limits[1]))
+        return report.executed > 0
 
     def stop(self, *, now: bool = False) -> None:
         """Ask it (from another thread or a signal handler) to end after the items in hand; ``now``: at once."""
@@ -95,8 +94,7 @@ class Worker:
         if self._at_work is not None:
             self._at_work.stop(now=now)
 
-    def _run(self, orders: Orders) -> WorkerReport:
-        budget = Budget(*self._limits)
+    def _run(self, orders: Orders, budget: Budget) -> WorkerReport:
         process.program = process.program or "taskqueue worker"
         if self._processes is None:
             self._at_work = Crew(self._service, orders, budget)

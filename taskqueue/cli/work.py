@@ -1,0 +1,118 @@
+"""Serving queues in the background: ``work``."""
+
+from __future__ import annotations
+
+import re
+import signal
+from types import FrameType
+
+import click
+
+from ..errors import ConfigurationError
+from ..queues.batch import BatchQueue
+from ..queues.sql_base import process
+from ..worker import Worker, WorkerReport
+from .options import allow_option, check_seconds, complete_queue, json_option
+from .output import counted, one_line, print_json
+from .report import BY_SIGNAL
+from .service import Given, pass_given
+from .terminal_log import log_to_terminal
+from .trust import require_allowed
+
+_SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
+_FACTORS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    found = _SIZE.fullmatch(value.strip())
+    if not found or not int(found[1]):
+        raise click.BadParameter(f"{value!r} is no amount of memory: write it as 300M or 2G", ctx, param)
+    return int(found[1]) * _FACTORS[found[2].lower()]
+
+
+@click.command("work")
+@click.argument("names", metavar="[QUEUE]...", nargs=-1, shell_complete=complete_queue)
+@click.option("--processes", type=click.IntRange(1, 1000), default=1, show_default=True, help="Work in so many "
+              "processes.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 1000), default=1, show_default=True, help="In each process execute "
+              "so many items at a time. With one, a task that exceeds its queue's lease_time is ended.")  # fmt: skip
+@click.option("--prefetch", type=click.IntRange(min=1), help="Lease at most so many items ahead; 1: none.")
+@click.option("--once", is_flag=True, help="Execute one item, if there is one, and end.")
+@click.option("--drain", is_flag=True, help="End when the queues are empty; leased items and retries are waited for, "
+              "items that somebody delayed are not.")  # fmt: skip
+@click.option("--max-items", type=click.IntRange(min=1), help="End after so many items.")
+@click.option("--max-seconds", type=float, callback=check_seconds, help="Begin no item after so many seconds.")
+@click.option("--max-memory", metavar="SIZE", callback=_bytes, help="Replace a process that uses more, such as 300M.")
+@click.option("--grace", type=float, callback=check_seconds, default=30.0, show_default=True, help="After Ctrl-C or "
+              "SIGTERM, let the items in hand go on for so many seconds before they are given back.")  # fmt: skip
+@json_option
+@allow_option
+@pass_given
+def work(
+    given: Given, names: tuple[str, ...], processes: int, threads: int, prefetch: int | None, once: bool, drain: bool,
+    max_items: int | None, max_seconds: float | None, max_memory: int | None, grace: float, as_json: bool,
+    allow: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Serve queues in the background: those that are named, else all active ones with agent="server".
+
+    Any number of workers on any number of hosts may serve the same queues; sequential queues stay sequential. Ctrl-C
+    or SIGTERM ends it in good order: no item is begun any more, those in hand may be finished; a second one, or the end
+    of the grace period, gives them back.
+
+    \b
+    Examples:
+      taskqueue --app myapp.jobs:service work
+      taskqueue --app myapp.jobs:service work mail import --processes 4
+      taskqueue work import --allow myapp --drain        from cron; overlapping starts do no harm
+    """
+    given.allow(allow)
+    if given.missing_file is not None and not given.service.local_queues():
+        raise ConfigurationError(
+            f"there is no database file {given.missing_file}: name the database by --database or --app"
+        )
+    queues = [given.queue(name) for name in names] or given.queues()
+    require_allowed(queue for queue in queues if names or queue.spec.agent == "server")
+    process.program = "taskqueue work"
+    log_to_terminal()
+    worker = Worker(
+        given.service, names or None, threads=threads, processes=processes, prefetch=prefetch, grace=grace,
+        max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
+    )  # fmt: skip
+    if not (once or drain or as_json):
+        number = "one process" if processes == 1 else f"{processes} processes"
+        click.echo(f"Serving {_what(queues, names)} with {number}", err=True)
+    _work(worker, once=once, drain=drain, as_json=as_json)
+
+
+def _what(queues: list[BatchQueue], names: tuple[str, ...]) -> str:
+    if names:
+        return one_line(", ".join(names))
+    served = [queue.name for queue in queues if queue.spec.agent == "server"]
+    return f"all queues with agent=server (now {one_line(', '.join(served)) or 'none'})"
+
+
+def _once(worker: Worker) -> WorkerReport:
+    return WorkerReport(1, "spent") if worker.run_once() else WorkerReport(0, "nothing")
+
+
+def _work(worker: Worker, *, once: bool, drain: bool, as_json: bool) -> None:
+    signals: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        worker.stop(now=len(signals) > 1)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        report = _once(worker) if once else worker.drain() if drain else worker.run()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if as_json:
+        print_json({"executed": report.executed, "ended_by": report.ended_by})
+    elif not once:
+        click.echo(f"Ended ({report.ended_by}) after {counted(report.executed, 'item')}.", err=True)
+    if len(signals) > 1 or signals[:1] == [signal.SIGINT]:
+        raise click.exceptions.Exit(BY_SIGNAL + signals[-1])
