@@ -37,7 +37,8 @@ class History:
     def lines(self, kind: str | None = None, **facts: Any) -> list[Line]:
         """The events so far, or those of one kind and with the given facts."""
         text = self.path.read_text() if self.path.exists() else ""
-        lines = [json.loads(line) for line in text.splitlines()]
+        whole = text[: text.rfind("\n") + 1]  # of a line that is just being written a reader may see a part
+        lines = [json.loads(line) for line in whole.splitlines()]
         wanted = facts if kind is None else {"kind": kind, **facts}
         return [line for line in lines if wanted.items() <= line.items()]
 

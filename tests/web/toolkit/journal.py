@@ -1,6 +1,6 @@
 """What the tasks of one queue have done, in their own words and in the order in which it happened.
 
-Lines of JSON in one file, each appended by a single write(2): no line is torn or mixed with another, and the order of
+Lines of JSON in one file, each appended by a single write(2): no line is mixed with another, and the order of
 the lines is the order of the events, across processes that may die at any moment. Beside it lie the gates at which
 tasks wait and the marks that they look for.
 """
@@ -76,7 +76,8 @@ class Journal:
     def lines(self, event: str | None = None, **facts: Any) -> list[Line]:
         """The events so far, or those of one kind and with the given facts."""
         text = self._file.read_text() if self._file.exists() else ""
-        lines = [json.loads(line) for line in text.splitlines()]
+        whole = text[: text.rfind("\n") + 1]  # of a line that is just being written a reader may see a part
+        lines = [json.loads(line) for line in whole.splitlines()]
         wanted = facts if event is None else {"event": event, **facts}
         return [line for line in lines if wanted.items() <= line.items()]
 
