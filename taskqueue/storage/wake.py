@@ -18,7 +18,7 @@ from .schema import DELAYED, LEASED, READY
 from .transaction import Transaction
 
 #: Seconds between two probes, and between two looks at the version of a file, which cost next to nothing.
-_PROBE_EVERY, _VERSION_EVERY = 0.025, 0.015
+_PROBE_EVERY, _VERSION_EVERY = 0.018, 0.015
 _IS_READY = f"state = {READY} AND release_time = 0"
 _IS_DUE = tuple(f"state = {state} AND release_time <= {{now}}" for state in (DELAYED, LEASED))
 
