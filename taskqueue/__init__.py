@@ -12,6 +12,7 @@ from .errors import (
     DatabaseFull,
     DatabaseReadOnly,
     DatabaseUnavailable,
+    ExecutorLost,
     ItemNotFound,
     LeaseLost,
     NothingReady,
@@ -40,6 +41,7 @@ from .result import ErrorMode, Progress, RunResult
 from .runner import Runner
 from .service import OptionsKept, QueueService, queue
 from .task import Task
+from .verdicts import Later, Retry, Unrecoverable
 from .worker import Worker, WorkerReport
 
 # A library is silent unless the application asks for its log.
@@ -58,7 +60,9 @@ __all__ = [
     "DatabaseUnavailable",
     "DeadItem",
     "ErrorMode",
+    "ExecutorLost",
     "ItemNotFound",
+    "Later",
     "LeaseLost",
     "NotSupported",
     "NothingReady",
@@ -73,6 +77,7 @@ __all__ = [
     "QueueNotActive",
     "QueueNotFound",
     "QueueService",
+    "Retry",
     "RunMovedOn",
     "RunNotFound",
     "RunResult",
@@ -86,6 +91,7 @@ __all__ = [
     "TaskFailed",
     "TaskQueueError",
     "TaskTimeout",
+    "Unrecoverable",
     "Worker",
     "WorkerReport",
     "__version__",

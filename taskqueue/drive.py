@@ -6,15 +6,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
 
 from .errors import NothingReady, QueueNotActive, RunMovedOn, TaskFailed
 from .execution.ahead import LeaseAhead
-from .execution.attempt import Attempt, Execution, error_text
+from .execution.attempt import Attempt, Execution
 from .execution.context import TaskContext
+from .execution.failure import error_text
 from .execution.holding import Holding
 from .item import QueueItem
 from .outcome import Outcome
@@ -22,14 +21,17 @@ from .queues import settlement
 from .queues.base import Wait
 from .queues.batch import BatchQueue
 from .remaining import Remaining
-from .result import Progress, RunResult, Watcher
+from .result import RunResult, Watcher
 from .runs.problems import end_problem, problem_of
 from .runs.recorder import Recorder
 from .runs.state import Problem
+from .watching import Watching
 
 _log = logging.getLogger(__name__)
 #: While nothing can be claimed, the queue is looked at so often (seconds): somebody may add or finish an item.
 _LOOK_EVERY = 0.5
+#: Outcomes that leave the item in the queue, or in the hands of somebody else.
+_STAYING = (Outcome.RETRY, Outcome.ABORT, Outcome.LEASE_LOST, Outcome.RELINQUISH)
 
 
 class Drive:
@@ -65,11 +67,10 @@ class Drive:
         self._stop = stop
         self._on_end = on_end
         self._on_end_url = on_end_url
-        self._watcher = watcher
+        self._watching = Watching(watcher)
         self._recorder = recorder
         self._pace = pace
         self._remaining = remaining or Remaining(queue)
-        self._shown = Progress()
         self._began = time.monotonic()
         self._has_begun = False
 
@@ -124,15 +125,16 @@ class Drive:
             yield holding
 
     def _drain(self, holding: Holding, wait: _Waiter, limit: float = math.inf) -> None:
-        ahead, execution = LeaseAhead(holding, self._pace), self._execution(holding)
+        execution = self._execution(holding)
+        ahead = LeaseAhead(holding, self._pace, size=execution.size)
         waiting_since: float | None = None
         self._count_if_due()
-        self._show(remaining=self._remaining.left)
+        self._watching.show(remaining=self._remaining.left)
         while self._may_start(limit):
-            item = ahead.next()
-            if item is not None:
+            items = ahead.next_batch()
+            if items:
                 waiting_since = None
-                if not self._attempt(item, execution, ahead):
+                if not self._attempt(items, execution, ahead):
                     return
                 continue
             pause = self.queue.wait()
@@ -143,27 +145,39 @@ class Drive:
             if not self._is_active() or not wait(pause, waiting_since):
                 return
 
-    def _attempt(self, item: QueueItem, execution: Execution, ahead: LeaseAhead) -> bool:
+    def _attempt(self, items: Sequence[QueueItem], execution: Execution, ahead: LeaseAhead) -> bool:
+        """Execute items by one call; whether the run goes on."""
         began = time.monotonic()
         self._has_begun = True
         if self._recorder is not None:
-            self._recorder.began(item)
-        if self._watcher is not None:
-            self._show(title=item.title, done=0, total=None, message="", waiting=None)
-        attempt = execution.run(item)
-        ahead.ended(attempt, time.monotonic() - began)
+            self._recorder.began(items[0])
+        if self._watching:
+            self._watching.item(items[0].title)
+        attempts = execution.run_batch(items)
+        seconds = (time.monotonic() - began) / len(items)
+        goes_on = [self._ended(attempt, seconds, ahead) for attempt in attempts]  # all of them are accounted for
+        return all(goes_on)
+
+    def _ended(self, attempt: Attempt, seconds: float, ahead: LeaseAhead) -> bool:
+        ahead.ended(attempt, seconds)
         if self._recorder is not None:
-            self._recorder.ended(item, attempt.outcome, error_text(attempt.exception))
-        if attempt.outcome is Outcome.LEASE_LOST and self._recorder is not None:
-            self._recorder.look_again()
+            self._record(attempt, self._recorder)
         goes_on = self._account(attempt)
-        self._remaining.left -= attempt.outcome not in (Outcome.RETRY, Outcome.ABORT, Outcome.LEASE_LOST)
+        self._remaining.left -= attempt.outcome not in _STAYING
         self._count_if_due()
-        if self._watcher is not None:
-            self._show_counts()
+        if self._watching:
+            self._watching.counts(self.result, self._remaining.left)
         if not goes_on and attempt.outcome is not Outcome.RELINQUISH and self._recorder is not None:
             self._recorder.block(self._problem(attempt))
         return goes_on
+
+    def _record(self, attempt: Attempt, recorder: Recorder) -> None:
+        if attempt.is_put_off:
+            recorder.put_off()
+        else:
+            recorder.ended(attempt.item, attempt.outcome, error_text(attempt.exception))
+        if attempt.outcome is Outcome.LEASE_LOST:
+            recorder.look_again()
 
     def _problem(self, attempt: Attempt) -> Problem:
         item, is_dead = attempt.item, attempt.outcome is not Outcome.ABORT
@@ -188,7 +202,7 @@ class Drive:
         left = None if patience is None else patience - (time.monotonic() - since)
         if left is not None and left <= 0:
             return False
-        self._show(title="", waiting=pause)
+        self._watching.show(title="", waiting=pause)
         seconds = min(pause.seconds, _LOOK_EVERY, *([left] if left is not None else []))
         self._stop.wait(max(seconds, 0.01))
         return True
@@ -224,9 +238,10 @@ class Drive:
         if attempt.outcome is Outcome.OK:
             self.result.completed += 1
             return True
-        if attempt.outcome is Outcome.RETRY:
+        if attempt.outcome in (Outcome.RETRY, Outcome.LEASE_LOST) or attempt.is_put_off:
             return True
-        if attempt.outcome is Outcome.LEASE_LOST:
+        if attempt.outcome is Outcome.CANCELLED:
+            self.result.skipped += 1
             return True
         self.result.exception = attempt.exception
         if attempt.outcome is Outcome.RELINQUISH:
@@ -298,28 +313,8 @@ class Drive:
 
     # --- showing ---
 
-    def _show(self, **changes: Any) -> None:
-        if self._watcher is None:
-            return
-        self._shown = replace(self._shown, **changes)
-        try:
-            self._watcher(self._shown)
-        except Exception:  # whoever only watches must not decide how a task ends
-            _log.exception("the progress callback failed and was ignored")
-
-    def _show_counts(self) -> None:
-        self._show(
-            title="",
-            done=0,
-            total=None,
-            message="",
-            completed=self.result.completed,
-            failed=self.result.failed,
-            remaining=max(self._remaining.left, 0),
-        )
-
     def _count_if_due(self) -> None:
-        if (self._watcher is None and self._recorder is None) or not self._remaining.is_due():
+        if (not self._watching and self._recorder is None) or not self._remaining.is_due():
             return
         left = self._remaining.count()
         if self._recorder is not None:
@@ -328,7 +323,7 @@ class Drive:
     def _reported(self, done: float, total: float | None, message: str) -> None:
         if self._recorder is not None:
             self._recorder.reported(done, total, message)
-        self._show(done=done, total=total, message=message)
+        self._watching.show(done=done, total=total, message=message)
 
 
 _Waiter = Callable[[Wait, float], bool]

@@ -68,6 +68,10 @@ class TaskTimeout(TaskFailed):
     """A task took longer than the queue's ``lease_time`` without reporting."""
 
 
+class ExecutorLost(TaskQueueError):
+    """The engine that executed a task for us has lost its process or host; the task did not fail."""
+
+
 class LeaseLost(TaskQueueError):
     """The caller no longer holds the item: its fence has moved on, or it is gone. Nothing was changed."""
 

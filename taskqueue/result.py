@@ -32,7 +32,7 @@ class RunResult:
     last_task_title: str = ""
     #: The latest failure, also of a run that went on.
     exception: BaseException | None = None
-    #: Items that ended ok, that failed for good, that were skipped.
+    #: Items that ended ok, that failed for good, that were skipped or cancelled.
     completed: int = 0
     failed: int = 0
     skipped: int = 0

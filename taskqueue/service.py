@@ -18,7 +18,7 @@ from .queues.batch import BatchQueue
 from .queues.memory import MemoryQueue
 from .queues.sql import SqlQueue
 from .queues.sql_parallel import SqlParallelQueue
-from .settings import Handler, IdentityHook, Settings
+from .settings import Handler, IdentityHook, Settings, SwitchUser
 from .spec import TASK_PAYLOAD, QueueSpec, check_name, check_options, make_spec, nearest, shown
 from .storage import registry
 from .storage.database import Database
@@ -33,6 +33,7 @@ DEFAULT_DATABASE = "sqlite:///taskqueue.db"
 Factory = Callable[[QueueSpec, Settings, "QueueService"], BatchQueue]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class OptionsKept(UserWarning):
@@ -86,6 +87,7 @@ class QueueService:
         secret_key: signs what is stored, so that rows written by others are never executed; a sequence of keys
             rotates them, the newest last.
         identity: ``identity(run_as)``, asked before a task with ``run_as``; raises or returns False to refuse.
+        switch_user: ``switch_user(run_as)`` gives a context manager in which such a task is called.
         max_bytes: the largest item, in bytes as stored.
         prefix, schema: of the names of our tables.
         lease_slice, heartbeat, stale_after, interrupt_limit, prefetch: see :class:`Settings`.
@@ -103,6 +105,7 @@ class QueueService:
         allow: Iterable[str] | None = None,
         secret_key: str | bytes | Sequence[str | bytes] = (),
         identity: IdentityHook | None = None,
+        switch_user: SwitchUser | None = None,
         max_bytes: int = MAX_BYTES,
         prefix: str = "taskqueue_",
         schema: str | None = None,
@@ -113,7 +116,7 @@ class QueueService:
         if unknown := settings.keys() - _TUNABLE:
             name = sorted(unknown)[0]
             raise SpecError(f"unknown setting {name!r}{nearest(name, _TUNABLE)}; known are {', '.join(_TUNABLE)}")
-        self.settings = Settings(AllowList(given), Codec(keys, max_bytes), identity, **settings)
+        self.settings = Settings(AllowList(given), Codec(keys, max_bytes), identity, switch_user, **settings)
         self._target = target
         self._names = {"prefix": prefix, "schema": schema}
         self._database: Database | None = None
@@ -333,13 +336,19 @@ class QueueService:
     def _is_local(self, queue: BatchQueue) -> bool:
         return self._types[queue.spec.type].is_local
 
-    def handler(self, payload: str) -> Callable[[Handler], Handler]:
-        """Decorator: the function runs the items of queues with ``payload=payload``, as ``handler(ctx, data)``."""
+    def handler(self, payload: str, *, batch: bool = False) -> Callable[[Function], Function]:
+        """Decorator: the function runs the items of queues with ``payload=payload``.
+
+        Arguments:
+            batch: False: it is called as ``handler(ctx, data)`` for each item. True: as ``handler(contexts,
+                data_list)`` for up to ``batch_limit`` items, and returns None when all went well, or a list with one
+                answer for each: an exception or False for one that failed.
+        """
         if check_name(payload) == TASK_PAYLOAD:
             raise SpecError("the handler of payload 'task' is built in: choose another name")
 
-        def register(function: Handler) -> Handler:
-            self.settings.handlers[payload] = function
+        def register(function: Function) -> Function:
+            self.settings.handlers[payload] = Handler(function, batch)
             return function
 
         return register

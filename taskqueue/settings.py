@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +14,16 @@ from .payload import Codec
 
 #: ``identity(run_as)`` may raise, or return False, to refuse a task that must run as somebody else.
 IdentityHook = Callable[[Mapping[str, Any]], Any]
-#: ``handler(ctx, data)`` runs one item of a queue whose ``payload`` it was registered for.
-Handler = Callable[..., Any]
+#: ``switch_user(run_as)`` gives a context manager in which a task with ``run_as`` is called.
+SwitchUser = Callable[[Mapping[str, Any]], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """What runs the items of a payload: ``function(ctx, data)``, or ``function(contexts, data_list)``."""
+
+    function: Callable[..., Any]
+    is_batch: bool = False
 
 
 @dataclass
@@ -27,6 +36,8 @@ class Settings:
     codec: Codec = field(default_factory=Codec)
     #: Checks a task's ``run_as`` before the call.
     identity: IdentityHook | None = None
+    #: Makes this process somebody else while it calls a task with ``run_as``.
+    switch_user: SwitchUser | None = None
     #: ``pages(runner, start)`` makes a run and opens its progress page; set by the web extension.
     pages: Callable[[Any, bool], Any] | None = None
     #: payload name -> what runs items of that payload.

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..errors import PayloadError
-from ..execution.attempt import error_text
+from ..execution.failure import error_text
 from ..item import QueueItem
 from ..queues.base import DeadItem
 from ..queues.batch import BatchQueue

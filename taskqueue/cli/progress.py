@@ -15,10 +15,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ..execution.attempt import error_text
+from ..execution.failure import error_text
 from ..item import QueueItem
 from ..outcome import Outcome
 from ..result import Progress
+from ..verdicts import Later
 from .output import counted, duration, first_line, one_line
 from .pace import Pace
 
@@ -30,6 +31,7 @@ _BECAME = {
     Outcome.DELETE: "failed, removed",
     Outcome.DEAD: "failed, kept as a dead letter",
     Outcome.ABORT: "failed, kept in its place",
+    Outcome.CANCELLED: "cancelled",
     Outcome.RELINQUISH: "given back",
     Outcome.LEASE_LOST: "lost to somebody else",
 }
@@ -53,7 +55,7 @@ class Display(AbstractContextManager["Display"]):
 
     def attempt(self, queue: Any, item: QueueItem, outcome: Outcome, exception: BaseException | None) -> None:
         """Receiver of ``item_finished``."""
-        if outcome is not Outcome.OK:
+        if outcome is not Outcome.OK and not isinstance(exception, Later):
             self.failed(f"{_BECAME[outcome]}: {one_line(item.title)}: {first_line(error_text(exception))}", outcome)
 
     def failed(self, line: str, outcome: Outcome) -> None:

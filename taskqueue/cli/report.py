@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from ..errors import QueueNotActive, RunMovedOn, TaskQueueError
-from ..execution.attempt import error_text
+from ..execution.failure import error_text
 from ..item import QueueItem
 from ..outcome import Outcome
 from ..result import RunResult
@@ -99,7 +99,7 @@ def carry_out(runner: Runner, run: Callable[[], RunResult], display: Display, gr
         runner.stop()
         display.stopping()
 
-    def note(_queue: Any, item: QueueItem, outcome: Outcome, exception: BaseException | None) -> None:
+    def note(_queue: Any, item: QueueItem, outcome: Outcome, exception: BaseException | None, **_more: Any) -> None:
         report.title, report.outcome = one_line(item.title), outcome
         display.attempt(_queue, item, outcome, exception)
 

@@ -8,7 +8,7 @@ import os
 import click
 
 from ..errors import NothingReady
-from ..execution.attempt import check_handler
+from ..execution.calls import check_handler
 from ..queues.batch import BatchQueue
 from ..queues.sql_base import process
 from ..result import ErrorMode

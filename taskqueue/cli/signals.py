@@ -18,6 +18,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _TICK = 0.1
 #: A task that swallows the interrupt gets the next one so much later (seconds).
 _AGAIN = 10.0
+_ATTEMPTS = (Execution.run.__code__, Execution.run_batch.__code__)
 _active: Interrupts | None = None
 _mask: set[int] = set()
 
@@ -124,7 +125,7 @@ class Interrupts:
 def _is_executing(frame: FrameType | None) -> bool:
     """Whether the thread is in the middle of an attempt."""
     while frame is not None:
-        if frame.f_code is Execution.run.__code__:
+        if frame.f_code in _ATTEMPTS:
             return True
         frame = frame.f_back
     return False

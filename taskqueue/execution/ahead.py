@@ -25,7 +25,11 @@ class LeaseAhead:
     claimed alone, so that a poisonous one cannot drag its neighbours down.
     """
 
-    def __init__(self, holding: Holding, expected: float | None = None, prefetch: int | None = None) -> None:
+    def __init__(
+        self, holding: Holding, expected: float | None = None, prefetch: int | None = None, size: int = 1
+    ) -> None:
+        #: So many items are handed to one call.
+        self._size = size
         self._limit = prefetch or holding.queue.settings.prefetch
         self._queue: BatchQueue = holding.queue
         self._holding = holding
@@ -58,6 +62,14 @@ class LeaseAhead:
             self._fill()
         return self._ready.popleft() if self._ready else None
 
+    def next_batch(self) -> list[QueueItem]:
+        """The next items, as many as one call takes; none when none can be claimed now."""
+        first = self.next()
+        batch = [first] if first is not None else []
+        while batch and self._ready and len(batch) < self._size:
+            batch.append(self._ready.popleft())
+        return batch
+
     def ended(self, attempt: Attempt, seconds: float) -> None:
         """An attempt at the item in hand has taken so long, its acknowledgement included."""
         before = self._seconds_per_task
@@ -70,7 +82,7 @@ class LeaseAhead:
         """Whether an item that is tried again stands before what was leased ahead."""
         if attempt.outcome not in (Outcome.RETRY, Outcome.RELINQUISH):
             return False
-        return self._queue.is_sequential or not self._queue.spec.retry_delay(attempt.item.failures + 1)
+        return self._queue.is_sequential or not attempt.delay
 
     def give_back(self) -> None:
         """Relinquish what was leased ahead."""
@@ -96,9 +108,12 @@ class LeaseAhead:
         return keep
 
     def _batch_size(self) -> int:
-        if self._alone or self._seconds_per_task is None or self._queue.spec.concurrency_limit is not None:
+        if self._alone:
             return 1
-        return max(1, min(self._limit, int(_WORK_AHEAD / max(self._seconds_per_task, 1e-6))))
+        if self._seconds_per_task is None or self._queue.spec.concurrency_limit is not None:
+            return self._size
+        wanted = min(self._limit, int(_WORK_AHEAD / max(self._seconds_per_task, 1e-6)))
+        return max(self._size, wanted - wanted % self._size)
 
     def _look_is_due(self) -> bool:
         return self._queue.changes != self._changes or time.monotonic() - self._looked >= _LOOK_EVERY

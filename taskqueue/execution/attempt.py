@@ -1,4 +1,4 @@
-"""Executing one claimed item: decide, call, decide the outcome, carry it out.
+"""Executing claimed items: decide, call, decide the outcome, carry it out.
 
 The order of decision: an unreadable or refused payload is dead; an exhausted item is not executed; a failure is
 retried while attempts remain, else the error policy decides; then ``task_error`` may change the outcome; then it is
@@ -8,44 +8,28 @@ carried out, guarded by the fence.
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from .. import clock
-from ..errors import (
-    CallbackRefused,
-    ConfigurationError,
-    DatabaseUnavailable,
-    LeaseLost,
-    OutcomeUnknown,
-    PayloadError,
-    PayloadTooNew,
-    TaskFailed,
-    TaskTimeout,
-)
+from ..errors import LeaseLost
 from ..item import QueueItem
 from ..outcome import Outcome
-from ..queues import settlement
 from ..queues.batch import BatchQueue
-from ..queues.settlement import Settlement
-from ..serializer import storable
-from ..signals import item_finished, task_error
-from ..spec import TASK_PAYLOAD
-from ..task import Task
+from ..signals import item_finished
+from ..verdicts import Later
+from .calls import Calls, Engine, call_here
 from .context import Reporter, TaskContext
+from .decision import Decision
+from .failure import PLAIN, error_text
 from .holding import Holding
+from .remote import Remote
+from .trial import Trial, answers_for, void
 
 _log = logging.getLogger(__name__)
-_ERROR_LENGTH = 20_000
-#: Seconds after which an item of a newer format is offered again.
-_TOO_NEW_PAUSE = 60
-_JITTER = 0.1
-#: What a receiver of ``task_error`` may turn the outcome into.
-_ANSWERS = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.LEASE_LOST)
 
 
 @dataclass(frozen=True)
@@ -57,16 +41,27 @@ class Attempt:
     exception: BaseException | None
     #: From the decision to its storage.
     seconds: float
+    #: Seconds until the item, which is back in the queue, may be claimed again.
+    delay: float = 0.0
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether the task asked to be called later, which is no failure."""
+        return self.outcome is Outcome.RELINQUISH and isinstance(self.exception, Later)
 
 
 class Execution:
-    """Executes the items of one queue.
+    """Executes the items of one queue; may be used by many threads.
 
     Arguments:
         holding: holds the items.
         policy: "abort", "delete" or "dead"; None: the queue's ``error`` option.
         stop: set when tasks should return soon.
         reporter: gets what tasks report.
+        executor: makes the calls, in other processes or on other hosts; None: the thread that calls :meth:`run`.
+
+    Raises :class:`ConfigurationError` when nobody here can run the queue's payload, :class:`CallbackError` when its
+    handler cannot be found by another process.
     """
 
     def __init__(
@@ -76,185 +71,134 @@ class Execution:
         policy: str | None = None,
         stop: threading.Event | None = None,
         reporter: Reporter | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self._queue: BatchQueue = holding.queue
         self._holding = holding
-        self._policy = policy
         self._stop = stop
         self._reporter = reporter
-        check_handler(self._queue)
+        self._calls = Calls(self._queue)
+        self._decision = Decision(self._queue, policy)
+        self._engine: Engine = call_here
+        if executor is not None:
+            self._engine = Remote(executor, self._calls.handler)
+
+    @property
+    def size(self) -> int:
+        """How many items :meth:`run_batch` hands to one call: ``batch_limit`` for a batch handler, else 1."""
+        return self._calls.size
 
     def run(self, item: QueueItem) -> Attempt:
         """Execute ``item`` and carry its outcome out. An interrupt gives the item back and passes on."""
-        began = time.monotonic()
-        context = TaskContext(self._queue, item, self._holding, self._stop, self._reporter)
-        exception: BaseException | None = None
-        if not self._holding.begin(item):
-            self._holding.drop(item)
-            return Attempt(item, Outcome.LEASE_LOST, LeaseLost(f"item {item.id} was taken over"), 0.0)
-        try:
-            self._call(item, context)
-        except (Exception, SystemExit) as error:  # a task that calls sys.exit() has failed, not we
-            exception = error
-        outcome, exception = self._settle(item, context, exception)
-        self._holding.drop(item)
-        if item_finished.receivers:
-            item_finished.answers(self._queue, item=item, outcome=outcome, exception=exception)
-        return Attempt(item, outcome, exception, time.monotonic() - began)
+        if self._calls.is_batch:
+            return self.run_batch([item])[0]
+        trial = self._trial(item)
+        _try(trial, self._execute, trial)
+        return self._end(trial)
+
+    def run_batch(self, items: Sequence[QueueItem]) -> list[Attempt]:
+        """Execute items, :attr:`size` of them by one call; each is settled and counted as if alone.
+
+        An item that cannot be read, or may not run, is left out of the call.
+        """
+        if not self._calls.is_batch:
+            return [self.run(item) for item in items]
+        chunks = (items[begin : begin + self.size] for begin in range(0, len(items), self.size))
+        return [attempt for chunk in chunks for attempt in self._run_together(chunk)]
 
     def give_up(self, item: QueueItem) -> Attempt:
         """The task took too long and will be ended together with its process: decide as if it had said so itself."""
+        trial = self._trial(item)
+        trial.exception = trial.timeout()
+        return self._end(trial)
+
+    def _trial(self, item: QueueItem) -> Trial:
         context = TaskContext(self._queue, item, self._holding, self._stop, self._reporter)
-        outcome, exception = self._settle(item, context, self._timeout())
-        self._holding.drop(item)
-        item_finished.answers(self._queue, item=item, outcome=outcome, exception=exception)
-        return Attempt(item, outcome, exception, self._queue.spec.lease_time)
+        return Trial(item, context, self._holding)
 
-    def _timeout(self) -> TaskTimeout:
-        return TaskTimeout(
-            f"the task took longer than lease_time ({self._queue.spec.lease_time:g} s) without reporting: "
-            "call ctx.report() or ctx.heartbeat(), or raise lease_time"
-        )
+    # --- the call ---
 
-    def _call(self, item: QueueItem, context: TaskContext) -> None:
-        call = self._prepare(item, context)
-        self._refuse_exhausted(item)
-        if call() is False:
-            raise TaskFailed("the task returned False")
-        if not context.is_completed and self._holding.is_overdue(item):
-            raise self._timeout()
+    def _execute(self, trial: Trial) -> None:
+        trial.admit()
+        call = self._calls.of(trial.item, trial.context)
+        trial.refuse_exhausted()
+        trial.accept(self._engine(call, trial.void))
 
-    def _prepare(self, item: QueueItem, context: TaskContext) -> Callable[[], Any]:
-        data, payload = item.data, self._queue.spec.payload or TASK_PAYLOAD
-        if payload != TASK_PAYLOAD:
-            handler = self._queue.settings.handlers[payload]
-            return lambda: handler(context, data)
-        if not isinstance(data, Task):
-            raise CallbackRefused(
-                "the item is plain data, not a Task: consume it with claim_item(), or give the queue a payload handler"
-            )
-        callback = self._queue.settings.allow.load(data.callback)
-        if data.run_as is not None:
-            self._check_identity(data)
-        return lambda: callback(context, *data.args, **data.kwargs)
+    def _run_together(self, items: Sequence[QueueItem]) -> list[Attempt]:
+        trials = [self._trial(item) for item in items]
+        for trial in trials:
+            _try(trial, self._admit, trial)
+        called = [trial for trial in trials if trial.exception is None]
+        for trial, answer in zip(called, self._answers(called), strict=True):
+            _try(trial, trial.accept, answer)
+        return [self._end(trial) for trial in trials]
 
-    def _check_identity(self, task: Task) -> None:
-        identity = self._queue.settings.identity
-        if identity is None:
-            raise ConfigurationError("the task has run_as, but the service has no identity= hook to check it")
-        if identity(task.run_as or {}) is False:
-            raise TaskFailed(f"the identity hook refused to run the task as {task.run_as!r}")
+    def _admit(self, trial: Trial) -> None:
+        trial.admit()
+        self._calls.read(trial.item)
+        trial.refuse_exhausted()
 
-    def _refuse_exhausted(self, item: QueueItem) -> None:
-        limit = self._queue.settings.interrupt_limit
-        if item.interruptions >= limit:
-            raise TaskFailed(f"worker lost {item.interruptions} times")
+    def _answers(self, trials: Sequence[Trial]) -> list[Any]:
+        if not trials:
+            return []
+        call = self._calls.of_batch([trial.item for trial in trials], [trial.context for trial in trials])
+        try:
+            return answers_for(trials, self._engine(call, lambda: void(trials)))
+        except (Exception, SystemExit) as error:
+            return [error] * len(trials)
 
     # --- the outcome ---
 
-    def _settle(
-        self, item: QueueItem, context: TaskContext, exception: BaseException | None
-    ) -> tuple[Outcome, BaseException | None]:
-        if context.is_completed:
-            if exception is not None:
-                context.log.error(
-                    "failed after its transaction had been committed, and counts as done: %s",
-                    error_text(exception),
-                    exc_info=exception,
-                )
-            return Outcome.OK, None
-        outcome = self._decide(item, context, exception)
+    def _end(self, trial: Trial) -> Attempt:
+        item, seconds = trial.item, time.monotonic() - trial.began
+        outcome, delay = self._settle(trial)
+        waited = self._holding.waited(item, trial.began) if item_finished.receivers else None
+        self._holding.drop(item)
+        if item_finished.receivers:
+            item_finished.answers(
+                self._queue, item=item, outcome=outcome, exception=trial.exception, seconds=seconds, waited=waited
+            )
+        return Attempt(item, outcome, trial.exception, time.monotonic() - trial.began, delay)
+
+    def _settle(self, trial: Trial) -> tuple[Outcome, float]:
+        """The outcome, and the seconds until the item may be claimed again if it is back in the queue."""
+        if trial.context.is_completed:
+            self._forgive(trial)
+            return Outcome.OK, 0.0
+        outcome = self._decision.outcome(trial)
         if outcome is not Outcome.OK:
-            self._log_failure(item, outcome, exception)
+            _log_failure(trial, outcome)
         if outcome is Outcome.LEASE_LOST:
-            return outcome, exception
+            return outcome, 0.0
         if outcome is Outcome.ABORT:
-            standing = self._queue.fetch_item(item.id)
-            if standing is None or standing.fence != item.fence:  # it is somebody else's to abort the queue
-                return self._dropped(context, outcome), exception
             # Before the item becomes ready again, so that nobody claims it in between.
             self._queue.set_status("aborted")
-        if self._queue.settle([item], self._settlement(item, context, outcome, exception)):
-            return self._dropped(context, outcome), exception
-        return outcome, exception
+        how = self._decision.settlement(trial, outcome)
+        if self._queue.settle([trial.item], how):
+            trial.context.log.warning("lost its lease: the outcome %s was dropped", outcome)
+            return Outcome.LEASE_LOST, 0.0
+        return outcome, how.delay / 1000
 
-    def _dropped(self, context: TaskContext, outcome: Outcome) -> Outcome:
-        context.log.warning("lost its lease: the outcome %s was dropped", outcome)
-        return Outcome.LEASE_LOST
-
-    def _decide(self, item: QueueItem, context: TaskContext, exception: BaseException | None) -> Outcome:
-        if exception is None:
-            return Outcome.OK
-        if isinstance(exception, LeaseLost) and (context.is_lost or self._holding.is_lost(item)):
-            return Outcome.LEASE_LOST
-        if self._is_interrupted(context, exception):
-            return Outcome.RETRY
-        if isinstance(exception, PayloadTooNew):
-            return Outcome.RELINQUISH
-        if isinstance(exception, (PayloadError, CallbackRefused)):
-            outcome = Outcome.DEAD
-        elif item.failures < self._queue.spec.retry_limit:
-            outcome = Outcome.RETRY
-        else:
-            outcome = Outcome(self._policy or self._queue.spec.policy)
-        return self._ask_hook(item, outcome, exception)
-
-    def _is_interrupted(self, context: TaskContext, exception: BaseException | None) -> bool:
-        """Whether the database went away under the task's own transaction: no fault of the task."""
-        return context.is_open and isinstance(exception, (DatabaseUnavailable, OutcomeUnknown))
-
-    def _ask_hook(self, item: QueueItem, outcome: Outcome, exception: BaseException) -> Outcome:
-        for answer in task_error.answers(self._queue, item=item, outcome=outcome, exception=exception):
-            if answer in _ANSWERS:
-                outcome = Outcome(answer)
-            else:
-                _log.error("task_error answered %r, which is none of %s: ignored", answer, ", ".join(_ANSWERS))
-        return outcome
-
-    def _settlement(
-        self, item: QueueItem, context: TaskContext, outcome: Outcome, exception: BaseException | None
-    ) -> Settlement:
-        if outcome is Outcome.OK:
-            return settlement.DONE
-        error = error_text(exception)
-        if outcome is Outcome.RETRY and self._is_interrupted(context, exception):
-            return settlement.interrupt(error)
-        if outcome is Outcome.RETRY:
-            return settlement.retry(self._pause(item), error)
-        if outcome is Outcome.RELINQUISH:
-            return settlement.release(_TOO_NEW_PAUSE * 1000)
-        return {Outcome.ABORT: settlement.abort, Outcome.DELETE: settlement.delete}.get(outcome, settlement.bury)(error)
-
-    def _pause(self, item: QueueItem) -> int:
-        spec = self._queue.spec
-        seconds = spec.retry_delay(item.failures + 1)
-        if spec.retry_backoff > 1:  # many that failed together must not come back together
-            seconds *= random.uniform(1, 1 + _JITTER)  # noqa: S311  (jitter, not a secret)
-        return clock.to_ms(seconds)
-
-    def _log_failure(self, item: QueueItem, outcome: Outcome, exception: BaseException | None) -> None:
-        expected = isinstance(exception, (PayloadError, CallbackRefused, TaskFailed, LeaseLost))
-        where = f"{self._queue.name} #{item.id} attempt {item.failures + 1}"
-        _log.warning("[%s] %s: %s", where, outcome, error_text(exception), exc_info=None if expected else exception)
+    def _forgive(self, trial: Trial) -> None:
+        if trial.exception is not None:
+            trial.context.log.error(
+                "failed after its transaction had been committed, and counts as done: %s",
+                error_text(trial.exception),
+                exc_info=trial.exception,
+            )
+        trial.exception = None
 
 
-def check_handler(queue: BatchQueue) -> None:
-    """Raise :class:`ConfigurationError` when nobody in this process can run the queue's payload."""
-    payload = queue.spec.payload or TASK_PAYLOAD
-    if payload != TASK_PAYLOAD and payload not in queue.settings.handlers:
-        raise ConfigurationError(
-            f"queue {queue.name!r} has payload {payload!r}, for which no handler is registered here: "
-            f"register one with @service.handler({payload!r})"
-        )
+def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
+    try:
+        work(argument)
+    except (Exception, SystemExit) as error:  # a task that calls sys.exit() has failed, not we
+        trial.exception = error
 
 
-def error_text(exception: BaseException | None) -> str:
-    """What is stored of a failure: its type and message, fit for every database."""
-    if exception is None:
-        return ""
-    message = str(exception)
-    text = message if isinstance(exception, (TaskFailed, PayloadError, CallbackRefused)) else (
-        f"{type(exception).__name__}: {message}" if message else type(exception).__name__
-    )  # fmt: skip
-    text = storable(text)
-    return text if len(text) <= _ERROR_LENGTH else text[:_ERROR_LENGTH] + " …"
+def _log_failure(trial: Trial, outcome: Outcome) -> None:
+    exception, queue = trial.exception, trial.holding.queue
+    level = logging.INFO if isinstance(exception, Later) else logging.WARNING
+    where = f"{queue.name} #{trial.item.id} attempt {trial.context.attempt}"
+    expected = isinstance(exception, (*PLAIN, LeaseLost))
+    _log.log(level, "[%s] %s: %s", where, outcome, error_text(exception), exc_info=None if expected else exception)

@@ -37,6 +37,11 @@ class TaskLog(_Adapter):
         return f"[{extra['queue']} #{extra['item']} attempt {extra['attempt']}] {msg}", kwargs
 
 
+def task_log(queue: str, item: int | None, attempt: int) -> TaskLog:
+    """A logger whose lines name queue, item and attempt."""
+    return TaskLog(_log, {"queue": queue, "item": item, "attempt": attempt})
+
+
 class TaskContext:
     """The first argument of every callback.
 
@@ -74,17 +79,17 @@ class TaskContext:
     @cached_property
     def log(self) -> TaskLog:
         """A logger whose lines name queue, item and attempt."""
-        where = {"queue": self.queue.name, "item": self.item.id if self.item else None, "attempt": self.attempt}
-        return TaskLog(_log, where)
+        return task_log(self.queue.name, self.item.id if self.item else None, self.attempt)
 
     @property
     def should_stop(self) -> bool:
-        """Whether a stop was asked for, or the lease is lost: save what you can and return soon."""
+        """Whether a stop or the cancellation was asked for, or the lease is lost: save what you can, return soon."""
         if self._stop is not None and self._stop.is_set():
             return True
         if self._holding is None or self.item is None or self.is_completed:
             return False
-        return self._holding.is_lost(self.item) or self._holding.is_overdue(self.item)
+        holding, item = self._holding, self.item
+        return holding.is_lost(item) or holding.is_overdue(item) or holding.is_cancelled(item)
 
     def report(self, done: float, total: float | None = None, message: str = "") -> None:
         """Show progress inside the task, and start its ``lease_time`` anew.

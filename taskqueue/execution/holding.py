@@ -33,6 +33,9 @@ class _Hold:
     reported: float | None = None
     is_lost: bool = False
     is_overdue: bool = False
+    is_cancelled: bool = False
+    #: When it was claimed; None when somebody else did that.
+    claimed: float | None = None
 
 
 @dataclass
@@ -90,9 +93,16 @@ class Holding:
         self._add([item] if item else [], sent)
         return item
 
+    def adopt(self, items: Sequence[QueueItem]) -> None:
+        """Hold items that somebody has claimed; what is lost by now is noticed when it is begun."""
+        with self._lock:
+            holds = [_Hold(item, 0.0) for item in items]
+            self._holds.update((hold.item.id, hold) for hold in holds)
+        self._renew(holds)
+
     def _add(self, items: Sequence[QueueItem], sent: float) -> None:
         with self._lock:
-            self._holds.update((item.id, _Hold(item, sent)) for item in items)
+            self._holds.update((item.id, _Hold(item, sent, claimed=sent)) for item in items)
 
     def drop(self, item: QueueItem) -> None:
         """The item has left our hands, whoever has it now."""
@@ -134,6 +144,19 @@ class Holding:
         hold = self._holds.get(item.id)
         return hold is not None and self._overdue(hold)
 
+    def is_cancelled(self, item: QueueItem) -> bool:
+        """Whether somebody has asked to cancel it; noticed at a beat."""
+        hold = self._holds.get(item.id)
+        return hold is not None and hold.is_cancelled
+
+    def waited(self, item: QueueItem, began: float) -> float | None:
+        """Seconds from the item's submission until ``began``; None when this was not its first claim, or not ours."""
+        hold = self._holds.get(item.id)
+        if hold is None or hold.claimed is None or item.fence != 1 or item.release_time is None:
+            return None
+        lease = item.release_time - item.submit_time  # by the database's clock, like all that is stored
+        return max(lease.total_seconds() - self.slice_ms / 1000 + began - hold.claimed, 0.0)
+
     def _overdue(self, hold: _Hold) -> bool:
         if hold.reported is not None and time.monotonic() - hold.reported > self.queue.spec.lease_time:
             hold.is_overdue = True
@@ -151,6 +174,7 @@ class Holding:
             try:
                 if holds:
                     self._renew(holds)
+                    self._notice_cancelled([hold for hold in holds if hold.began is not None])
                 self.give_back(self._take_waiting())
             except TaskQueueError as error:
                 _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
@@ -173,6 +197,11 @@ class Holding:
             for item in waiting:
                 del self._holds[item.id]
         return waiting
+
+    def _notice_cancelled(self, holds: Sequence[_Hold]) -> None:
+        standing = {item.id for item in self.queue.fetch_items(hold.item.id for hold in holds) if item.is_cancelled}
+        for hold in holds:
+            hold.is_cancelled = hold.item.id in standing
 
     def _renew(self, holds: Sequence[_Hold]) -> bool:
         sent = time.monotonic()

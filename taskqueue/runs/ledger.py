@@ -35,6 +35,7 @@ class _Entry:
 
     done: int = 0
     failed: int = 0
+    skipped: int = 0
     last_title: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
     #: Items whose activity is to be forgotten.
@@ -46,7 +47,7 @@ class _Entry:
 
     @property
     def finished(self) -> int:
-        return self.done + self.failed
+        return self.done + self.failed + self.skipped
 
     def all_lines(self) -> list[dict[str, Any]]:
         """Its lines, and one for all that went well."""
@@ -58,6 +59,7 @@ class _Entry:
         """Take over what happened later."""
         self.done += later.done
         self.failed += later.failed
+        self.skipped += later.skipped
         self.last_title = later.last_title or self.last_title
         self.lines += later.lines
         self.ended += later.ended
@@ -130,6 +132,11 @@ class Ledger:
         with self._lock:
             self._open.failed += 1
 
+    def skipped(self) -> None:
+        """An item was cancelled and has left the queue."""
+        with self._lock:
+            self._open.skipped += 1
+
     def note(self, kind: str, text: str, *, level: str, item_id: int) -> None:
         """A line for the log."""
         with self._lock:
@@ -187,7 +194,7 @@ class Ledger:
         return True
 
     def _write(self, tx: Transaction, entry: _Entry, credit: int, activity: dict[str, Any] | None) -> None:
-        more = {"done": entry.done - credit, "failed": entry.failed}
+        more = {"done": entry.done - credit, "failed": entry.failed, "skipped": entry.skipped}
         if entry.total is not None:
             more["total"] = entry.total
         if self._pace is not None and entry.finished:

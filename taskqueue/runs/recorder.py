@@ -39,6 +39,7 @@ _LINES = {
     Outcome.DELETE: ("failed", "error"),
     Outcome.DEAD: ("failed", "error"),
     Outcome.RETRY: ("retry", "warning"),
+    Outcome.CANCELLED: ("skipped", "warning"),
     Outcome.LEASE_LOST: ("late", "warning"),
     Outcome.RELINQUISH: ("left", "warning"),
 }
@@ -166,10 +167,16 @@ class Recorder:
             return
         if outcome in (Outcome.DELETE, Outcome.DEAD):
             self._ledger.failed()
+        elif outcome is Outcome.CANCELLED:
+            self._ledger.skipped()
         if outcome in _LINES:
             kind, level = _LINES[outcome]
             text = item.title if outcome is Outcome.LEASE_LOST else f"{item.title}{SEPARATOR}{first_line(error)}"
             self._ledger.note(kind, text, level=level, item_id=item.id)
+
+    def put_off(self) -> None:
+        """The item in hand asked to be called later; that is worth no line, however often it does."""
+        self._let_go()
 
     def _let_go(self) -> None:
         hand, self._in_hand = self._in_hand, None

@@ -158,9 +158,10 @@ def count(tx: Transaction, run_id: str, driver: str, lasting: int, **more: int) 
 
     Also of an aborted one: what was in hand may have come to its end. A completed one was counted to its last item.
 
-    ``more``: what to add to done and failed (it may be less than nothing); ``total`` and ``pace`` are values to store.
+    ``more``: what to add to done, failed and skipped (it may be less than nothing); ``total``
+    and ``pace`` are values to store.
     """
-    added = [f"{name} = {name} + :{name}" for name in ("done", "failed") if name in more]
+    added = [f"{name} = {name} + :{name}" for name in ("done", "failed", "skipped") if name in more]
     stored = [f"{name} = :{name}" for name in ("pace",) if name in more]
     # The total never shrinks by itself: what is missing when a run goes on was done by somebody who could not say so.
     total = ["total = CASE WHEN total < :total THEN :total ELSE total END"] if "total" in more else []

@@ -7,7 +7,7 @@ from typing import Any
 from flask import url_for
 
 from ..errors import ConfigurationError, QueueNotFound
-from ..execution.attempt import check_handler
+from ..execution.calls import check_handler
 from ..queues.sql_base import SqlBase
 from ..runs.standing import percent, standing
 from ..runs.state import RunState

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TaskQueueError
-from ..execution.attempt import Execution, check_handler
+from ..execution.attempt import Execution
+from ..execution.calls import check_handler
 from ..execution.holding import Holding
 from ..item import QueueItem
 from ..queues.batch import BatchQueue

@@ -37,7 +37,7 @@ class Outcomes:
     def __exit__(self, *error: Any) -> None:
         self._connection.__exit__(*error)
 
-    def _listen(self, sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: object) -> None:
+    def _listen(self, sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: object, **facts: Any) -> None:
         self.seen.append(outcome)
 
 

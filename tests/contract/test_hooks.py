@@ -93,7 +93,9 @@ def test_a_hook_that_fails_decides_nothing(queue: BatchQueue) -> None:
 def test_item_finished_hears_of_each_attempt_once_it_is_stored(queue: BatchQueue) -> None:
     heard: list[Any] = []
 
-    def listen(sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: BaseException | None) -> None:
+    def listen(
+        sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: BaseException | None, **facts: Any
+    ) -> None:
         heard.append((item.id, outcome, exception, sender.outcome_of(item.id)))
 
     item = queue.enqueue(tasks.note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -160,7 +161,7 @@ def test_each_item_is_executed_once(
 ) -> None:
     seen: list[Outcome] = []
 
-    def listen(sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: object) -> None:
+    def listen(sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: object, **facts: Any) -> None:
         seen.append(outcome)
 
     fill(queue, 300)

@@ -127,7 +127,7 @@ def test_a_task_that_loses_its_item_meanwhile_writes_nothing(
 ) -> None:
     heard: list[Outcome] = []
 
-    def listen(sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: object) -> None:
+    def listen(sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: object, **facts: Any) -> None:
         heard.append(outcome)
 
     def work(ctx: TaskContext) -> None:

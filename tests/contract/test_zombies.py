@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_a_task_whose_item_was_stolen_ends_without_effect(
         stolen.append(other_of(queue).steal_item())
         return ending == "ok"
 
-    def listen(sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: object) -> None:
+    def listen(sender: BatchQueue, item: QueueItem, outcome: Outcome, exception: object, **facts: Any) -> None:
         outcomes.append(outcome)
 
     queue.create_item(tasks.step(lose))

@@ -79,7 +79,7 @@ def make_service(url: str, **settings: Any) -> QueueService:
 def recording(history: History) -> Any:
     """Write down how each item ends, as long as the context is open."""
 
-    def finished(_queue: BatchQueue, *, item: Any, outcome: Any, exception: Any) -> None:
+    def finished(_queue: BatchQueue, *, item: Any, outcome: Any, **_facts: Any) -> None:
         history.write("finished", number=item.data.args[1], fence=item.fence, outcome=str(outcome))
 
     return signals.item_finished.connected_to(finished)

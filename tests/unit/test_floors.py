@@ -15,14 +15,14 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # "storage" stands for the package and all inside it, unless a longer name fits better; "queues.*" for what
 # is inside it alone.
 FLOORS = (
-    ("errors", "clock signals bell"),
+    ("errors", "clock signals bell verdicts"),
     ("callbacks serializer outcome", "spec", "task", "item", "payload", "settings"),
     ("storage",),
     ("queues.settlement queues.arguments", "queues.base", "queues.batch"),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
     ("service", "execution"),
     ("runs outbox operations",),
-    ("result remaining", "drive", "runner worker"),
+    ("result remaining", "watching", "drive", "runner loop worker"),
     ("web", "cli"),
     ("__init__ __main__",),
 )
@@ -249,7 +249,7 @@ def test_each_breach_is_told(tmp_path: Path) -> None:
         "cli.py:1: imports sqlalchemy, which only storage, queues.sql, runs, outbox, operations, service may",
         "cli.py:2: imports flask, which only web may",
         "clock.py:1: imports the package from the top of taskqueue; name the module that has it",
-        "drive.py:1: imports runner (floor 7, step 2) from floor 7, step 1",
+        "drive.py:1: imports runner (floor 7, step 3) from floor 7, step 2",
         "errors.py:1: imports clock (floor 0, step 1) from floor 0, step 0",
         "item.py:1: imports Service from the top of taskqueue; name the module that has it",
         "queues/base.py:2: imports taskqueue.errors inside a function; import it at the top of the module",

@@ -1,0 +1,120 @@
+"""What is called for an item: the callback of its task, or the handler of its payload."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import CallbackRefused, ConfigurationError, TaskFailed
+from ..item import QueueItem
+from ..queues.batch import BatchQueue
+from ..settings import Handler
+from ..spec import TASK_PAYLOAD
+from ..task import Task
+from .context import TaskContext
+from .coroutines import Void, finished
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of the user's, with all that it gets; checked, and about to be called."""
+
+    function: Callable[..., Any]
+    #: The first argument: one context, or those of a batch.
+    context: TaskContext | Sequence[TaskContext]
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    #: The name by which another process finds the function; None: it is asked for its name.
+    name: str | None = None
+    #: Entered around the call.
+    user: AbstractContextManager[Any] | None = None
+    #: Whether anybody wants to know what the call returns.
+    is_answer_kept: bool = False
+
+
+#: Makes a call, and gives up when it becomes void.
+Engine = Callable[[Call, Void], Any]
+
+
+def call_here(call: Call, void: Void) -> Any:
+    """Make the call in this thread. What it sets in context variables ends with it."""
+    return contextvars.copy_context().run(_call, call, void)
+
+
+def _call(call: Call, void: Void) -> Any:
+    with call.user or nullcontext():
+        return finished(call.function(call.context, *call.args, **call.kwargs), void)
+
+
+class Calls:
+    """Finds what the items of one queue call.
+
+    Raises :class:`ConfigurationError` when nobody in this process can run the queue's payload.
+    """
+
+    def __init__(self, queue: BatchQueue) -> None:
+        check_handler(queue)
+        self._queue = queue
+        self.handler: Handler | None = queue.settings.handlers.get(_payload(queue))
+
+    @property
+    def size(self) -> int:
+        """How many items one call takes at most."""
+        return self._queue.spec.batch_limit if self.is_batch else 1
+
+    @property
+    def is_batch(self) -> bool:
+        """Whether one call takes many items."""
+        return self.handler is not None and self.handler.is_batch
+
+    def read(self, item: QueueItem) -> Any:
+        """The data of ``item``. Raises :class:`PayloadError`."""
+        return item.data
+
+    def of(self, item: QueueItem, context: TaskContext) -> Call:
+        """The call for one item.
+
+        Raises :class:`PayloadError`, :class:`CallbackRefused`, and whatever the identity hook raises.
+        """
+        data, keep = self.read(item), self._queue.spec.keep_result is not None
+        if self.handler is not None:
+            return Call(self.handler.function, context, (data,), is_answer_kept=keep)
+        if not isinstance(data, Task):
+            raise CallbackRefused(
+                "the item is plain data, not a Task: consume it with claim_item(), or give the queue a payload handler"
+            )
+        callback = self._queue.settings.allow.load(data.callback)
+        user = self._user(data.run_as) if data.run_as is not None else None
+        return Call(callback, context, data.args, data.kwargs, data.callback, user, keep)
+
+    def of_batch(self, items: Sequence[QueueItem], contexts: Sequence[TaskContext]) -> Call:
+        """The call for many items, whose data can be read."""
+        assert self.handler is not None  # noqa: S101  (only asked when is_batch)
+        return Call(self.handler.function, contexts, ([item.data for item in items],), is_answer_kept=True)
+
+    def _user(self, run_as: Mapping[str, Any]) -> AbstractContextManager[Any] | None:
+        settings = self._queue.settings
+        if settings.identity is None and settings.switch_user is None:
+            raise ConfigurationError(
+                "the task has run_as, but the service has neither identity= to check it nor switch_user= to obey it"
+            )
+        if settings.identity is not None and settings.identity(run_as) is False:
+            raise TaskFailed(f"the identity hook refused to run the task as {run_as!r}")
+        return settings.switch_user(run_as) if settings.switch_user is not None else None
+
+
+def check_handler(queue: BatchQueue) -> None:
+    """Raise :class:`ConfigurationError` when nobody in this process can run the queue's payload."""
+    payload = _payload(queue)
+    if payload != TASK_PAYLOAD and payload not in queue.settings.handlers:
+        raise ConfigurationError(
+            f"queue {queue.name!r} has payload {payload!r}, for which no handler is registered here: "
+            f"register one with @service.handler({payload!r})"
+        )
+
+
+def _payload(queue: BatchQueue) -> str:
+    return queue.spec.payload or TASK_PAYLOAD

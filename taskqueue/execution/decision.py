@@ -1,0 +1,139 @@
+"""What becomes of an item after an attempt: the outcome, and how it is carried out.
+
+The order: what was completed stays so; whoever lost the lease has nothing to say; an interruption is no failure; what
+the task asked for by a verdict; what may not run is dead; a failure is retried while attempts remain, else the error
+policy decides; an item that was cancelled goes instead of any of these; then ``task_error`` may change the outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, replace
+
+from .. import clock
+from ..errors import (
+    CallbackRefused,
+    DatabaseUnavailable,
+    ExecutorLost,
+    LeaseLost,
+    OutcomeUnknown,
+    PayloadError,
+    PayloadTooNew,
+)
+from ..outcome import Outcome
+from ..queues import settlement
+from ..queues.batch import BatchQueue
+from ..queues.settlement import Settlement
+from ..signals import task_error
+from ..verdicts import Later, Retry, is_unrecoverable
+from .failure import error_text, traceback_text
+from .trial import Trial
+
+_log = logging.getLogger(__name__)
+#: Seconds after which an item of a newer format is offered again.
+_TOO_NEW_PAUSE = 60
+_JITTER = 0.1
+#: What a receiver of ``task_error`` may turn the outcome into.
+_ANSWERS = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.LEASE_LOST)
+#: Outcomes that say nothing about the task, and that no receiver is asked about.
+_NO_FAILURE = (Outcome.OK, Outcome.LEASE_LOST, Outcome.RELINQUISH, Outcome.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Decides for the items of one queue.
+
+    Arguments:
+        policy: "abort", "delete" or "dead"; None: the queue's ``error`` option.
+    """
+
+    queue: BatchQueue
+    policy: str | None = None
+
+    # --- the outcome ---
+
+    def outcome(self, trial: Trial) -> Outcome:
+        """How the attempt has ended, unless its lease turns out to be lost."""
+        if trial.context.is_completed:
+            return Outcome.OK
+        outcome = self._outcome(trial)
+        if outcome not in (Outcome.OK, Outcome.LEASE_LOST):
+            outcome = self._standing(trial, outcome)
+        if outcome in _NO_FAILURE or self.is_interrupted(trial):
+            return outcome
+        return self._ask(trial, outcome)
+
+    def _outcome(self, trial: Trial) -> Outcome:
+        exception = trial.exception
+        if exception is None:
+            return Outcome.OK
+        if isinstance(exception, LeaseLost) and (trial.context.is_lost or trial.holding.is_lost(trial.item)):
+            return Outcome.LEASE_LOST
+        if self.is_interrupted(trial):
+            return Outcome.RETRY
+        if isinstance(exception, (PayloadTooNew, Later)):
+            return Outcome.RELINQUISH
+        if isinstance(exception, (PayloadError, CallbackRefused)):
+            return Outcome.DEAD
+        if trial.item.failures < self.queue.spec.retry_limit and not is_unrecoverable(exception):
+            return Outcome.RETRY
+        return Outcome(self.policy or self.queue.spec.policy)
+
+    def is_interrupted(self, trial: Trial) -> bool:
+        """Whether what the attempt needed went away under it, by no fault of the task."""
+        if isinstance(trial.exception, ExecutorLost):
+            return True
+        return trial.context.is_open and isinstance(trial.exception, (DatabaseUnavailable, OutcomeUnknown))
+
+    def _standing(self, trial: Trial, outcome: Outcome) -> Outcome:
+        """The outcome as the row sees it: others may have taken or cancelled the item meanwhile."""
+        standing = self.queue.fetch_item(trial.item.id)
+        if standing is None or standing.fence != trial.item.fence:
+            return Outcome.LEASE_LOST
+        return Outcome.CANCELLED if standing.is_cancelled else outcome
+
+    def _ask(self, trial: Trial, outcome: Outcome) -> Outcome:
+        for answer in task_error.answers(self.queue, item=trial.item, outcome=outcome, exception=trial.exception):
+            if answer in _ANSWERS:
+                outcome = Outcome(answer)
+            else:
+                _log.error("task_error answered %r, which is none of %s: ignored", answer, ", ".join(_ANSWERS))
+        return outcome
+
+    # --- how it is carried out ---
+
+    def settlement(self, trial: Trial, outcome: Outcome) -> Settlement:
+        """How the item leaves our hands."""
+        if outcome is Outcome.OK:
+            return settlement.DONE
+        error, trace = error_text(trial.exception), traceback_text(trial.exception)
+        if outcome is Outcome.RETRY and self.is_interrupted(trial):
+            return settlement.interrupt(error)
+        if outcome is Outcome.RETRY:
+            return settlement.retry(self._pause(trial), error, trace)
+        if outcome is Outcome.RELINQUISH:
+            return self._put_back(trial)
+        return _FOR_GOOD[outcome](error, trace)
+
+    def _put_back(self, trial: Trial) -> Settlement:
+        if isinstance(trial.exception, Later):
+            return replace(settlement.RELINQUISH, delay=clock.to_ms(trial.exception.after))
+        return settlement.release(_TOO_NEW_PAUSE * 1000)
+
+    def _pause(self, trial: Trial) -> int:
+        if isinstance(trial.exception, Retry) and trial.exception.after is not None:
+            return clock.to_ms(trial.exception.after)
+        spec = self.queue.spec
+        seconds = spec.retry_delay(trial.item.failures + 1)
+        if spec.retry_backoff > 1:  # many that failed together must not come back together
+            seconds *= random.uniform(1, 1 + _JITTER)  # noqa: S311  (jitter, not a secret)
+        return clock.to_ms(seconds)
+
+
+_FOR_GOOD = {
+    Outcome.ABORT: settlement.abort,
+    Outcome.DELETE: settlement.delete,
+    Outcome.DEAD: settlement.bury,
+    Outcome.CANCELLED: lambda error, _trace: settlement.cancel(error),
+}

@@ -1,0 +1,58 @@
+"""What is written down of a failure."""
+
+from __future__ import annotations
+
+import traceback
+from types import FrameType, TracebackType
+
+from ..errors import CallbackRefused, PayloadError, TaskFailed
+from ..serializer import storable
+from ..verdicts import Later
+
+_LONGEST = 20_000
+#: Raised on purpose, with a sentence that says all: neither a type nor a traceback is needed beside it.
+PLAIN = (TaskFailed, PayloadError, CallbackRefused, Later)
+#: What stands between us and the task; its frames say nothing about the task.
+_MACHINERY = ("taskqueue.execution", "asyncio", "contextlib")
+
+
+class RemoteTraceback(Exception):
+    """The text of a traceback of another process, as the cause of the exception that came from there."""
+
+
+def error_text(exception: BaseException | None) -> str:
+    """What is stored of a failure: its type and message, fit for every database."""
+    if exception is None:
+        return ""
+    kind, message = type(exception).__name__, str(exception)
+    is_plain = isinstance(exception, PLAIN)
+    text = storable((message if is_plain else f"{kind}: {message}") if message else kind)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
+
+
+def traceback_text(exception: BaseException | None) -> str | None:
+    """Where the task failed: its own frames, and those of what caused it; at most 20,000 characters, the last ones.
+
+    None when no code of the task has failed: what was refused, or returned False.
+    """
+    if exception is None or isinstance(exception, (PayloadError, CallbackRefused)):
+        return None
+    if isinstance(exception.__cause__, RemoteTraceback):
+        return str(exception.__cause__)
+    frames = _own(exception.__traceback__)
+    if frames is None and exception.__cause__ is None:
+        return None
+    told = traceback.TracebackException(type(exception), exception, frames)
+    text = storable("".join(told.format()).rstrip())
+    return text if len(text) <= _LONGEST else "… " + text[2 - _LONGEST :]
+
+
+def _own(trace: TracebackType | None) -> TracebackType | None:
+    while trace is not None and _is_machinery(trace.tb_frame):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_machinery(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__", ""))
+    return any(name == place or name.startswith(f"{place}.") for place in _MACHINERY)
