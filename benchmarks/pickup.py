@@ -86,7 +86,7 @@ def _measure(url: str, items: int, seconds: float) -> Figures:
 def _turns(queue: BatchQueue, items: int, ask: Callable[[], float]) -> list[float]:
     found = []
     for _number in range(items):
-        time.sleep(random.uniform(0.05, 0.1))  # noqa: S311  (no secret)
+        time.sleep(random.uniform(0.05, 0.1))
         queue.enqueue(note, time.monotonic())
         found.append(1000 * ask())
     return found

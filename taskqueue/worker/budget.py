@@ -31,6 +31,12 @@ class Budget:
             self._taken.value += 1
             return True
 
+    def take_more(self, number: int) -> None:
+        """So many more items go with the one that was taken, as one call."""
+        if number:
+            with self._taken.get_lock():
+                self._taken.value += number
+
     def give_back(self) -> None:
         """The item was not executed after all."""
         with self._taken.get_lock():

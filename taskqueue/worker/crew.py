@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +68,11 @@ class Crew:
 
     def __init__(self, service: QueueService, orders: Orders, budget: Budget, *, is_forked: bool = False) -> None:
         self._may_exit = is_forked and orders.threads == 1
-        self._overdue: tuple[QueueItem, float] | None = None
+        self._overdue: tuple[Sequence[QueueItem], float] | None = None
         self._service = service
         self._orders = orders
         self._budget = budget
+        self._executor: Executor | None = None
         self._rota = Rota()
         self._hands = [Hand() for _number in range(orders.threads)]
         self._ending = threading.Event()
@@ -118,7 +120,7 @@ class Crew:
                 _log.exception("queue %s: a worker thread failed and goes on", line.queue.name)
 
     def _execution(self, holding: Holding) -> Execution:
-        return Execution(holding, stop=self._ending)
+        return Execution(holding, stop=self._ending, executor=self._executor)
 
     # --- the thread that watches over them ---
 
@@ -186,14 +188,15 @@ class Crew:
 
     def _end_overdue(self, hand: Hand) -> None:
         """A task that took too long and does not listen can only be ended together with its process."""
-        item, holding, execution = hand.item, hand.holding, hand.execution
-        if item is None or holding is None or execution is None or not holding.is_overdue(item):
+        items, holding, execution = hand.items, hand.holding, hand.execution
+        if holding is None or execution is None or not any(holding.is_overdue(item) for item in items):
             self._overdue = None
             return
-        if self._overdue is None or self._overdue[0] is not item:
-            self._overdue = item, time.monotonic()
+        if self._overdue is None or self._overdue[0] is not items:
+            self._overdue = items, time.monotonic()
         elif time.monotonic() - self._overdue[1] >= _LAST_CHANCE:
-            execution.give_up(item)
+            for item in items:
+                execution.give_up(item)
             holding.let_go()
             roster.sign_off(self._service)
             os._exit(OVERDUE)
@@ -228,14 +231,15 @@ class Crew:
     def _give_back(self) -> None:
         """What is in hand after the grace period goes back to the queue; what its task still does is dropped."""
         for hand in self._hands:
-            holding, item = hand.holding, hand.item
-            if holding is None or item is None:
+            holding, items = hand.holding, hand.items
+            if holding is None or not items:
                 continue
+            ids = ", ".join(str(item.id) for item in items)
             try:
-                holding.give_back([item])
-                _log.warning("item %s of queue %s was given back unfinished", item.id, item.queue_name)
+                holding.give_back(items)
+                _log.warning("item %s of queue %s was given back unfinished", ids, items[0].queue_name)
             except TaskQueueError as error:
-                _log.warning("item %s of queue %s: %s", item.id, item.queue_name, error)
+                _log.warning("item %s of queue %s: %s", ids, items[0].queue_name, error)
 
 
 def resident_memory() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -27,7 +27,8 @@ class Hand:
 
     holding: Holding | None = None
     execution: Execution | None = None
-    item: QueueItem | None = None
+    #: What one call executes: one item, or those of a batch handler.
+    items: Sequence[QueueItem] = ()
 
 
 class Turn:
@@ -69,7 +70,7 @@ class Turn:
             holding = stack.enter_context(Holding(queue))
             self._hand.holding, self._hand.execution = holding, self._make(holding)
             stack.callback(self._let_go)
-            ahead = LeaseAhead(holding, line.pace, self._prefetch)
+            ahead = LeaseAhead(holding, line.pace, self._prefetch, self._hand.execution.size)
             self._execute(ahead, self._hand.execution)
             line.pace = ahead.seconds_per_task
             if not ahead.is_empty:
@@ -77,7 +78,7 @@ class Turn:
             return self._look()
 
     def _let_go(self) -> None:
-        self._hand.item = self._hand.execution = self._hand.holding = None
+        self._hand.items, self._hand.execution, self._hand.holding = (), None, None
 
     def _execute(self, ahead: LeaseAhead, execution: Execution) -> None:
         limit = time.monotonic() + _TURN
@@ -86,26 +87,29 @@ class Turn:
                 self._rings = self._line.rings  # before the claim: who rings after it will not be overlooked
             if not self._budget.take():
                 return
-            item = ahead.next()
-            if item is None:
+            items = ahead.next_batch()
+            if not items:
                 self._budget.give_back()
                 return
+            self._budget.take_more(len(items) - 1)
             if ahead.was_full:
                 self._rota.more(self._line)
-            self._attempt(item, ahead, execution)
+            self._attempt(items, ahead, execution)
 
     def _is_over(self, limit: float) -> bool:
         return time.monotonic() >= limit and self._rota.others_wait
 
-    def _attempt(self, item: QueueItem, ahead: LeaseAhead, execution: Execution) -> None:
+    def _attempt(self, items: Sequence[QueueItem], ahead: LeaseAhead, execution: Execution) -> None:
         began = time.monotonic()
-        self._hand.item = item
+        self._hand.items = items
         try:
-            attempt = execution.run(item)
+            attempts = execution.run_batch(items)
         finally:
-            self._hand.item = None
-        ahead.ended(attempt, time.monotonic() - began)
+            self._hand.items = ()
         self._has_worked = True
+        seconds = (time.monotonic() - began) / len(items)
+        for attempt in attempts:
+            ahead.ended(attempt, seconds)
 
     def _look(self) -> Wait | None:
         """Why nothing can be had now."""
