@@ -39,6 +39,8 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
 @click.option("--threads", type=click.IntRange(1, 1000), default=1, show_default=True, help="In each process execute "
               "so many items at a time. With one, a task that exceeds its queue's lease_time is ended.")  # fmt: skip
 @click.option("--prefetch", type=click.IntRange(min=1), help="Lease at most so many items ahead; 1: none.")
+@click.option("--grouped", is_flag=True, help="Commit completions in groups: faster for quick tasks that may be "
+              "repeated after a crash.")  # fmt: skip
 @click.option("--once", is_flag=True, help="Execute one item, if there is one, and end.")
 @click.option("--drain", is_flag=True, help="End when the queues are empty; leased items and retries are waited for, "
               "items that somebody delayed are not.")  # fmt: skip
@@ -51,8 +53,8 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
 @allow_option
 @pass_given
 def work(
-    given: Given, names: tuple[str, ...], processes: int, threads: int, prefetch: int | None, once: bool, drain: bool,
-    max_items: int | None, max_seconds: float | None, max_memory: int | None, grace: float, as_json: bool,
+    given: Given, names: tuple[str, ...], processes: int, threads: int, prefetch: int | None, grouped: bool, once: bool,
+    drain: bool, max_items: int | None, max_seconds: float | None, max_memory: int | None, grace: float, as_json: bool,
     allow: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Serve queues in the background: those that are named, else all active ones with agent="server".
@@ -77,8 +79,8 @@ def work(
     process.program = "taskqueue work"
     log_to_terminal()
     worker = Worker(
-        given.service, names or None, threads=threads, processes=processes, prefetch=prefetch, grace=grace,
-        max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
+        given.service, names or None, threads=threads, processes=processes, prefetch=prefetch, grouped=grouped,
+        grace=grace, max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
     )  # fmt: skip
     if not (once or drain or as_json):
         number = "one process" if processes == 1 else f"{processes} processes"

@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..errors import LeaseLost
 from ..item import QueueItem
 from ..outcome import Outcome
+from ..queues import settlement
 from ..queues.batch import BatchQueue
 from ..signals import item_finished
 from ..verdicts import Later
@@ -25,6 +27,7 @@ from .calls import Calls, Engine, call_here
 from .context import Reporter, TaskContext
 from .decision import Decision
 from .failure import PLAIN, error_text
+from .group import Group
 from .holding import Holding
 from .remote import Remote
 from .trial import Trial, answers_for, void
@@ -59,6 +62,7 @@ class Execution:
         stop: set when tasks should return soon.
         reporter: gets what tasks report.
         executor: makes the calls, in other processes or on other hosts; None: the thread that calls :meth:`run`.
+        grouped: whether completions are committed in groups; then :meth:`flush` has to be called.
 
     Raises :class:`ConfigurationError` when nobody here can run the queue's payload, :class:`CallbackError` when its
     handler cannot be found by another process.
@@ -72,6 +76,7 @@ class Execution:
         stop: threading.Event | None = None,
         reporter: Reporter | None = None,
         executor: Executor | None = None,
+        grouped: bool = False,
     ) -> None:
         self._queue: BatchQueue = holding.queue
         self._holding = holding
@@ -79,6 +84,7 @@ class Execution:
         self._reporter = reporter
         self._calls = Calls(self._queue)
         self._decision = Decision(self._queue, policy)
+        self._group = Group(self._queue) if grouped else None
         self._engine: Engine = call_here
         if executor is not None:
             self._engine = Remote(executor, self._calls.handler)
@@ -111,6 +117,11 @@ class Execution:
         trial = self._trial(item)
         trial.exception = trial.timeout()
         return self._end(trial)
+
+    def flush(self, *, at_once: bool = True) -> None:
+        """Commit the completions that were collected; unless ``at_once``, only when it is time."""
+        if self._group is not None and (at_once or self._group.is_due):
+            self._group.flush()
 
     def _trial(self, item: QueueItem) -> Trial:
         context = TaskContext(self._queue, item, self._holding, self._stop, self._reporter)
@@ -150,17 +161,23 @@ class Execution:
     # --- the outcome ---
 
     def _end(self, trial: Trial) -> Attempt:
-        item, seconds = trial.item, time.monotonic() - trial.began
-        outcome, delay = self._settle(trial)
+        seconds = time.monotonic() - trial.began
+        outcome, delay = self._settle(trial, seconds)
+        if not trial.is_grouped:
+            self._stored(trial, seconds, outcome)
+        return Attempt(trial.item, outcome, trial.exception, time.monotonic() - trial.began, delay)
+
+    def _stored(self, trial: Trial, seconds: float, outcome: Outcome) -> None:
+        """The outcome is committed, or was dropped: let go of the item and tell whoever listens."""
+        item = trial.item
         waited = self._holding.waited(item, trial.began) if item_finished.receivers else None
         self._holding.drop(item)
         if item_finished.receivers:
             item_finished.answers(
                 self._queue, item=item, outcome=outcome, exception=trial.exception, seconds=seconds, waited=waited
             )
-        return Attempt(item, outcome, trial.exception, time.monotonic() - trial.began, delay)
 
-    def _settle(self, trial: Trial) -> tuple[Outcome, float]:
+    def _settle(self, trial: Trial, seconds: float) -> tuple[Outcome, float]:
         """The outcome, and the seconds until the item may be claimed again if it is back in the queue."""
         if trial.context.is_completed:
             self._forgive(trial)
@@ -174,6 +191,10 @@ class Execution:
             # Before the item becomes ready again, so that nobody claims it in between.
             self._queue.set_status("aborted")
         how = self._decision.settlement(trial, outcome)
+        if self._group is not None and how is settlement.DONE:
+            trial.is_grouped = True
+            self._group.add(trial.item, partial(self._stored, trial, seconds))
+            return outcome, 0.0
         if self._queue.settle([trial.item], how):
             trial.context.log.warning("lost its lease: the outcome %s was dropped", outcome)
             return Outcome.LEASE_LOST, 0.0

@@ -25,6 +25,8 @@ class Trial:
     began: float = field(default_factory=time.monotonic)
     #: Why the attempt has failed.
     exception: BaseException | None = None
+    #: Whether its completion is committed later, together with others.
+    is_grouped: bool = False
 
     def admit(self) -> None:
         """Begin; raises what forbids that."""

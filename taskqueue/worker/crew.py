@@ -46,6 +46,7 @@ class Orders:
         names: the queues to serve; None: all active ones with ``agent="server"``.
         threads: how many items are executed at a time in one process.
         prefetch: at most so many items are leased ahead by a thread; None: the service's setting.
+        grouped: whether completions are committed in groups.
         executor: a :class:`concurrent.futures.Executor` that makes the calls; None: the threads themselves.
         grace: seconds that items in hand may go on after a request to stop.
         max_memory: bytes of resident memory after which the process ends in good order; None: no limit.
@@ -56,6 +57,7 @@ class Orders:
     names: Sequence[str] | None = None
     threads: int = 1
     prefetch: int | None = None
+    grouped: bool = False
     executor: Any = None
     grace: float = 30.0
     max_memory: int | None = None
@@ -120,7 +122,7 @@ class Crew:
                 _log.exception("queue %s: a worker thread failed and goes on", line.queue.name)
 
     def _execution(self, holding: Holding) -> Execution:
-        return Execution(holding, stop=self._ending, executor=self._executor)
+        return Execution(holding, stop=self._ending, executor=self._executor, grouped=self._orders.grouped)
 
     # --- the thread that watches over them ---
 
@@ -128,12 +130,24 @@ class Crew:
         next_look = time.monotonic() + _LOOK_EVERY
         while not self._is_over():
             beat()
+            if self._orders.grouped:
+                self._flush()
             if time.monotonic() >= next_look:
                 next_look = time.monotonic() + _LOOK_EVERY
                 self._look()
                 if self._may_exit:
                     self._end_overdue(self._hands[0])
             self._listen(watch, max(min(next_look - time.monotonic(), _WATCH), 0.001))
+
+    def _flush(self) -> None:
+        """Commit what threads have finished that are busy with the next item for long."""
+        for hand in self._hands:
+            execution = hand.execution
+            try:
+                if execution is not None:
+                    execution.flush(at_once=False)
+            except TaskQueueError as error:
+                _log.warning("completions could not be committed, and are tried again: %s", error)
 
     def _is_over(self) -> bool:
         if self._asked:

@@ -70,6 +70,7 @@ class Turn:
             holding = stack.enter_context(Holding(queue))
             self._hand.holding, self._hand.execution = holding, self._make(holding)
             stack.callback(self._let_go)
+            stack.callback(self._hand.execution.flush)
             ahead = LeaseAhead(holding, line.pace, self._prefetch, self._hand.execution.size)
             self._execute(ahead, self._hand.execution)
             line.pace = ahead.seconds_per_task
@@ -110,6 +111,7 @@ class Turn:
         seconds = (time.monotonic() - began) / len(items)
         for attempt in attempts:
             ahead.ended(attempt, seconds)
+        execution.flush(at_once=False)
 
     def _look(self) -> Wait | None:
         """Why nothing can be had now."""

@@ -35,6 +35,8 @@ class Worker:
         processes: forks so many processes; None: works in this one. Only a forked process with one thread can end a
             task that exceeds its queue's ``lease_time`` and does not listen to ``ctx.should_stop``.
         executor: a :class:`concurrent.futures.Executor`, or a function that makes one, to which calls are handed.
+        grouped: completions are committed in groups of up to 100: for quick tasks that may be repeated. A crash repeats
+            what was finished in the last milliseconds.
         prefetch: at most so many items are leased ahead by a thread; None: the service's setting.
         grace: seconds that items in hand may go on after :meth:`stop`, before they are given back.
         max_items, max_seconds: end after so many attempts; begin none after so many seconds.
@@ -51,6 +53,7 @@ class Worker:
         threads: int = 1,
         processes: int | None = None,
         executor: Any = None,
+        grouped: bool = False,
         prefetch: int | None = None,
         grace: float = 30.0,
         max_items: int | None = None,
@@ -69,7 +72,7 @@ class Worker:
             _check_seconds(name, seconds, optional=name != "grace")
         self._service = service
         names = tuple(check_name(name) for name in queues) if queues is not None else None
-        self._orders = Orders(names or None, threads, prefetch, executor, float(grace), max_memory)
+        self._orders = Orders(names or None, threads, prefetch, grouped, executor, float(grace), max_memory)
         self._processes = processes
         self._limits = max_items, max_seconds
         self._at_work: Crew | Supervisor | None = None
