@@ -404,17 +404,22 @@ class Items:
         )
 
     def _take(self, tx: Transaction, rows: Sequence[Any], lease: int, holder: str) -> list[ItemRow]:
-        """Lease locked rows; each begins with the database's time at which it was read."""
+        """Lease rows as they were read, each with the database's time before it; those that moved on are left out."""
         if not rows:
             return []
         until = int(rows[0][0]) + lease
-        tx.change(
-            f"UPDATE {{item}} SET state = {LEASED}, release_time = :until, {_CLAIMED} WHERE id IN ($ids)",
-            _listed(row[1] for row in rows),
+        found = [ItemRow(*row[1:]) for row in rows]
+        guard, lists, values = _guard([(row.id, row.fence) for row in found])
+        taken = tx.change(
+            f"UPDATE {{item}} SET state = {LEASED}, release_time = :until, {_CLAIMED} WHERE {guard}",
+            lists,
             until=until,
             holder=holder,
+            **values,
         )
-        found = (ItemRow(*row[1:]) for row in rows)
+        if taken < len(found):  # not all of them were locked, and somebody has removed one meanwhile
+            mine = {row.id for row in self.held_by(tx, holder)}
+            found = [row for row in found if row.id in mine]
         return [row._replace(release_time=until, run_count=row.run_count + 1, fence=row.fence + 1) for row in found]
 
     def held_by(self, tx: Transaction, holder: str) -> list[ItemRow]:
