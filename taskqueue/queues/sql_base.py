@@ -295,12 +295,17 @@ class SqlBase(BatchQueue):
         return self.rows.put_back(tx, held, delay=how.delay, changes=changes, **more)
 
     def _already_settled(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
-        """Which of them my own commit, whose answer never came, has settled: gone, or one fence further and free."""
+        """Which of them my own commit, whose answer never came, has settled: gone, or one fence further and free.
+
+        What was cancelled is gone although it should have stayed.
+        """
         found = self.rows.fences(tx, (item_id for item_id, _fence in held))
+        gone = {item_id for item_id, _fence in held if item_id not in found}
         if not how.stays:
-            return {item_id for item_id, _fence in held if item_id not in found}
+            return gone
+        cancelled = {item_id for item_id in gone if self.dead.ending_of(tx, item_id) == "cancelled"}
         free = {item_id: fence for item_id, (fence, state) in found.items() if state != LEASED}
-        return {item_id for item_id, fence in held if free.get(item_id) == fence + 1}
+        return cancelled | {item_id for item_id, fence in held if free.get(item_id) == fence + 1}
 
     @contextmanager
     def completing(self, item: QueueItem) -> Iterator[Session]:

@@ -217,13 +217,13 @@ class Items:
 
     def leased(self, tx: Transaction, most: int) -> int:
         """How many items are leased at this moment; counted no further than ``most``."""
-        row = tx.row(
-            f"SELECT COUNT(*) FROM (SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND "
-            f"state = {LEASED} AND release_time > {{now}} ORDER BY release_time LIMIT $most) AS held",
+        rows = tx.rows(
+            f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND "
+            f"state = {LEASED} AND release_time > {{now}} ORDER BY release_time LIMIT $most",
             {"most": str(int(most))},
             queue=self._queue,
         )
-        return int(row[0])
+        return len(rows)
 
     def total(self, tx: Transaction) -> int:
         """How many items stand in the queue."""
