@@ -90,6 +90,16 @@ def test_a_lease_that_is_over_does_not_count(make_queue: MakeQueue, other_of: Ot
         assert other_of(queue).claim_item() is None
 
 
+def test_a_lease_that_has_just_ended_makes_room(make_queue: MakeQueue) -> None:
+    queue = make_queue(concurrency_limit=1)
+    queue.create_items("ab")
+
+    queue.claim_item(0.001)
+    tasks.last(0.003)
+
+    assert queue.claim_item() is not None
+
+
 def test_what_is_delayed_does_not_count(make_queue: MakeQueue) -> None:
     queue = make_queue(concurrency_limit=1)
     queue.create_item("later", delay=60)
