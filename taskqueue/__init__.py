@@ -35,7 +35,7 @@ from .errors import (
 from .execution.context import TaskContext
 from .item import QueueItem
 from .outcome import Outcome
-from .queues.base import DeadItem, Queue
+from .queues.base import Batch, DeadItem, Queue
 from .queues.batch import BatchQueue
 from .result import ErrorMode, Progress, RunResult
 from .runner import Runner
@@ -49,6 +49,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 __all__ = [
+    "Batch",
     "BatchQueue",
     "CallbackError",
     "CallbackRefused",

@@ -40,6 +40,8 @@ class QueueItem:
     uid: str = field(default="", repr=False)
     #: Whether its holder was asked to stop; it is never executed again.
     is_cancelled: bool = False
+    #: The batch to which it belongs (see :meth:`Queue.create_batch`), or None.
+    batch_id: int | None = None
     _unpack: Callable[[], Any] = field(default=lambda: None, repr=False, compare=False)
 
     @cached_property

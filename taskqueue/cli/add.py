@@ -26,13 +26,21 @@ from .service import Given, pass_given
 @click.option("--title", default="", help="What a human sees while the task runs.")
 @click.option("--weight", type=int, default=0, show_default=True, help="Lower goes first.")
 @click.option("--delay", type=float, callback=check_seconds, help="Hide the item for so many seconds.")
+@click.option("--dedup-key", metavar="KEY", help="Add nothing while an item with this key stands in the queue.")
+@click.option(
+    "--unique-until",
+    type=click.Choice(["started", "finished"]),
+    default="finished",
+    show_default=True,
+    help="With --dedup-key: when the key is free again.",
+)
 @click.option("--type", "type_", metavar="TYPE", help="Make the queue if it does not exist: Sql (one after the other) "
               "or SqlParallel.")  # fmt: skip
 @json_option
 @pass_given
 def add_item(
     given: Given, name: str, callback: str, arguments: tuple[str, ...], title: str, weight: int,
-    delay: float | None, type_: str | None, as_json: bool,
+    delay: float | None, dedup_key: str | None, unique_until: str, type_: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Put a task into a queue.
 
@@ -44,14 +52,17 @@ def add_item(
       taskqueue add mails myapp.mails:send 17 '"welcome"' --title "Welcome 17"
       taskqueue add mails myapp.mails:send '{"to": 17}' --delay 60 --type SqlParallel
       taskqueue add mails --weight -5 -- myapp.mails:move -1.5
+      taskqueue add mails myapp.mails:fetch --dedup-key fetch --unique-until started
     """
     task = Task(callback, [_value(index, text) for index, text in enumerate(arguments, start=1)], title)
     queue = _queue(given, name, type_)
-    item = queue.create_item(task, weight=weight, delay=delay)
+    item = queue.create_item(task, weight=weight, delay=delay, dedup_key=dedup_key, unique_until=unique_until)
     if as_json:
         print_json(item_facts(item))
-    else:
+    elif dedup_key is None:
         click.echo(f"Added item {item.id} {one_line(item.title)!r} to queue {name!r}.")
+    else:
+        click.echo(f"Item {item.id} {one_line(item.title)!r} stands in queue {name!r} with this key.")
 
 
 def _value(index: int, text: str) -> Any:

@@ -36,6 +36,8 @@ def item_facts(item: QueueItem) -> dict[str, Any]:
         "failures": item.failures,
         "interruptions": item.interruptions,
         "last_error": item.last_error,
+        "is_cancelled": item.is_cancelled,
+        "batch_id": item.batch_id,
         **_content(item),
     }
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "workers": "workers:list_workers",
     "retry": "run:retry_head",
     "skip": "change:skip_head",
+    "cancel": "cancel:cancel_items",
     "dead": "dead:dead_letters",
     "pause": "change:pause_queue",
     "resume": "change:resume_queue",

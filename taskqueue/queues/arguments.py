@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from .. import clock
-from ..errors import SpecError
-from ..spec import shown
+from ..errors import NotSupported, SpecError
+from ..spec import TASK_PAYLOAD, shown
+from ..task import Task
 
 Seconds = float | timedelta
 _CENTURY_MS = 100 * 366 * 86_400_000
@@ -40,6 +41,25 @@ def check_key(key: object) -> str:
     if isinstance(key, str) and 0 < len(key) <= 191 and key.isprintable() and key == key.strip():
         return key
     raise SpecError(f"dedup_key must be 1 to 191 printable characters without outer blanks, not {shown(key)}")
+
+
+def check_unique_until(moment: object, dedup_key: object) -> bool:
+    """Whether a key is free again as soon as its item is claimed."""
+    if moment not in ("started", "finished"):
+        raise SpecError(f"unique_until must be 'started' or 'finished', not {shown(moment)}")
+    if moment == "started" and dedup_key is None:
+        raise SpecError("unique_until='started' says how long a key is taken: give dedup_key as well")
+    return moment == "started"
+
+
+def check_callback(task: object, payload: str | None) -> None:
+    """What follows a batch, on a queue with such items."""
+    if not isinstance(task, Task):
+        raise SpecError(f"on_finished must be a Task, not {shown(task)}")
+    if "batch" in task.kwargs:
+        raise SpecError("on_finished gets the keyword argument 'batch' with the counts: leave it out of kwargs")
+    if payload not in (None, TASK_PAYLOAD):
+        raise NotSupported(f"the queue hands its items to the handler {payload!r}, which calls no on_finished")
 
 
 def check_ids(ids: Iterable[int]) -> list[int]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..item import QueueItem, title_of
 from ..settings import Settings
 from ..spec import QueueSpec
+from ..task import Task
 from .arguments import Seconds
 
 if TYPE_CHECKING:
@@ -63,6 +64,19 @@ class DeadItem:
         return title_of(self)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Items that belong together, as of the moment of reading."""
+
+    id: int
+    #: How many items it was made of.
+    total: int
+    #: How many of them have not ended yet.
+    pending: int
+    #: How many ended otherwise than ok: deleted, dead, skipped or cancelled.
+    failed: int = 0
+
+
 @dataclass
 class NewItem:
     """An item on its way into a queue."""
@@ -74,6 +88,8 @@ class NewItem:
     delay: int = 0
     due: int | None = None
     dedup_key: str | None = None
+    #: The key is free again as soon as the item is claimed.
+    until_start: bool = False
 
 
 class Queue(ABC):
@@ -126,6 +142,7 @@ class Queue(ABC):
         delay: Seconds | None = None,
         release_time: datetime | None = None,
         dedup_key: str | None = None,
+        unique_until: str = "finished",
         session: Joinable | None = None,
     ) -> QueueItem:
         """Put a task, or any data that survives the serializer, into the queue.
@@ -134,6 +151,8 @@ class Queue(ABC):
             weight: lower goes first (32 bits).
             delay, release_time: hidden for so many seconds, or until an aware datetime; not both, the past means now.
             dedup_key: up to 191 characters; while an item with the same key stands in the queue, that one is returned.
+            unique_until: "finished", or "started": then the key is free again as soon as the item is claimed (or
+                stolen), and stays so when that claim is given back.
             session: an SQLAlchemy Session or Connection on the same database, whose commit or rollback then decides.
 
         Raises :class:`SerializationError` (with the path to the value), :class:`SpecError`, :class:`SessionMismatch`.
@@ -151,6 +170,30 @@ class Queue(ABC):
         self, callback: Any, *args: Any, title: Any = "", weight: int = 0, delay: Seconds | None = None
     ) -> QueueItem:
         """``create_item(Task(callback, args, title), ...)``."""
+
+    @abstractmethod
+    def create_batch(
+        self, items: Iterable[Any], on_finished: Task, *, weight: int = 0, session: Joinable | None = None
+    ) -> Batch:
+        """Put items into the queue of which the last one to end is followed by a callback.
+
+        However an item ends (see :class:`Batch`), its end is counted in the same transaction, and the last one puts
+        the callback on the queue, exactly once; of a batch without items that is at once. A dead letter has ended,
+        even if it is revived later. A reset of the queue forgets its batches.
+
+        Arguments:
+            items: stored as by :meth:`create_items`.
+            on_finished: called as ``callback(ctx, *args, **kwargs, batch={"id": .., "total": .., "failed": ..})``.
+            weight: of the items, and of the callback.
+            session: as for :meth:`create_item`.
+
+        Raises :class:`SpecError` when ``on_finished`` is no task, or has an argument ``batch`` already, and
+        :class:`NotSupported` on a queue whose items go to a payload handler.
+        """
+
+    @abstractmethod
+    def batch(self, batch_id: int) -> Batch | None:
+        """How far a batch of this queue is, or None when there is none with that id."""
 
     # --- going out ---
 
@@ -193,6 +236,15 @@ class Queue(ABC):
     def delete_items(self, items: Sequence[QueueItem]) -> list[QueueItem]:
         """The same for many; return the lost ones."""
 
+    @abstractmethod
+    def cancel_item(self, item_id: int) -> str:
+        """Take an item back that was put into the queue.
+
+        ``cancelled``: it waited, and is gone, on record. ``stopping``: somebody holds it, and is told; if its task
+        completes all the same, that counts, and whatever else becomes of the attempt removes the item as cancelled.
+        Raises :class:`ItemNotFound`.
+        """
+
     # --- looking ---
 
     @abstractmethod
@@ -221,7 +273,9 @@ class Queue(ABC):
 
     @abstractmethod
     def outcome_of(self, item_id: int) -> str | None:
-        """How an earlier item ended: ``ok``, ``skipped``, ``delete`` or ``dead``; ``waiting`` while it stands.
+        """How an earlier item ended: ``ok``, ``skipped``, ``cancelled``, ``delete`` or ``dead``.
+
+        ``waiting`` while it stands.
 
         None when nobody can tell: the id was never given out, or the queue was reset meanwhile. On MariaDB and
         PostgreSQL the id of an insert that was rolled back is given out, too, and answers ``ok``: ask only for ids of

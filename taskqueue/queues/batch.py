@@ -10,15 +10,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import callbacks, clock
-from ..errors import ItemNotFound, LeaseLost, NotSupported, SpecError
+from ..errors import ItemNotFound, LeaseLost, NotSupported, PayloadError, SerializationError, SpecError
 from ..item import QueueItem
 from ..settings import Settings
 from ..signals import queue_active, queue_status
 from ..spec import STATUSES, QueueSpec, check_weight, nearest, shown
 from ..task import Task
 from . import settlement
-from .arguments import Seconds, check_id, check_ids, check_key, delay_ms, due
-from .base import STATISTICS, NewItem, Queue, Wait
+from .arguments import Seconds, check_callback, check_id, check_ids, check_key, check_unique_until, delay_ms, due
+from .base import STATISTICS, Batch, NewItem, Queue, Wait
 from .settlement import Settlement
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class BatchQueue(Queue):
         delay: Seconds | None = None,
         release_time: datetime | None = None,
         dedup_key: str | None = None,
+        unique_until: str = "finished",
         session: Joinable | None = None,
     ) -> QueueItem:
         new = self._new_item(data, check_weight(weight))
@@ -92,6 +93,7 @@ class BatchQueue(Queue):
             new.delay, new.due = due(delay, release_time)
         if dedup_key is not None:
             new.dedup_key = check_key(dedup_key)
+        new.until_start = check_unique_until(unique_until, dedup_key)
         item = self._insert(new, session)
         self.changed()
         return item
@@ -101,6 +103,32 @@ class BatchQueue(Queue):
         count = self._insert_many((self._new_item(data, weight) for data in items), session)
         self.changed()
         return count
+
+    def create_batch(
+        self, items: Iterable[Any], on_finished: Task, *, weight: int = 0, session: Joinable | None = None
+    ) -> Batch:
+        check_callback(on_finished, self.spec.payload)
+        callback = self._new_item(on_finished, check_weight(weight))
+        batch = self._insert_batch(callback, (self._new_item(data, weight) for data in items), session)
+        self.changed()
+        return batch
+
+    def _finished(self, batch: Batch, stored: NewItem) -> NewItem:
+        """The callback of a batch that has ended, as an item.
+
+        It comes from the database, so that this process has not queued it, and must not remember it as permitted.
+        """
+        self.changed()
+        codec = self.settings.codec
+        uid = os.urandom(16).hex()
+        try:
+            task = codec.unpack(stored.text, self.name, stored.uid)
+            if isinstance(task, Task):
+                task.kwargs["batch"] = {"id": batch.id, "total": batch.total, "failed": batch.failed}
+                return NewItem(uid, stored.weight, codec.pack(task, self.name, uid))
+        except (PayloadError, SerializationError):
+            pass
+        return stored  # whoever executes it says what is wrong with it
 
     def enqueue(
         self, callback: Any, *args: Any, title: Any = "", weight: int = 0, delay: Seconds | None = None
@@ -147,6 +175,17 @@ class BatchQueue(Queue):
 
     def delete_items(self, items: Sequence[QueueItem]) -> list[QueueItem]:
         return self.settle(items, settlement.DONE)
+
+    def cancel_item(self, item_id: int) -> str:
+        answer = self._cancel(check_id(item_id))
+        if answer is None:
+            raise ItemNotFound(f"queue {self.name!r} has no item {item_id} to cancel: it has ended, or was never there")
+        self.changed()
+        return answer
+
+    def cancelled_among(self, items: Sequence[QueueItem]) -> set[int]:
+        """The ids of those whose holder was asked to stop."""
+        return set()
 
     def settle(self, items: Sequence[QueueItem], how: Settlement) -> list[QueueItem]:
         """Carry a settlement out for all whose fence has not moved on; return the others."""
@@ -275,6 +314,12 @@ class BatchQueue(Queue):
 
     @abstractmethod
     def _insert_many(self, new: Iterable[NewItem], session: Joinable | None) -> int: ...
+
+    @abstractmethod
+    def _insert_batch(self, callback: NewItem, new: Iterable[NewItem], session: Joinable | None) -> Batch: ...
+
+    @abstractmethod
+    def _cancel(self, item_id: int) -> str | None: ...
 
     @abstractmethod
     def _steal(self, lease: int) -> QueueItem | None: ...

@@ -6,47 +6,26 @@ import heapq
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 from .. import clock
 from ..errors import NotSupported
-from ..item import QueueItem, optional_time
+from ..item import QueueItem
 from ..settings import Settings
 from ..spec import QueueSpec
-from .arguments import check_ids
-from .base import DeadItem, NewItem, Wait
+from . import settlement
+from .arguments import check_id, check_ids
+from .base import Batch, DeadItem, NewItem, Wait
 from .batch import BatchQueue
+from .memory_records import BatchRecord, Record
 from .settlement import Settlement
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from .base import Joinable
-
-
-@dataclass
-class _Record:
-    """An item; ``release_time`` 0 means ready, as in a table."""
-
-    id: int
-    uid: str
-    weight: int
-    text: str
-    submit_time: int
-    dedup_key: str | None
-    release_time: int = 0
-    run_count: int = 0
-    fence: int = 0
-    failures: int = 0
-    interruptions: int = 0
-    last_error: str | None = None
-
-    @property
-    def place(self) -> tuple[int, int]:
-        return self.weight, self.id
 
 
 class MemoryQueue(BatchQueue):
@@ -58,18 +37,19 @@ class MemoryQueue(BatchQueue):
         super().__init__(spec, settings)
         self._status = spec.status
         self._lock = threading.RLock()
-        self._ids = count(1)
+        self._ids, self._batch_ids = count(1), count(1)
         self._highest = self._reset_up_to = 0
         self._empty()
 
     def _empty(self) -> None:
-        self._records: dict[int, _Record] = {}
+        self._records: dict[int, Record] = {}
         #: Places of items that are not leased; a place whose item is gone or leased is dropped when it comes up.
         self._waiting: list[tuple[int, int]] = []
-        self._leased: dict[int, _Record] = {}
+        self._leased: dict[int, Record] = {}
         self._keys: dict[str, int] = {}
-        self._dead: dict[int, tuple[_Record, DeadItem]] = {}
+        self._dead: dict[int, tuple[Record, DeadItem]] = {}
         self._endings: dict[int, str] = {}
+        self._batches: dict[int, BatchRecord] = {}
 
     # --- registration ---
 
@@ -113,10 +93,10 @@ class MemoryQueue(BatchQueue):
                 self._add(one)
         return len(ready)
 
-    def _add(self, new: NewItem) -> _Record:
+    def _add(self, new: NewItem) -> Record:
         moment = clock.now_ms()
         due = new.due if new.due is not None else moment + new.delay
-        record = _Record(next(self._ids), new.uid, new.weight, new.text, moment, new.dedup_key)
+        record = Record(next(self._ids), new.uid, new.weight, new.text, moment, new.dedup_key, new.until_start)
         record.release_time = due if due > moment else 0
         self._highest = record.id
         self._records[record.id] = record
@@ -124,6 +104,21 @@ class MemoryQueue(BatchQueue):
         if new.dedup_key is not None:
             self._keys[new.dedup_key] = record.id
         return record
+
+    def _insert_batch(self, callback: NewItem, new: Iterable[NewItem], session: Joinable | None) -> Batch:
+        self._refuse(session)
+        ready = list(new)
+        with self._lock:
+            batch = BatchRecord(next(self._batch_ids), len(ready), callback)
+            self._batches[batch.id] = batch
+            for one in ready:
+                self._add(one).batch = batch
+            self._follow(batch)
+            return Batch(batch.id, batch.total, batch.total)
+
+    def _follow(self, batch: BatchRecord) -> None:
+        if batch.ended == batch.total:
+            self._add(self._finished(batch.view(), batch.callback))
 
     def _refuse(self, session: object) -> None:
         if session is not None:
@@ -160,10 +155,13 @@ class MemoryQueue(BatchQueue):
             heapq.heappop(self._waiting)
             return self._take(head, moment + lease)
 
-    def _take(self, record: _Record, until: int) -> QueueItem:
+    def _take(self, record: Record, until: int) -> QueueItem:
         record.release_time = until
         record.run_count += 1
         record.fence += 1
+        if record.until_start:
+            self._free_key(record)
+            record.dedup_key = None
         self._leased[record.id] = record
         return self._item(record)
 
@@ -172,12 +170,12 @@ class MemoryQueue(BatchQueue):
             record.interruptions += 1
             self._free(record)
 
-    def _free(self, record: _Record, release_time: int = 0) -> None:
+    def _free(self, record: Record, release_time: int = 0) -> None:
         self._leased.pop(record.id, None)
         record.release_time = release_time
         heapq.heappush(self._waiting, record.place)
 
-    def _head(self) -> _Record | None:
+    def _head(self) -> Record | None:
         while self._waiting:
             record = self._records.get(self._waiting[0][1])
             if record is not None and record.id not in self._leased:
@@ -206,13 +204,34 @@ class MemoryQueue(BatchQueue):
                     kept.add(item.id)
             return kept
 
-    def _carry_out(self, record: _Record, how: Settlement) -> None:
+    def cancelled_among(self, items: Sequence[QueueItem]) -> set[int]:
+        with self._lock:
+            records = (self._records.get(item.id) for item in items)
+            return {record.id for record in records if record is not None and record.is_cancelled}
+
+    def _cancel(self, item_id: int) -> str | None:
+        with self._lock:
+            self._end_leases(clock.now_ms())
+            record = self._records.get(item_id)
+            if record is None:
+                return None
+            if item_id in self._leased:
+                record.is_cancelled = True
+                return "stopping"
+            self._carry_out(record, settlement.cancel("cancelled"))
+            return "cancelled"
+
+    def _carry_out(self, record: Record, how: Settlement) -> None:
+        if record.is_cancelled and not how.is_success:  # it does not come back, whatever was meant to become of it
+            how = settlement.cancel(how.error or "cancelled")
         if how.record not in (None, "abort", "retry"):
             self._endings[record.id] = how.record
         if not how.stays:
             self._remove(record)
             if how.dead:
                 self._bury(record, how.error or "")
+            if record.batch is not None:
+                self._count_ended(record.batch, failed=not how.is_success)
             return
         record.fence += 1
         record.run_count = max(record.run_count - how.unclaimed, 0)
@@ -221,11 +240,19 @@ class MemoryQueue(BatchQueue):
         record.last_error = how.error if how.error is not None else record.last_error
         self._free(record, clock.now_ms() + how.delay if how.delay > 0 else 0)
 
-    def _remove(self, record: _Record) -> None:
+    def _remove(self, record: Record) -> None:
         del self._records[record.id]
         self._leased.pop(record.id, None)
+        self._free_key(record)
+
+    def _free_key(self, record: Record) -> None:
         if record.dedup_key is not None:
             del self._keys[record.dedup_key]
+
+    def _count_ended(self, batch: BatchRecord, *, failed: bool) -> None:
+        batch.ended += 1
+        batch.failed += failed
+        self._follow(batch)
 
     def completing(self, item: QueueItem) -> AbstractContextManager[Session]:
         raise NotSupported(
@@ -238,6 +265,11 @@ class MemoryQueue(BatchQueue):
         with self._lock:
             found = [self._records[item_id] for item_id in check_ids(item_ids) if item_id in self._records]
             return [self._item(record) for record in sorted(found, key=lambda record: record.place)]
+
+    def batch(self, batch_id: int) -> Batch | None:
+        with self._lock:
+            found = self._batches.get(check_id(batch_id))
+            return found.view() if found else None
 
     def items(self) -> Iterator[QueueItem]:
         with self._lock:
@@ -283,17 +315,12 @@ class MemoryQueue(BatchQueue):
                 return self._endings[item_id]
             return "ok" if self._reset_up_to < item_id <= self._highest else None
 
-    def _item(self, record: _Record) -> QueueItem:
-        return QueueItem(
-            record.id, self.name, record.weight, clock.from_ms(record.submit_time),
-            optional_time(record.release_time), record.run_count, record.fence, record.last_error,
-            record.failures, record.interruptions, record.uid, False,
-            partial(self.settings.codec.unpack, record.text, self.name, record.uid),
-        )  # fmt: skip
+    def _item(self, record: Record) -> QueueItem:
+        return record.item(self.name, partial(self.settings.codec.unpack, record.text, self.name, record.uid))
 
     # --- dead letters ---
 
-    def _bury(self, record: _Record, error: str) -> None:
+    def _bury(self, record: Record, error: str) -> None:
         dead = DeadItem(
             record.id, self.name, record.weight, clock.from_ms(record.submit_time), clock.from_ms(clock.now_ms()),
             record.run_count, record.failures + 1, error,
@@ -318,7 +345,7 @@ class MemoryQueue(BatchQueue):
             return False
         record.fence += 1
         record.failures = record.interruptions = 0
-        record.last_error = dead.error
+        record.last_error, record.batch = dead.error, None  # of its batch it has ended
         if record.dedup_key in self._keys:  # another item has taken the key meanwhile
             record.dedup_key = None
         elif record.dedup_key is not None:

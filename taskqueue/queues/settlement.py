@@ -29,6 +29,11 @@ class Settlement:
     #: The outcome that is written down for good, None for none.
     record: str | None = None
 
+    @property
+    def is_success(self) -> bool:
+        """Whether the item was finished, as opposed to whatever else may become of it."""
+        return not self.stays and self.record is None
+
 
 DONE = Settlement(stays=False)
 RELINQUISH = Settlement(stays=True, unclaimed=True)
@@ -69,6 +74,6 @@ def skip(reason: str) -> Settlement:
     return Settlement(stays=False, error=reason, record="skipped")
 
 
-def cancel(error: str) -> Settlement:
+def cancel(error: str, traceback: str | None = None) -> Settlement:
     """Removed before its end, because somebody asked for that."""
-    return Settlement(stays=False, error=error, record="cancelled")
+    return Settlement(stays=False, error=error, traceback=traceback, record="cancelled")

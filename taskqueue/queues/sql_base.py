@@ -12,33 +12,35 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import clock
-from ..errors import DatabaseUnavailable, OutcomeUnknown, PayloadError
+from ..errors import DatabaseUnavailable, PayloadError
 from ..item import QueueItem, optional_time, title_of_data
 from ..settings import Settings
 from ..spec import QueueSpec
 from ..storage import presence, registry, runs
+from ..storage.batches import Batches, BatchRow
 from ..storage.database import Database
 from ..storage.dead import DeadLetters, DeadRow
 from ..storage.items import ItemRow, Items
 from ..storage.registry import Registration
 from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction
-from .arguments import check_ids
-from .base import DeadItem, NewItem, Wait
+from . import settlement
+from .arguments import check_id, check_ids
+from .base import Batch, DeadItem, NewItem, Wait
 from .batch import BatchQueue
 from .settlement import Settlement
+from .sql_inserts import Inserts, batch_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from .base import Joinable
 
-_INSERT_CHUNK = 1000
 _PAGE = 1000
 #: A claim of a parallel queue may overlook what became due for so many milliseconds; "empty" never does.
 _PROMOTE_EVERY_MS = 200
@@ -78,6 +80,8 @@ class SqlBase(BatchQueue):
         self.database = database
         self.rows = Items(database.dialect, spec.name)
         self.dead = DeadLetters(spec.name)
+        self.batches = Batches(database.dialect, spec.name)
+        self._inserts = Inserts(database, self.rows, self.batches, self._finished)
         self._local_status = spec.status
         self._promoted = (0, 0)
         self._has_begun = False
@@ -148,6 +152,7 @@ class SqlBase(BatchQueue):
             registry.lock(tx, self.name)
         removed, highest = self.rows.clear(tx)
         self.dead.clear(tx)
+        self.batches.clear(tx)
         presence.clear(tx, self.name)
         registry.forget_begin(tx, self.name)
         self._has_begun = False
@@ -166,61 +171,13 @@ class SqlBase(BatchQueue):
     # --- coming in ---
 
     def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
-        session = session if session is not None else self.database.current_session
-        if session is not None:
-            return self._insert_one(new, self.database.joined(session), call=True)
-        began = time.monotonic()
-        # A key needs two statements when it is taken already.
-        run = self.database.statement if new.dedup_key is None else self.database.transaction
-        return run(lambda tx: self._insert_or_find(new, tx, began))
-
-    def _insert_or_find(self, new: NewItem, tx: Transaction, began: float) -> QueueItem:
-        if tx.unsure:
-            row = self.rows.with_uid(tx, new.uid, clock.to_ms(time.monotonic() - began + 60))
-            if row is not None:
-                return self._item(row)
-        return self._insert_one(new, tx, call=self.database.may_call())
-
-    def _insert_one(self, new: NewItem, tx: Transaction, *, call: bool) -> QueueItem:
-        due, value = ("0", 0)
-        if new.due is not None:
-            due, value = ":due_value", new.due
-        elif new.delay:
-            due, value = "{now} + :due_value", new.delay
-        while True:
-            created = self.rows.insert(
-                tx, uid=new.uid, weight=new.weight, data=new.text, due=due, due_value=value, dedup_key=new.dedup_key,
-                call=call,
-            )  # fmt: skip
-            if created is not None:
-                break
-            standing = self.rows.with_key(tx, new.dedup_key or "")
-            if standing is not None:
-                return self._item(standing)
-        item_id, submitted, release = created
-        return self._item(ItemRow(item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text))
+        return self._item(self._inserts.one(new, session))
 
     def _insert_many(self, new: Iterable[NewItem], session: Joinable | None) -> int:
-        session = session if session is not None else self.database.current_session
-        chunks = _chunks(new, _INSERT_CHUNK)
-        if session is not None:
-            joined = self.database.joined(session)
-            number = sum(self._insert_chunk(joined, chunk) for chunk in chunks)
-            self.rows.tell(joined)
-            return number
-        first = next(chunks, None)  # before the transaction: a slow source must not hold a lock
-        if first is None:
-            return 0
-        return _once(self.database, lambda tx: self._insert_chunks(tx, first, chunks))
+        return self._inserts.many(new, session)
 
-    def _insert_chunks(self, tx: Transaction, first: list[NewItem], rest: Iterator[list[NewItem]]) -> int:
-        number = self._insert_chunk(tx, first) + sum(self._insert_chunk(tx, chunk) for chunk in rest)
-        self.rows.tell(tx)
-        return number
-
-    def _insert_chunk(self, tx: Transaction, chunk: list[NewItem]) -> int:
-        self.rows.insert_many(tx, [{"uid": new.uid, "weight": new.weight, "data": new.text} for new in chunk])
-        return len(chunk)
+    def _insert_batch(self, callback: NewItem, new: Iterable[NewItem], session: Joinable | None) -> Batch:
+        return self._inserts.batch(callback, new, session)
 
     # --- going out ---
 
@@ -263,12 +220,32 @@ class SqlBase(BatchQueue):
         held = [(item.id, item.fence) for item in items]
         if self.database.statement(lambda tx: self.rows.renew(tx, held, lease)) == len(held):
             return {item_id for item_id, _fence in held}
-        return self.database.transaction(lambda tx: self.rows.valid(tx, held, leased=True))
+        return set(self.database.transaction(lambda tx: self.rows.valid(tx, held, leased=True)))
+
+    def cancelled_among(self, items: Sequence[QueueItem]) -> set[int]:
+        return self._read(lambda tx: self.rows.cancelled(tx, (item.id for item in items)))  # type: ignore[no-any-return]
+
+    def _cancel(self, item_id: int) -> str | None:
+        def cancel(tx: Transaction) -> str | None:
+            found = self.rows.lock(tx, item_id)
+            if found is None:
+                is_mine = tx.unsure and self.dead.ending_of(tx, item_id) == "cancelled"
+                return "cancelled" if is_mine else None
+            fence, is_held = found
+            if is_held:
+                self.rows.ask_to_stop(tx, item_id)
+                return "stopping"
+            self.settle_within(tx, [(item_id, fence)], settlement.cancel("cancelled"))
+            return "cancelled"
+
+        return self.database.transaction(cancel)
 
     def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
         held = [(item.id, item.fence) for item in items]
-        if len(held) == 1 and how.record is None:
-            return self.database.statement(lambda tx: self._settle_one(tx, held, how))
+        if len(held) == 1 and how.record is None and items[0].batch_id is None:
+            settled = self.database.statement(lambda tx: self._settle_one(tx, held, how))
+            if settled or how.is_success:
+                return settled  # else it is lost, or was cancelled meanwhile
         return self.database.transaction(lambda tx: self.settle_within(tx, held, how))
 
     def _settle_one(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
@@ -281,15 +258,24 @@ class SqlBase(BatchQueue):
         """:meth:`settle` inside a transaction of ours, by (id, fence); the ids that were still under their fence."""
         settled = self._already_settled(tx, held, how) if tx.unsure else set()
         rest = [pair for pair in held if pair[0] not in settled]
-        valid = self.rows.valid(tx, rest) if rest else set()
-        now = [pair for pair in held if pair[0] in valid]
-        if now:
-            if how.dead:
-                self.rows.bury(tx, now, how.error or "", how.traceback)
-            if how.record is not None:
-                self.rows.record(tx, now, how.record, how.error, how.traceback)
-            self._carry_out(tx, now, how)
-        return settled | valid
+        valid = self.rows.valid(tx, rest) if rest else {}
+        cancelled = {item_id for item_id, found in valid.items() if found.is_cancelled and not how.is_success}
+        self._settle_valid(tx, [pair for pair in rest if pair[0] in valid.keys() - cancelled], how)
+        if cancelled:  # it does not come back, whatever was meant to become of it
+            end = settlement.cancel(how.error or "cancelled", how.traceback)
+            self._settle_valid(tx, [pair for pair in rest if pair[0] in cancelled], end)
+        gone = cancelled if how.stays else valid.keys()
+        self._inserts.ended(tx, (valid[item_id].batch_id for item_id in gone), failed=not how.is_success)
+        return settled | valid.keys()
+
+    def _settle_valid(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> None:
+        if not held:
+            return
+        if how.dead:
+            self.rows.bury(tx, held, how.error or "", how.traceback)
+        if how.record is not None:
+            self.rows.record(tx, held, how.record, how.error, how.traceback)
+        self._carry_out(tx, held, how)
 
     def _carry_out(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> int:
         if not how.stays:
@@ -309,12 +295,17 @@ class SqlBase(BatchQueue):
         return self.rows.put_back(tx, held, delay=how.delay, changes=changes, **more)
 
     def _already_settled(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
-        """Which of them my own commit, whose answer never came, has settled: gone, or one fence further and free."""
+        """Which of them my own commit, whose answer never came, has settled: gone, or one fence further and free.
+
+        What was cancelled is gone although it should have stayed.
+        """
         found = self.rows.fences(tx, (item_id for item_id, _fence in held))
+        gone = {item_id for item_id, _fence in held if item_id not in found}
         if not how.stays:
-            return {item_id for item_id, _fence in held if item_id not in found}
+            return gone
+        cancelled = {item_id for item_id in gone if self.dead.ending_of(tx, item_id) == "cancelled"}
         free = {item_id: fence for item_id, (fence, state) in found.items() if state != LEASED}
-        return {item_id for item_id, fence in held if free.get(item_id) == fence + 1}
+        return cancelled | {item_id for item_id, fence in held if free.get(item_id) == fence + 1}
 
     @contextmanager
     def completing(self, item: QueueItem) -> Iterator[Session]:
@@ -324,8 +315,10 @@ class SqlBase(BatchQueue):
             with self.database.session_scope() as session:
                 yield session
                 session.flush()
-                if not self.rows.delete(self.database.joined(session), held):
+                tx = self.database.joined(session)
+                if not self.rows.delete(tx, held):
                     self._raise_if_lost(item, [item])
+                self._inserts.ended(tx, [item.batch_id], failed=False)
                 finishing = True
         except DatabaseUnavailable:
             # The answer to the commit never came: the row tells whether it took place.
@@ -341,6 +334,10 @@ class SqlBase(BatchQueue):
         ids = check_ids(item_ids)
         rows = self._read(lambda tx: self.rows.fetch(tx, ids)) if ids else []
         return [self._item(row) for row in sorted(rows, key=lambda row: (row.weight, row.id))]
+
+    def batch(self, batch_id: int) -> Batch | None:
+        found: BatchRow | None = self._read(partial(self.batches.find, batch_id=check_id(batch_id)))
+        return batch_of(found) if found else None
 
     def items(self) -> Iterator[QueueItem]:
         by_state = (self._pages(state) for state in (READY, LEASED, DELAYED))
@@ -403,7 +400,8 @@ class SqlBase(BatchQueue):
     def _item(self, row: ItemRow) -> QueueItem:
         return QueueItem(
             row.id, self.name, row.weight, clock.from_ms(row.submit_time), optional_time(row.release_time),
-            row.run_count, row.fence, row.last_error, row.failures, row.interruptions, row.uid, False,
+            row.run_count, row.fence, row.last_error, row.failures, row.interruptions, row.uid,
+            bool(row.is_cancelled), row.batch_id,
             partial(self.settings.codec.unpack, row.data, self.name, row.uid),
         )  # fmt: skip
 
@@ -444,25 +442,3 @@ class SqlBase(BatchQueue):
 
     def _delete_dead(self, ids: Sequence[int]) -> int:
         return self.database.transaction(lambda tx: self.dead.delete(tx, ids))
-
-
-def _chunks(new: Iterable[NewItem], size: int) -> Iterator[list[NewItem]]:
-    source = iter(new)
-    while chunk := list(islice(source, size)):
-        yield chunk
-
-
-def _once(database: Database, work: Callable[[Transaction], int]) -> int:
-    """Run ``work`` in a transaction that cannot be repeated, because what it consumes is gone by then."""
-    begun = False
-
-    def only_once(tx: Transaction) -> int:
-        nonlocal begun
-        if begun:
-            answer = "and whether the commit took place is unknown" if tx.unsure else "so nothing was stored"
-            kind = OutcomeUnknown if tx.unsure else DatabaseUnavailable
-            raise kind(f"the connection was lost while items were being stored, {answer}: look, and try again")
-        begun = True
-        return work(tx)
-
-    return database.transaction(only_once)

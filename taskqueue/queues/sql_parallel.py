@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..storage import registry
 from ..storage.items import ItemRow
 from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction
@@ -16,22 +17,30 @@ class SqlParallelQueue(SqlBase):
 
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]:
         def claim(tx: Transaction) -> list[ItemRow]:
+            if most is not None:  # who counts what is held must be alone
+                registry.lock(tx, self.name)
             if tx.unsure:
                 mine = self.rows.held_by(tx, holder)
                 if mine:
                     return mine
             self._promote(tx, at_once=False)
-            rows = self.rows.claim(tx, limit, lease, holder)
-            if not rows and self._promote(tx, at_once=True):
-                rows = self.rows.claim(tx, limit, lease, holder)
+            size = limit if most is None else min(limit, most - self.rows.leased(tx, most))
+            rows = self.rows.claim(tx, size, lease, holder) if size else []
+            if size and not rows and self._promote(tx, at_once=True):
+                rows = self.rows.claim(tx, size, lease, holder)
             return rows
 
-        if self.rows.claims_in_one_statement:
+        most = self.spec.concurrency_limit
+        if most is None and self.rows.claims_in_one_statement:
             return self.database.statement(claim)
         return self.database.transaction(claim)
 
+    def _is_full(self, tx: Transaction) -> bool:
+        most = self.spec.concurrency_limit
+        return most is not None and self.rows.leased(tx, most) >= most
+
     def wait_within(self, tx: Transaction) -> Wait | None:
-        if self.rows.first_ready(tx) is not None:
+        if self.rows.first_ready(tx) is not None and not self._is_full(tx):
             return Wait(0.0, is_leased=False)
         waits = {state: self.rows.wait(tx, state) for state in (LEASED, DELAYED)}
         found = [wait for wait in waits.values() if wait is not None]

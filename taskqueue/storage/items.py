@@ -17,7 +17,10 @@ from .transaction import Transaction
 
 #: How many rows one statement promotes or moves at a time: long enough to be quick, short enough to let others in.
 CHUNK = 500
-_COLUMNS = "id, uid, weight, submit_time, release_time, run_count, fence, failures, interruptions, last_error, data"
+_COLUMNS = (
+    "id, uid, weight, submit_time, release_time, run_count, fence, failures, interruptions, last_error, data, "
+    "is_cancelled, batch_id"
+)
 
 
 class ItemRow(NamedTuple):
@@ -34,6 +37,15 @@ class ItemRow(NamedTuple):
     interruptions: int
     last_error: str | None
     data: str
+    is_cancelled: int = 0
+    batch_id: int | None = None
+
+
+class Standing(NamedTuple):
+    """What decides, besides its fence, how an item may leave the queue."""
+
+    is_cancelled: bool
+    batch_id: int | None
 
 
 class Place(NamedTuple):
@@ -70,27 +82,27 @@ class Items:
 
     def insert(
         self, tx: Transaction, *, uid: str, weight: int, data: str, due: str = "0", due_value: int = 0,
-        dedup_key: str | None = None, call: bool = False,
+        dedup_key: str | None = None, until_start: bool = False, call: bool = False,
     ) -> tuple[int, int, int] | None:  # fmt: skip
         """Insert one item; return its id, submit and release time, or None if its ``dedup_key`` is taken.
 
-        With ``call``, workers that listen are told, where the database can do that.
-
         ``due`` is an SQL expression of ``:due_value`` for the moment before which the item stays hidden, or "0".
+        With ``until_start`` the key is free again as soon as the item is claimed. With ``call``, workers that listen
+        are told, where the database can do that.
         """
         keyed = dedup_key is not None
         hidden = due != "0"
         statement = (
             ("{insert}" if keyed else "INSERT INTO")
-            + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, data)"
+            + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, until_start, data)"
             + " VALUES (:queue, :uid, :weight, {now}, "
             + (f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END, " if hidden else f"{READY}, ")
             + (f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END" if hidden else "0")
-            + ", :dedup_key, :data)"
+            + ", :dedup_key, :until_start, :data)"
             + (" {on_duplicate}" if keyed else "")
         )
         values: dict[str, Any] = {"queue": self._queue, "uid": uid, "weight": weight, "data": data}
-        values["dedup_key"] = dedup_key
+        values.update(dedup_key=dedup_key, until_start=int(until_start))
         if hidden:
             values["due_value"] = due_value
         if self._dialect.returning:
@@ -104,15 +116,16 @@ class Items:
         row = tx.row("SELECT id, submit_time, release_time FROM {item} WHERE id = :id", id=item_id)
         return row[0], row[1], row[2]
 
-    def insert_many(self, tx: Transaction, rows: Sequence[dict[str, Any]]) -> None:
+    def insert_many(self, tx: Transaction, rows: Sequence[dict[str, Any]], batch_id: int | None = None) -> None:
         """Insert rows of ``uid``, ``weight`` and ``data``, ready at once, in as few round trips as the driver can."""
         submitted = tx.row("SELECT {now}")[0]
+        column, value = (", batch_id", ", :batch") if batch_id is not None else ("", "")
         for row in rows:
-            row.update(queue=self._queue, submitted=submitted)
+            row.update(queue=self._queue, submitted=submitted, batch=batch_id)
         # Nothing but parameters among the values: only so does PyMySQL send many rows in one statement.
         tx.many(
-            "INSERT INTO {item} (queue_name, uid, weight, submit_time, data) "
-            "VALUES (:queue, :uid, :weight, :submitted, :data)",
+            f"INSERT INTO {{item}} (queue_name, uid, weight, submit_time, data{column}) "
+            f"VALUES (:queue, :uid, :weight, :submitted, :data{value})",
             rows,
         )
 
@@ -201,6 +214,16 @@ class Items:
             queue=self._queue,
         )
         return Counts(*(int(count or 0) for count in row))
+
+    def leased(self, tx: Transaction, most: int) -> int:
+        """How many items are leased at this moment; counted no further than ``most``."""
+        rows = tx.rows(
+            f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND "
+            f"state = {LEASED} AND release_time > {{now}} ORDER BY release_time LIMIT $most",
+            {"most": str(int(most))},
+            queue=self._queue,
+        )
+        return len(rows)
 
     def total(self, tx: Transaction) -> int:
         """How many items stand in the queue."""
@@ -381,18 +404,22 @@ class Items:
         )
 
     def _take(self, tx: Transaction, rows: Sequence[Any], lease: int, holder: str) -> list[ItemRow]:
-        """Lease locked rows; each begins with the database's time at which it was read."""
+        """Lease rows as they were read, each with the database's time before it; those that moved on are left out."""
         if not rows:
             return []
         until = int(rows[0][0]) + lease
-        tx.change(
-            f"UPDATE {{item}} SET state = {LEASED}, release_time = :until, holder = :holder, "
-            "run_count = run_count + 1, fence = fence + 1 WHERE id IN ($ids)",
-            _listed(row[1] for row in rows),
+        found = [ItemRow(*row[1:]) for row in rows]
+        guard, lists, values = _guard([(row.id, row.fence) for row in found])
+        taken = tx.change(
+            f"UPDATE {{item}} SET state = {LEASED}, release_time = :until, {_CLAIMED} WHERE {guard}",
+            lists,
             until=until,
             holder=holder,
+            **values,
         )
-        found = (ItemRow(*row[1:]) for row in rows)
+        if taken < len(found):  # not all of them were locked, and somebody has removed one meanwhile
+            mine = {row.id for row in self.held_by(tx, holder)}
+            found = [row for row in found if row.id in mine]
         return [row._replace(release_time=until, run_count=row.run_count + 1, fence=row.fence + 1) for row in found]
 
     def held_by(self, tx: Transaction, holder: str) -> list[ItemRow]:
@@ -420,17 +447,36 @@ class Items:
             **values,
         )
 
-    def valid(self, tx: Transaction, held: Sequence[Held], *, leased: bool = False) -> set[int]:
-        """The ids among (id, fence) whose fence has not moved on, locked until the end of the transaction."""
+    def valid(self, tx: Transaction, held: Sequence[Held], *, leased: bool = False) -> dict[int, Standing]:
+        """By id, those of (id, fence) whose fence has not moved on, locked until the end of the transaction."""
         also = f" AND state = {LEASED} AND release_time > {{now}}" if leased else ""
         guard, lists, values = _guard(held)
-        statement = f"SELECT id FROM {{item}} WHERE {guard}{also} {{for_update}}"
-        return {row[0] for row in tx.rows(statement, lists, **values)}
+        statement = f"SELECT id, is_cancelled, batch_id FROM {{item}} WHERE {guard}{also} {{for_update}}"
+        return {row[0]: Standing(bool(row[1]), row[2]) for row in tx.rows(statement, lists, **values)}
 
     def fences(self, tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Fence and state of those ids that still stand anywhere."""
         rows = tx.rows("SELECT id, fence, state FROM {item} WHERE id IN ($ids)", _listed(ids))
         return {row[0]: (row[1], row[2]) for row in rows}
+
+    def lock(self, tx: Transaction, item_id: int) -> tuple[int, bool] | None:
+        """The fence of an item of this queue, and whether somebody holds it; locked like :meth:`valid`."""
+        row = tx.row(
+            f"SELECT fence, CASE WHEN state = {LEASED} AND release_time > {{now}} THEN 1 ELSE 0 END FROM {{item}} "
+            "WHERE id = :id AND queue_name = :queue {for_update}",
+            id=item_id,
+            queue=self._queue,
+        )
+        return (row[0], bool(row[1])) if row else None
+
+    def ask_to_stop(self, tx: Transaction, item_id: int) -> None:
+        """Mark an item whose holder shall give it up; it is never executed again."""
+        tx.change("UPDATE {item} SET is_cancelled = 1 WHERE id = :id", id=item_id)
+
+    def cancelled(self, tx: Transaction, ids: Iterable[int]) -> set[int]:
+        """Those of the ids whose holder was asked to stop."""
+        rows = tx.rows("SELECT id FROM {item} WHERE id IN ($ids) AND is_cancelled = 1", _listed(ids))
+        return {row[0] for row in rows}
 
     def delete(self, tx: Transaction, held: Sequence[Held]) -> int:
         """Delete by (id, fence); return how many were still there under that fence."""
@@ -438,7 +484,10 @@ class Items:
         return tx.change(f"DELETE FROM {{item}} WHERE {guard}", lists, **values)
 
     def put_back(self, tx: Transaction, held: Sequence[Held], *, delay: int, changes: str = "", **more: Any) -> int:
-        """Let go of leases by (id, fence), hidden for ``delay`` ms; ``changes`` are further assignments."""
+        """Let go of leases by (id, fence), hidden for ``delay`` ms; ``changes`` are further assignments.
+
+        What was cancelled must not come back, and is left as it is.
+        """
         guard, lists, values = _guard(held)
         if delay > 0:
             place = f"state = {DELAYED}, release_time = {{now}} + :delay"
@@ -446,7 +495,7 @@ class Items:
         else:
             place = f"state = {READY}, release_time = 0"
         return tx.change(
-            f"UPDATE {{item}} SET {place}, holder = '', fence = fence + 1{changes} WHERE {guard}",
+            f"UPDATE {{item}} SET {place}, holder = '', fence = fence + 1{changes} WHERE {guard} AND is_cancelled = 0",
             lists,
             **values,
             **more,
@@ -493,9 +542,11 @@ class Items:
 Held = tuple[int, int]
 #: Outcomes that leave the item in the queue.
 _STAYING = ("abort", "retry")
-_TAKEN = (
-    f"state = {LEASED}, release_time = {{now}} + :lease, holder = :holder, run_count = run_count + 1, fence = fence + 1"
+_CLAIMED = (
+    "holder = :holder, run_count = run_count + 1, fence = fence + 1, "
+    "dedup_key = CASE WHEN until_start = 1 THEN NULL ELSE dedup_key END"
 )
+_TAKEN = f"state = {LEASED}, release_time = {{now}} + :lease, {_CLAIMED}"
 #: For each state the index and the condition by which its items come in the order of the queue. Only what is leased
 #: has to be sorted.
 _IN_ORDER = {

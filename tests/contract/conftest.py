@@ -17,7 +17,7 @@ from tests.contract import processes as jobs
 from tests.contract import tasks
 from tests.contract.backends import BACKENDS, Backend
 
-_EMPTIED = ("queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity")
+_EMPTIED = ("queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity", "batch")
 
 
 class MakeService(Protocol):

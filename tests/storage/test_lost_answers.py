@@ -9,10 +9,11 @@ import psycopg
 import pymysql
 import pytest
 
-from taskqueue import QueueItem
+from taskqueue import Batch, QueueItem, Task
 from taskqueue.errors import OutcomeUnknown
 from taskqueue.queues import settlement
 from taskqueue.queues.batch import BatchQueue
+from taskqueue.queues.settlement import Settlement
 from tests.servers import SERVER_DATABASES
 from tests.storage.conftest import MakeService
 from tests.storage.tapped import tap
@@ -173,6 +174,46 @@ def test_given_a_broken_line_when_an_item_is_buried_and_revived_then_there_is_on
     line.arm()
     assert queue.revive_item(held.id).fence == 2
     assert queue.statistics() | {"total": 1, "ready": 1, "dead": 0} == queue.statistics()
+
+
+@pytest.mark.parametrize("how", [settlement.DONE, settlement.bury("no")], ids=["done", "buried"])
+def test_given_a_broken_line_when_the_last_item_of_a_batch_ends_then_it_is_counted_once(
+    queue: BatchQueue, line: Line, how: Settlement
+) -> None:
+    batch = queue.create_batch("ab", Task("tests.contract.tasks:note"))
+    items = queue.claim_items(2)
+
+    for item, pending in zip(items, (1, 0), strict=True):
+        line.arm()
+        assert queue.settle([item], how) == []
+        assert line.has_broken
+        assert queue.batch(batch.id) == Batch(batch.id, 2, pending, failed=(2 - pending) * how.dead)
+
+    (callback,) = queue.items()
+    assert callback.data.kwargs["batch"]["id"] == batch.id
+
+
+def test_given_a_broken_line_when_a_waiting_item_is_cancelled_then_it_is_gone(queue: BatchQueue, line: Line) -> None:
+    item = queue.create_item("x")
+
+    line.arm()
+    assert queue.cancel_item(item.id) == "cancelled"
+
+    assert line.has_broken
+    assert queue.outcome_of(item.id) == "cancelled"
+
+
+@pytest.mark.parametrize("how", [settlement.RELINQUISH, settlement.retry(0, "no")], ids=["relinquish", "retry"])
+def test_given_a_broken_line_when_a_cancelled_item_is_given_back_then_the_answer_is_yes(
+    queue: BatchQueue, line: Line, held: QueueItem, how: Settlement
+) -> None:
+    queue.cancel_item(held.id)
+
+    line.arm()
+    assert queue.settle([held], how) == []
+
+    assert line.has_broken
+    assert queue.outcome_of(held.id) == "cancelled"
 
 
 def test_given_a_broken_line_when_a_lease_is_extended_then_it_is_extended(
