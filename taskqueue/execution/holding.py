@@ -199,9 +199,11 @@ class Holding:
         return waiting
 
     def _notice_cancelled(self, holds: Sequence[_Hold]) -> None:
-        standing = {item.id for item in self.queue.fetch_items(hold.item.id for hold in holds) if item.is_cancelled}
+        if not holds:
+            return
+        cancelled = self.queue.cancelled_among([hold.item for hold in holds])
         for hold in holds:
-            hold.is_cancelled = hold.item.id in standing
+            hold.is_cancelled = hold.item.id in cancelled
 
     def _renew(self, holds: Sequence[_Hold]) -> bool:
         sent = time.monotonic()
