@@ -84,7 +84,6 @@ class SqlBase(BatchQueue):
         self._inserts = Inserts(database, self.rows, self.batches, self._finished)
         self._local_status = spec.status
         self._promoted = (0, 0)
-        self._has_begun = False
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -102,14 +101,12 @@ class SqlBase(BatchQueue):
         )
 
     def begin(self) -> None:
-        if self.spec.complete_when_empty and not self._has_begun:
+        if self.spec.complete_when_empty:
             self.database.statement(lambda tx: registry.begin(tx, self.name))
-            self._has_begun = True
 
     def complete_if_empty(self) -> bool:
         if not self.spec.complete_when_empty or not self.spec.is_persistent:
             return False
-        self._has_begun = False
         if not self.database.statement(lambda tx: registry.complete(tx, self.name)):
             return False
         self.status_changed("completed")
@@ -155,7 +152,6 @@ class SqlBase(BatchQueue):
         self.batches.clear(tx)
         presence.clear(tx, self.name)
         registry.forget_begin(tx, self.name)
-        self._has_begun = False
         runs.close_all_of(tx, self.name)
         if removed:
             self.dead.record_reset(tx, highest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import TaskQueueError
@@ -23,20 +23,45 @@ _IS_READY = f"state = {READY} AND release_time = 0"
 _IS_DUE = tuple(f"state = {state} AND release_time <= {{now}}" for state in (DELAYED, LEASED))
 
 
+#: SQLite takes no more than 500 parts of a UNION.
+_CHUNK = 100
+
+
 def queues_with_work(tx: Transaction, names: Sequence[str], *, due: bool = True) -> set[str]:
-    """Those of the queues in which something is ready; with ``due`` also those where a delay or a lease has ended."""
+    """Those of the queues in which something is ready.
+
+    With ``due`` also those where a delay or a lease has ended, or which are empty and have not completed yet.
+    """
+    chunks = (names[begin : begin + _CHUNK] for begin in range(0, len(names), _CHUNK))
+    return {name for chunk in chunks for name in _ask(tx, chunk, due)}
+
+
+def _ask(tx: Transaction, names: Sequence[str], due: bool) -> set[str]:
     values = {f"queue_{_letters(index)}": name for index, name in enumerate(names)}
     branches = (
         f"SELECT :{key} WHERE EXISTS (SELECT 1 FROM {{item}} {{claim_index}} WHERE queue_name = :{key} AND {state})"
         for key in values
         for state in (_IS_READY, *(_IS_DUE if due else ()))
     )
-    return {row[0] for row in tx.rows(" UNION ALL ".join(branches), **values)} if values else set()
+    found = {row[0] for row in tx.rows(" UNION ALL ".join(branches), **values)}
+    return found | _begun(tx, set(names)) if due else found
+
+
+def _begun(tx: Transaction, names: set[str]) -> set[str]:
+    """Those that nobody has completed: a worker may have died between their last item and that."""
+    rows = tx.rows(
+        "SELECT name FROM {queue} AS queue WHERE is_begun = 1 AND status = 'active' "
+        "AND NOT EXISTS (SELECT 1 FROM {item} WHERE queue_name = queue.name)"
+    )
+    return {row[0] for row in rows} & names
 
 
 def _letters(index: int) -> str:
     """A number without digits, which names of parameters may not have."""
     return f"{index:b}".translate({48: "a", 49: "b"})
+
+
+Names = Callable[[], Sequence[str]]
 
 
 class Watch(ABC):
@@ -47,8 +72,11 @@ class Watch(ABC):
         self._stop = stop
 
     @abstractmethod
-    def wait(self, names: Sequence[str], seconds: float) -> set[str]:
-        """Those of the queues that may have got work; returns as soon as there is one, or when the time is over."""
+    def wait(self, names: Names, seconds: float) -> set[str]:
+        """Queues that may have got work; returns as soon as there is one, or when the time is over.
+
+        ``names()`` gives those for which to look at that moment; others may be among the answer.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -63,11 +91,11 @@ class Probing(Watch):
 
     _every = _PROBE_EVERY
 
-    def wait(self, names: Sequence[str], seconds: float) -> set[str]:
+    def wait(self, names: Names, seconds: float) -> set[str]:
         """See :class:`Watch`."""
         end = time.monotonic() + seconds
         while not self._stop.wait(min(self._every, seconds)):
-            if names and self._has_changed() and (found := self._look(names)):
+            if self._has_changed() and (found := self._look(names())):
                 return found
             if time.monotonic() >= end:
                 break
@@ -114,7 +142,7 @@ class Listening(Watch):
         super().__init__(database, stop)
         self._connection: Any = None
 
-    def wait(self, names: Sequence[str], seconds: float) -> set[str]:
+    def wait(self, names: Names, seconds: float) -> set[str]:
         """See :class:`Watch`."""
         try:
             connection = self._listening()
@@ -126,7 +154,7 @@ class Listening(Watch):
             if isinstance(error, TaskQueueError):
                 raise
             return set()
-        return told & set(names)
+        return told
 
     def _listening(self) -> Any:
         if self._connection is None:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import fcntl
+import mmap
+import struct
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-_forked = multiprocessing.get_context("fork")
+_COUNT = struct.Struct("q")
 
 
 class Budget:
     """Counts items over all threads and forked processes of a worker.
+
+    The count lies in shared memory, behind a lock that the system frees when its holder dies: one that a killed process
+    keeps would stop all others.
 
     Arguments:
         items: at most so many are executed; None: no limit.
@@ -19,37 +28,47 @@ class Budget:
     def __init__(self, items: int | None, seconds: float | None) -> None:
         self._items = items
         self._end = time.monotonic() + seconds if seconds is not None else None
-        self._taken = _forked.Value("q", 0)
+        self._memory = mmap.mmap(-1, _COUNT.size)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the budget)
+        self._threads = threading.Lock()
 
     def take(self) -> bool:
-        """Whether one more item may be executed."""
-        if self._end is not None and time.monotonic() >= self._end:
+        """Whether one more item may be executed; it is counted if so."""
+        if self._is_late():
             return False
-        with self._taken.get_lock():
-            if self._items is not None and self._taken.value >= self._items:
+        with self._locked():
+            if self._items is not None and self.executed >= self._items:
                 return False
-            self._taken.value += 1
+            self._add(1)
             return True
 
-    def take_more(self, number: int) -> None:
-        """So many more items go with the one that was taken, as one call."""
+    def add(self, number: int) -> None:
+        """So many items more were begun with the one that was taken; or less, if it was not begun after all."""
         if number:
-            with self._taken.get_lock():
-                self._taken.value += number
-
-    def give_back(self) -> None:
-        """The item was not executed after all."""
-        with self._taken.get_lock():
-            self._taken.value -= 1
+            with self._locked():
+                self._add(number)
 
     @property
     def is_spent(self) -> bool:
         """Whether nothing may be begun any more."""
-        if self._end is not None and time.monotonic() >= self._end:
-            return True
-        return self._items is not None and self._taken.value >= self._items
+        return self._is_late() or (self._items is not None and self.executed >= self._items)
 
     @property
     def executed(self) -> int:
         """How many items were taken so far."""
-        return int(self._taken.value)
+        return int(_COUNT.unpack_from(self._memory)[0])
+
+    def _is_late(self) -> bool:
+        return self._end is not None and time.monotonic() >= self._end
+
+    def _add(self, number: int) -> None:
+        _COUNT.pack_into(self._memory, 0, self.executed + number)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._threads:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._file, fcntl.LOCK_UN)

@@ -8,30 +8,24 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import TaskQueueError
 from ..execution.attempt import Execution
-from ..execution.calls import check_handler
 from ..execution.holding import Holding
 from ..item import QueueItem
-from ..queues.batch import BatchQueue
-from ..queues.sql_base import SqlBase
 from ..service import QueueService
-from ..storage.wake import Watch, open_watch, queues_with_work
 from . import roster
 from .budget import Budget
+from .lookout import Lookout
 from .rota import Rota
 from .turn import Hand, Turn
 
 _log = logging.getLogger(__name__)
-#: So often (seconds) it is looked which queues there are, what has become due, and whether to end.
-_LOOK_EVERY = 1.0
-#: The longest wait (seconds) for work of others, so that a request to stop is heard soon.
-_WATCH = 0.2
+#: So often (seconds) it is looked whether to end.
+_TICK = 0.02
 #: A task that exceeds its lease_time may see ``ctx.should_stop`` for so long (seconds) before its process is ended.
 _LAST_CHANCE = 2.0
 #: The exit code of a process that was ended because of its task.
@@ -50,8 +44,7 @@ class Orders:
         executor: a :class:`concurrent.futures.Executor` that makes the calls; None: the threads themselves.
         grace: seconds that items in hand may go on after a request to stop.
         max_memory: bytes of resident memory after which the process ends in good order; None: no limit.
-        drains: whether to end when all queues are drained.
-        once: whether to end when nothing can be had.
+        until: "drained": to end when all queues are drained; "nothing": when nothing can be had; "": for ever.
     """
 
     names: Sequence[str] | None = None
@@ -61,8 +54,7 @@ class Orders:
     executor: Any = None
     grace: float = 30.0
     max_memory: int | None = None
-    drains: bool = False
-    once: bool = False
+    until: str = ""
 
 
 class Crew:
@@ -79,7 +71,7 @@ class Crew:
         self._hands = [Hand() for _number in range(orders.threads)]
         self._ending = threading.Event()
         self._asked = 0
-        self._refused: set[str] = set()
+        self._lookout = Lookout(service, self._rota, orders.names, orders.threads, orders.until, self._ending)
         #: Why it ended: "stopped", "drained", "nothing", "spent" or "memory".
         self.ended_by = ""
 
@@ -93,21 +85,16 @@ class Crew:
             threading.Thread(target=self._serve, args=(hand,), name=f"taskqueue-worker-{number}", daemon=True)
             for number, hand in enumerate(self._hands)
         ]
+        threads.append(threading.Thread(target=self._lookout.run, name="taskqueue-lookout", daemon=True))
         bell = self._service.settings.bell
         bell.listen(self._rota.ring)
-        watch: Watch | None = None
         try:
-            self._look()
             for thread in threads:
                 thread.start()
-            watch = self._open_watch()
-            with self._service.database.hold() if watch is not None else nullcontext():
-                self._watch_over(watch, beat)
+            self._watch_over(beat)
         finally:
             self._end(threads, beat)
             bell.leave(self._rota.ring)
-            if watch is not None:
-                watch.close()
 
     # --- a thread that works ---
 
@@ -126,18 +113,14 @@ class Crew:
 
     # --- the thread that watches over them ---
 
-    def _watch_over(self, watch: Watch | None, beat: Callable[[], None]) -> None:
-        next_look = time.monotonic() + _LOOK_EVERY
+    def _watch_over(self, beat: Callable[[], None]) -> None:
         while not self._is_over():
             beat()
             if self._orders.grouped:
                 self._flush()
-            if time.monotonic() >= next_look:
-                next_look = time.monotonic() + _LOOK_EVERY
-                self._look()
-                if self._may_exit:
-                    self._end_overdue(self._hands[0])
-            self._listen(watch, max(min(next_look - time.monotonic(), _WATCH), 0.001))
+            if self._may_exit:
+                self._end_overdue(self._hands[0])
+            time.sleep(_TICK)
 
     def _flush(self) -> None:
         """Commit what threads have finished that are busy with the next item for long."""
@@ -154,51 +137,15 @@ class Crew:
             self.ended_by = "stopped"
         elif self._budget.is_spent:
             self.ended_by = "spent"
-        elif self._orders.max_memory is not None and resident_memory() > self._orders.max_memory:
+        elif self._orders.max_memory is not None and self._has_worked() and resident_memory() > self._orders.max_memory:
             self.ended_by = "memory"
-        elif (self._orders.drains or self._orders.once) and self._rota.is_at_rest:
-            self.ended_by = self._rest()
+        elif self._lookout.is_done:
+            self.ended_by = self._orders.until
         return bool(self.ended_by)
 
-    def _listen(self, watch: Watch | None, seconds: float) -> None:
-        idle = self._rota.idle
-        try:
-            if watch is None or not idle:
-                self._ending.wait(min(seconds, 0.025))
-                return
-            for name in watch.wait(idle, seconds):
-                self._rota.ring(name)
-        except Exception as error:
-            _log.warning("looking for work failed and is tried again: %s", error)
-            self._ending.wait(seconds)
-
-    def _open_watch(self) -> Watch | None:
-        if any(isinstance(queue, SqlBase) for queue in self._rota.queues) or self._service.uses_database:
-            return open_watch(self._service.database, self._ending)
-        return None
-
-    def _look(self) -> None:
-        """Which queues are there, and what has become due meanwhile."""
-        try:
-            queues = [queue for queue in self._service.served(self._orders.names) if self._can_serve(queue)]
-            self._rota.serve(queues)
-            if self._service.uses_database:
-                roster.sign_of_life(self._service, [queue.name for queue in queues], self._orders.threads, "serving")
-                idle = self._rota.idle
-                for name in self._service.database.statement(lambda tx: queues_with_work(tx, idle), write=False):
-                    self._rota.ring(name)
-        except TaskQueueError as error:
-            _log.warning("looking for queues failed and is tried again: %s", error)
-
-    def _can_serve(self, queue: BatchQueue) -> bool:
-        try:
-            check_handler(queue)
-            return queue.is_active()
-        except TaskQueueError as error:
-            if queue.name not in self._refused:
-                _log.warning("queue %s is not served here: %s", queue.name, error)
-                self._refused.add(queue.name)
-            return False
+    def _has_worked(self) -> bool:
+        """Whether this process has executed anything: one that is too big from the start must not end at once."""
+        return any(hand.executed for hand in self._hands)
 
     def _end_overdue(self, hand: Hand) -> None:
         """A task that took too long and does not listen can only be ended together with its process."""
@@ -215,45 +162,43 @@ class Crew:
             roster.sign_off(self._service)
             os._exit(OVERDUE)
 
-    def _rest(self) -> str:
-        """Why to end while nothing is at work; "" if there is more to wait for."""
-        if self._orders.once:
-            return "nothing"
-        try:
-            return "drained" if all(queue.is_drained() for queue in self._rota.queues) else ""
-        except TaskQueueError as error:
-            _log.warning("looking whether the queues are drained failed and is tried again: %s", error)
-            return ""
-
     # --- the end ---
 
     def _end(self, threads: Sequence[threading.Thread], beat: Callable[[], None]) -> None:
         self._ending.set()
         self._rota.end()
+        self._say(self._stopping)
         deadline = time.monotonic() + self._orders.grace
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline and self._asked < 2:
             beat()
             for thread in threads:
                 thread.join(0.05)
         self._give_back()
-        if self._service.uses_database:
-            try:
-                roster.sign_off(self._service)
-            except TaskQueueError as error:
-                _log.warning("could not sign off: %s", error)
+        self._say(roster.sign_off)
+
+    def _say(self, what: Callable[[QueueService], None]) -> None:
+        if not self._service.uses_database:
+            return
+        try:
+            what(self._service)
+        except TaskQueueError as error:
+            _log.warning("what this worker does could not be stored: %s", error)
+
+    def _stopping(self, service: QueueService) -> None:
+        roster.sign_of_life(service, [queue.name for queue in self._rota.queues], self._orders.threads, "stopping")
 
     def _give_back(self) -> None:
         """What is in hand after the grace period goes back to the queue; what its task still does is dropped."""
         for hand in self._hands:
             holding, items = hand.holding, hand.items
-            if holding is None or not items:
+            if holding is None:
                 continue
-            ids = ", ".join(str(item.id) for item in items)
             try:
-                holding.give_back(items)
-                _log.warning("item %s of queue %s was given back unfinished", ids, items[0].queue_name)
+                holding.let_go()  # what is in hand, and what was leased ahead behind it
             except TaskQueueError as error:
-                _log.warning("item %s of queue %s: %s", ids, items[0].queue_name, error)
+                _log.warning("items of queue %s could not be given back: %s", holding.queue.name, error)
+            for item in items:
+                _log.warning("item %s of queue %s was given back unfinished", item.id, item.queue_name)
 
 
 def resident_memory() -> int:

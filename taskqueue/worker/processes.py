@@ -19,12 +19,15 @@ _log = logging.getLogger(__name__)
 #: How a child says that it ended because of its memory, and that it had to end a task that took too long.
 RECYCLE = 75
 _ENDINGS = {0: "stopped", 10: "drained", 11: "spent", 12: "nothing", RECYCLE: "memory"}
+_REASONS = {RECYCLE: "has used up its memory", OVERDUE: "exceeded a task's lease_time"}
 _CODES = {text: code for code, text in _ENDINGS.items()}
 #: A child that says nothing for so long (seconds) hangs, and is killed; its leases end by then.
 _SILENT = 30.0
 #: The pause (seconds) before a child that died is replaced; it doubles while they die young.
 _PAUSE, _LONGEST_PAUSE, _YOUNG = 0.1, 30.0, 5.0
 _TICK = 0.05
+#: A look at the children that comes so late (seconds) says nothing about them.
+_PAUSED = 5.0
 
 
 @dataclass
@@ -47,6 +50,7 @@ class Supervisor:
         self._children: dict[int, _Child] = {}
         self._asked = 0
         self._sent = 0
+        self._heard = time.monotonic()
         self._pause = _PAUSE
         self._next_birth = 0.0
         self._missing = number
@@ -89,7 +93,11 @@ class Supervisor:
     def _hear(self) -> None:
         pipes = {child.pipe: child for child in self._children.values()}
         ready, _none, _nothing = select.select(list(pipes), [], [], _TICK)
-        moment = time.monotonic()
+        before, self._heard = self._heard, time.monotonic()
+        moment = self._heard
+        if moment - before > _PAUSED:  # it is this process that was stopped for a while, not the children
+            for child in self._children.values():
+                child.heard = moment
         for pipe in ready:
             pipes[pipe].heard = moment if os.read(pipe, 4096) else pipes[pipe].heard
         if ready:
@@ -116,10 +124,7 @@ class Supervisor:
         if self._asked:
             return
         self._missing += 1
-        if code == RECYCLE:
-            _log.info("worker process %d has used up its memory and is replaced", child.pid)
-            return
-        how = "exceeded a task's lease_time" if code == OVERDUE else f"died ({_cause(code)})"
+        how = _REASONS.get(code) or f"died ({_cause(code)})"
         _log.warning("worker process %d %s and is replaced", child.pid, how)
         is_young = time.monotonic() - child.born < _YOUNG and code != OVERDUE
         self._pause = min(self._pause * 2, _LONGEST_PAUSE) if is_young else _PAUSE

@@ -47,6 +47,12 @@ class Rota:
         self._order: list[Line] = []
         self._changed = threading.Condition()
         self._ended = False
+        self._waiting = 0
+
+    @property
+    def has_idle_threads(self) -> bool:
+        """Whether a thread waits for something to do."""
+        return self._waiting > 0
 
     def serve(self, queues: Iterable[BatchQueue]) -> None:
         """Serve these queues from now on, and no others."""
@@ -93,7 +99,9 @@ class Rota:
                     # Others need not try until this thread has found more than it can carry, or somebody rings.
                     line.not_before = math.inf
                     return line
+                self._waiting += 1
                 self._changed.wait(self._pause(moment))
+                self._waiting -= 1
             return None
 
     def more(self, line: Line) -> None:
@@ -139,18 +147,19 @@ class Rota:
         with self._changed:
             return any(line.is_free and line.not_before <= moment for line in self._order)
 
-    @property
-    def idle(self) -> list[str]:
-        """The names of the queues in which nothing was found lately: those for which to listen."""
-        moment = time.monotonic()
+    def watched(self) -> list[str]:
+        """The names of the queues for which to listen: all but those that somebody else holds.
+
+        Those at which a thread is just looking are among them: what comes after its look must be heard.
+        """
         with self._changed:
-            found = [line for line in self._order if line.is_free and not line.is_held and line.not_before > moment]
-        return [line.queue.name for line in found]
+            return [line.queue.name for line in self._order if not line.is_held]
 
     @property
     def queues(self) -> list[BatchQueue]:
         """All that are served."""
-        return [line.queue for line in self._order]
+        with self._changed:
+            return [line.queue for line in self._order]
 
     @property
     def is_at_rest(self) -> bool:

@@ -29,6 +29,8 @@ class Hand:
     execution: Execution | None = None
     #: What one call executes: one item, or those of a batch handler.
     items: Sequence[QueueItem] = ()
+    #: How many items it has executed.
+    executed: int = 0
 
 
 class Turn:
@@ -90,9 +92,9 @@ class Turn:
                 return
             items = ahead.next_batch()
             if not items:
-                self._budget.give_back()
+                self._budget.add(-1)
                 return
-            self._budget.take_more(len(items) - 1)
+            self._budget.add(len(items) - 1)
             if ahead.was_full:
                 self._rota.more(self._line)
             self._attempt(items, ahead, execution)
@@ -108,6 +110,7 @@ class Turn:
         finally:
             self._hand.items = ()
         self._has_worked = True
+        self._hand.executed += len(items)
         seconds = (time.monotonic() - began) / len(items)
         for attempt in attempts:
             ahead.ended(attempt, seconds)

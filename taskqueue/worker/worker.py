@@ -84,11 +84,11 @@ class Worker:
 
     def drain(self) -> WorkerReport:
         """Serve until all queues are empty, those of retries included; what a user has delayed is not waited for."""
-        return self._run(replace(self._orders, drains=True), Budget(*self._limits))
+        return self._run(replace(self._orders, until="drained"), Budget(*self._limits))
 
     def run_once(self) -> bool:
         """Execute one item, if one can be had; whether there was one."""
-        report = self._run(replace(self._orders, once=True), Budget(1, self._limits[1]))
+        report = self._run(replace(self._orders, until="nothing"), Budget(1, self._limits[1]))
         return report.executed > 0
 
     def stop(self, *, now: bool = False) -> None:
