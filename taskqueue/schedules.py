@@ -97,35 +97,36 @@ class Scheduling:
         self.database.transaction(lambda tx: periodic.put(tx, next_time=rhythm.following(periodic.now(tx)), **values))
         if isinstance(task, Task):
             callbacks.remember(task.callback)
-        return _schedule(self._row(name), self.settings.codec)
+        return self._read_schedule(name)
 
     def unschedule(self, name: str) -> None:
         """Remove a schedule; what it has put on its queue stays there. Raises :class:`ScheduleNotFound`."""
         removed = self.database.statement(lambda tx: periodic.remove(tx, name))
         if not removed:
-            raise self._not_found(name)
+            raise self._no_schedule(name)
 
     def schedules(self) -> list[Schedule]:
         """All schedules, by name."""
-        return [_schedule(row, self.settings.codec) for row in self._rows()]
+        return [_schedule(row, self.settings.codec) for row in self._schedule_rows()]
 
-    def pause_schedule(self, name: str) -> None:
+    def pause_schedule(self, name: str) -> Schedule:
         """Let a schedule come no more until it is resumed. Raises :class:`ScheduleNotFound`."""
-        self._row(name)
         self.database.statement(lambda tx: periodic.pause(tx, name))
+        return self._read_schedule(name)
 
-    def resume_schedule(self, name: str) -> None:
+    def resume_schedule(self, name: str) -> Schedule:
         """Let a paused schedule come again; what was due meanwhile is left out. Raises :class:`ScheduleNotFound`."""
-        row = self._row(name)
+        row = self._schedule_row(name)
         rhythm = Cron(row.cron, row.timezone)
         self.database.transaction(lambda tx: periodic.resume(tx, name, rhythm.following(periodic.now(tx))))
+        return self._read_schedule(name)
 
     def run_schedule(self, name: str) -> QueueItem:
         """Put the task of a schedule on its queue now, whether due, paused or neither; its next time stays.
 
         Raises :class:`ScheduleNotFound`, :class:`QueueNotFound`, :class:`PayloadError`.
         """
-        row = self._row(name)
+        row = self._schedule_row(name)
         queue, new = self.scheduled_queue(row.queue_name), self.new_item(row)
         item = self.database.transaction(lambda tx: enqueue(tx, row, queue, new))
         queue.changes += 1
@@ -152,17 +153,22 @@ class Scheduling:
             raise NotSupported(f"queue {queue_name!r} is a template: name a queue made with template={queue_name!r}")
         return queue
 
-    def _row(self, name: str) -> PeriodicRow:
+    def _read_schedule(self, name: str) -> Schedule:
+        return _schedule(self._schedule_row(name), self.settings.codec)
+
+    def _schedule_row(self, name: str) -> PeriodicRow:
         row = self.database.statement(lambda tx: periodic.find(tx, name), write=False)
         if row is None:
-            raise self._not_found(name)
+            raise self._no_schedule(name)
         return row
 
-    def _rows(self) -> list[PeriodicRow]:
+    def _schedule_rows(self) -> list[PeriodicRow]:
         return self.database.statement(periodic.every, write=False)
 
-    def _not_found(self, name: str) -> ScheduleNotFound:
-        return ScheduleNotFound(f"there is no schedule {name!r}{nearest(name, (row.name for row in self._rows()))}")
+    def _no_schedule(self, name: str) -> ScheduleNotFound:
+        return ScheduleNotFound(
+            f"there is no schedule {name!r}{nearest(name, (row.name for row in self._schedule_rows()))}"
+        )
 
 
 def enqueue(tx: Transaction, row: PeriodicRow, queue: SqlBase, new: NewItem) -> QueueItem:
