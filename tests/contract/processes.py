@@ -53,12 +53,13 @@ def create(url: str, kind: str, name: str) -> str:
     return queue.spec.type
 
 
-def tick_and_die(url: str, seconds: float) -> None:
-    """Be killed while what is due is put on its queue: after the item, before the commit."""
+def tick_and_die(url: str, seconds: float, *, inserted: bool) -> None:
+    """Be killed while what is due is put on its queue: just before the item is, or after it and before the commit."""
     insert = SqlBase.insert_within
 
     def insert_and_die(*args: Any) -> Any:
-        insert(*args)
+        if inserted:
+            insert(*args)
         os.kill(os.getpid(), signal.SIGKILL)
 
     SqlBase.insert_within = insert_and_die  # type: ignore[method-assign]

@@ -135,11 +135,14 @@ def test_of_two_workers_that_see_it_due_one_puts_it_on_the_queue(
 
 
 @once_per_database
+@pytest.mark.parametrize("inserted", [False, True])
 def test_what_a_killed_worker_began_is_neither_lost_nor_doubled(
-    service: QueueService, queue: BatchQueue, hourly: Schedule, backend: Backend
+    service: QueueService, queue: BatchQueue, hourly: Schedule, backend: Backend, inserted: bool
 ) -> None:
     seconds = (hourly.next_time - datetime.now(UTC)).total_seconds() + 1
-    child = multiprocessing.get_context("spawn").Process(target=jobs.tick_and_die, args=(backend.url, seconds))
+    child = multiprocessing.get_context("spawn").Process(
+        target=jobs.tick_and_die, args=(backend.url, seconds), kwargs={"inserted": inserted}
+    )
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
