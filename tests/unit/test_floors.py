@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # "storage" stands for the package and all inside it, unless a longer name fits better; "queues.*" for what
 # is inside it alone.
 FLOORS = (
-    ("errors", "clock signals bell verdicts"),
+    ("errors logs", "clock signals bell verdicts"),
     ("callbacks serializer outcome", "spec", "cron task", "item", "payload", "settings"),
     ("storage",),
     ("queues.settlement queues.arguments", "queues.base", "queues.batch"),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
     ("schedules", "periodic service", "execution"),
-    ("runs outbox operations",),
+    ("runs outbox operations metrics",),
     ("result remaining", "watching", "drive", "runner loop worker"),
     ("web", "cli"),
     ("__init__ __main__",),
