@@ -20,12 +20,13 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
+        facts = {fact: vars(record)[fact] for fact in _FACTS if fact in vars(record)}
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            **{fact: vars(record)[fact] for fact in _FACTS if fact in vars(record)},
-            "message": record.getMessage(),
+            **facts,
+            "message": _without_place(record.getMessage(), facts),
         }
         if trouble := self._trouble(record):
             line["exception"] = trouble
@@ -34,3 +35,10 @@ class JsonFormatter(logging.Formatter):
     def _trouble(self, record: logging.LogRecord) -> str:
         exception = self.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else record.exc_text
         return "\n".join(filter(None, (exception, record.stack_info)))
+
+
+def _without_place(message: str, facts: dict[str, Any]) -> str:
+    """What is a member of its own need not stand before the message, as it does for humans."""
+    if len(facts) < len(_FACTS):
+        return message
+    return message.removeprefix("[{queue} #{item} attempt {attempt}] ".format(**facts))

@@ -23,7 +23,7 @@ from taskqueue.queues.sql_base import SqlBase
 from taskqueue.signals import item_finished
 from taskqueue.storage import gauges
 from tests.contract import tasks
-from tests.contract.backends import Backend, once_per_database, only_memory, only_sql
+from tests.contract.backends import Backend, once_per_database, only_memory
 from tests.contract.conftest import MakeQueue, MakeService
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,7 +224,7 @@ def test_metrics_are_served_until_closed(queue: BatchQueue, service: QueueServic
     serve_metrics(service, server.port).close()  # the port is free again
 
 
-@only_sql
+@once_per_database
 def test_what_forked_children_do_is_counted_together(
     queue: BatchQueue, service: QueueService, backend: Backend
 ) -> None:
