@@ -48,7 +48,7 @@ def _serve(service: Scheduling, row: PeriodicRow) -> bool:
     if problem:
         _log.warning("schedule %r was due, but queue %r %s: this time is left out", row.name, row.queue_name, problem)
     elif queue is not None:
-        queue.changes += 1
+        queue.changed()
     return True
 
 

@@ -129,7 +129,7 @@ class Scheduling:
         row = self._schedule_row(name)
         queue, new = self.scheduled_queue(row.queue_name), self.new_item(row)
         item = self.database.transaction(lambda tx: enqueue(tx, row, queue, new))
-        queue.changes += 1
+        queue.changed()
         return item
 
     def new_item(self, row: PeriodicRow) -> NewItem:

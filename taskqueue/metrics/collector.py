@@ -71,7 +71,7 @@ class ServiceCollector:
 
     def _count(self) -> Census:
         queues = {queue.name: _of_memory(queue) for queue in self._service.local_queues()}
-        if not self._service.has_database:
+        if not self._service.uses_database:
             return Census(queues)
         stale_after = clock.to_ms(self._service.settings.stale_after)
         try:

@@ -18,7 +18,8 @@ from tests.contract import tasks
 from tests.contract.backends import BACKENDS, Backend
 
 _EMPTIED = (
-    "queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity", "batch", "periodic",
+    "queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity", "batch",
+    "periodic",
 )  # fmt: skip
 
 

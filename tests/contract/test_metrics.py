@@ -198,10 +198,13 @@ def test_without_its_database_a_view_still_answers(
     assert len(asked) == 1  # the answer that it is away is kept, too
 
 
-@only_memory
-def test_queues_of_this_process_open_no_database(queue: BatchQueue, service: QueueService, backend: Backend) -> None:
-    ask(metrics_app(service))
-    assert not Path(backend.url.removeprefix("sqlite:///")).exists()
+def test_queues_of_this_process_open_no_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TASKQUEUE_DATABASE_URL", raising=False)
+    service = QueueService()
+    service.create("Memory", "jobs").create_item("x")
+    assert value(ask(metrics_app(service)), "taskqueue_items", queue="jobs", state="ready") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- on a port of its own --------------------------------------------------------------------------
