@@ -131,6 +131,8 @@ def test_attempts_are_counted_by_how_they_ended(make_queue: MakeQueue, service: 
     text = ask(app)
     for outcome, number in {"ok": 1, "retry": 1, "delete": 1}.items():
         assert value(text, "taskqueue_attempts_total", queue="jobs", outcome=outcome) == number
+    assert value(text, "taskqueue_run_seconds_count", queue="jobs") == 3
+    assert (value(text, "taskqueue_claim_latency_seconds_count", queue="jobs") or 0) >= 2
 
 
 @only_memory

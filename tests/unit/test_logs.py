@@ -59,6 +59,10 @@ def test_the_lines_of_a_task_name_queue_item_and_attempt(stream: io.StringIO) ->
     assert {key: said[key] for key in ("level", "queue", "item", "attempt", "message")} == {
         "level": "INFO", "queue": "imports", "item": item.id, "attempt": 1, "message": "half way",
     }  # fmt: skip
+    failed = next(line for line in lines(stream) if line["logger"] == "taskqueue.execution.attempt")
+    assert (failed["queue"], failed["item"], failed["attempt"]) == ("imports", item.id, 1)
+    assert failed["message"] == "delete: ValueError: no\nsuch file"
+    assert "Traceback" in failed["exception"]
 
 
 def test_an_exception_stands_on_the_same_line(stream: io.StringIO) -> None:
