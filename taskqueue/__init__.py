@@ -24,6 +24,7 @@ from .errors import (
     QueueNotFound,
     RunMovedOn,
     RunNotFound,
+    ScheduleNotFound,
     SchemaError,
     SerializationError,
     SessionMismatch,
@@ -39,6 +40,7 @@ from .queues.base import Batch, DeadItem, Queue
 from .queues.batch import BatchQueue
 from .result import ErrorMode, Progress, RunResult
 from .runner import Runner
+from .schedules import Schedule
 from .service import OptionsKept, QueueService, queue
 from .task import Task
 from .verdicts import Later, Retry, Unrecoverable
@@ -83,6 +85,8 @@ __all__ = [
     "RunNotFound",
     "RunResult",
     "Runner",
+    "Schedule",
+    "ScheduleNotFound",
     "SchemaError",
     "SerializationError",
     "SessionMismatch",

@@ -25,6 +25,10 @@ class ItemNotFound(TaskQueueError, LookupError):
     """No item (or dead letter) with that id stands in the queue."""
 
 
+class ScheduleNotFound(TaskQueueError, LookupError):
+    """No schedule of that name is on record."""
+
+
 class RunNotFound(TaskQueueError, LookupError):
     """No run of that id is on record."""
 

@@ -18,6 +18,7 @@ from .queues.batch import BatchQueue
 from .queues.memory import MemoryQueue
 from .queues.sql import SqlQueue
 from .queues.sql_parallel import SqlParallelQueue
+from .schedules import Scheduling
 from .settings import Handler, IdentityHook, Settings, SwitchUser
 from .spec import TASK_PAYLOAD, QueueSpec, check_name, check_options, make_spec, nearest, shown
 from .storage import registry
@@ -76,7 +77,7 @@ class _OnDefault(Generic[Arguments, Result]):
         return partial(self._method, service if service is not None else owner.default())
 
 
-class QueueService:
+class QueueService(Scheduling):
     """Makes, finds and removes the queues of one database (and the ``Memory`` queues of this process).
 
     Arguments:

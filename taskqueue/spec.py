@@ -90,11 +90,11 @@ def make_spec(name: str, type: str, options: Mapping[str, Any]) -> QueueSpec:
     return _consistent(QueueSpec(name=check_name(name), type=type, **check_options(options)))
 
 
-def check_name(name: object) -> str:
-    """``name`` if it may name a queue: 1 to 128 ASCII letters, digits and ``_ . : -``, compared exactly."""
+def check_name(name: object, what: str = "queue") -> str:
+    """``name`` if it may name a queue or ``what``: 1 to 128 ASCII letters, digits and ``_ . : -``, compared exactly."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
-    raise SpecError(f"{shown(name)} cannot name a queue: use 1 to 128 ASCII letters, digits, '_', '.', ':' or '-'")
+    raise SpecError(f"{shown(name)} cannot name a {what}: use 1 to 128 ASCII letters, digits, '_', '.', ':' or '-'")
 
 
 def check_weight(weight: object) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -54,7 +55,7 @@ def add_item(
       taskqueue add mails --weight -5 -- myapp.mails:move -1.5
       taskqueue add mails myapp.mails:fetch --dedup-key fetch --unique-until started
     """
-    task = Task(callback, [_value(index, text) for index, text in enumerate(arguments, start=1)], title)
+    task = Task(callback, values(arguments), title)
     queue = _queue(given, name, type_)
     item = queue.create_item(task, weight=weight, delay=delay, dedup_key=dedup_key, unique_until=unique_until)
     if as_json:
@@ -63,6 +64,11 @@ def add_item(
         click.echo(f"Added item {item.id} {one_line(item.title)!r} to queue {name!r}.")
     else:
         click.echo(f"Item {item.id} {one_line(item.title)!r} stands in queue {name!r} with this key.")
+
+
+def values(arguments: Sequence[str]) -> list[Any]:
+    """What ARGS mean. Raises :class:`SpecError` on one that is no JSON."""
+    return [_value(index, text) for index, text in enumerate(arguments, start=1)]
 
 
 def _value(index: int, text: str) -> Any:

@@ -12,6 +12,7 @@ from ..item import QueueItem
 from ..queues.base import DeadItem
 from ..queues.batch import BatchQueue
 from ..result import RunResult
+from ..schedules import Schedule
 from ..serializer import encode
 from ..task import Task
 from .output import iso
@@ -58,6 +59,22 @@ def dead_facts(item: DeadItem) -> dict[str, Any]:
     }
 
 
+def schedule_facts(schedule: Schedule) -> dict[str, Any]:
+    """A schedule, with what it would put on its queue."""
+    return {
+        "name": schedule.name,
+        "queue": schedule.queue_name,
+        "cron": schedule.cron,
+        "timezone": schedule.timezone,
+        "title": schedule.title,
+        "weight": schedule.weight,
+        "paused": schedule.is_paused,
+        "next_time": None if schedule.is_paused else iso(schedule.next_time),
+        "last_time": iso(schedule.last_time),
+        **_content(schedule),
+    }
+
+
 def result_facts(result: RunResult) -> dict[str, Any]:
     """What a run came to; its exception as text."""
     facts = {name: value for name, value in vars(result).items() if name != "exception"}
@@ -69,7 +86,7 @@ def options_of(queue: BatchQueue) -> dict[str, Any]:
     return {name: value for name, value in asdict(queue.spec).items() if name not in ("name", "type", "status")}
 
 
-def _content(item: QueueItem | DeadItem) -> dict[str, Any]:
+def _content(item: QueueItem | DeadItem | Schedule) -> dict[str, Any]:
     try:
         data = item.data
     except PayloadError as error:

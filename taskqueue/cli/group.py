@@ -28,6 +28,7 @@ _COMMANDS = {
     "resume": "change:resume_queue",
     "reset": "change:reset_queue",
     "delete": "change:delete_queue",
+    "schedule": "schedule:schedules",
     "web": "web:serve_pages",
     "db": "db:database_tables",
 }

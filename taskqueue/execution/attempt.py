@@ -220,6 +220,7 @@ def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
 def _log_failure(trial: Trial, outcome: Outcome) -> None:
     exception, queue = trial.exception, trial.holding.queue
     level = logging.INFO if isinstance(exception, Later) else logging.WARNING
-    where = f"{queue.name} #{trial.item.id} attempt {trial.context.attempt}"
-    expected = isinstance(exception, (*PLAIN, LeaseLost))
-    _log.log(level, "[%s] %s: %s", where, outcome, error_text(exception), exc_info=None if expected else exception)
+    trouble = None if isinstance(exception, (*PLAIN, LeaseLost)) else exception
+    facts = {"queue": queue.name, "item": trial.item.id, "attempt": trial.context.attempt}
+    where = "{queue} #{item} attempt {attempt}".format(**facts)
+    _log.log(level, "[%s] %s: %s", where, outcome, error_text(exception), exc_info=trouble, extra=facts)

@@ -169,6 +169,10 @@ class SqlBase(BatchQueue):
     def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
         return self._item(self._inserts.one(new, session))
 
+    def insert_within(self, tx: Transaction, new: NewItem) -> QueueItem:
+        """Put an item into the queue inside a transaction of ours; once, although that may be run again."""
+        return self._item(self._inserts.within(tx, new))
+
     def _insert_many(self, new: Iterable[NewItem], session: Joinable | None) -> int:
         return self._inserts.many(new, session)
 

@@ -53,6 +53,10 @@ class Inserts:
         run = self._database.statement if new.dedup_key is None else self._database.transaction
         return run(lambda tx: self._add_or_find(tx, new, began))
 
+    def within(self, tx: Transaction, new: NewItem) -> ItemRow:
+        """The same inside a transaction of ours, which may be run again."""
+        return self._add_or_find(tx, new, time.monotonic())
+
     def _add_or_find(self, tx: Transaction, new: NewItem, began: float) -> ItemRow:
         if tx.unsure:
             row = self._rows.with_uid(tx, new.uid, clock.to_ms(time.monotonic() - began + 60))

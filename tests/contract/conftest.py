@@ -17,7 +17,10 @@ from tests.contract import processes as jobs
 from tests.contract import tasks
 from tests.contract.backends import BACKENDS, Backend
 
-_EMPTIED = ("queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity", "batch")
+_EMPTIED = (
+    "queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity", "batch",
+    "periodic",
+)  # fmt: skip
 
 
 class MakeService(Protocol):

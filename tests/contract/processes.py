@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from threading import Barrier
 from typing import Any
 
-from taskqueue import QueueService
+from taskqueue import QueueService, travel
+from taskqueue.periodic import tick
+from taskqueue.queues.sql_base import SqlBase
 
 PROCESSES = 4
 _TIMEOUT = 60
@@ -47,3 +51,17 @@ def create(url: str, kind: str, name: str) -> str:
     queue.create_item("x")
     service.close()
     return queue.spec.type
+
+
+def tick_and_die(url: str, seconds: float, *, inserted: bool) -> None:
+    """Be killed while what is due is put on its queue: just before the item is, or after it and before the commit."""
+    insert = SqlBase.insert_within
+
+    def insert_and_die(*args: Any) -> Any:
+        if inserted:
+            insert(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    SqlBase.insert_within = insert_and_die  # type: ignore[method-assign]
+    with travel(seconds):
+        tick(QueueService(url))

@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # "storage" stands for the package and all inside it, unless a longer name fits better; "queues.*" for what
 # is inside it alone.
 FLOORS = (
-    ("errors", "clock signals bell verdicts"),
-    ("callbacks serializer outcome", "spec", "task", "item", "payload", "settings"),
+    ("errors logs", "clock signals bell verdicts"),
+    ("callbacks serializer outcome", "spec", "cron task", "item", "payload", "settings"),
     ("storage",),
     ("queues.settlement queues.arguments", "queues.base", "queues.batch"),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
-    ("service", "execution"),
-    ("runs outbox operations",),
+    ("schedules", "periodic service", "execution"),
+    ("runs outbox operations metrics",),
     ("result remaining", "watching", "drive", "runner loop worker"),
     ("web", "cli"),
     ("__init__ __main__",),
@@ -258,7 +258,7 @@ def test_each_breach_is_told(tmp_path: Path) -> None:
         "queues/sql.py:1: imports queues (floor 4, step 2) from floor 4, step 1",
         "runs.py:3: imports taskqueue.outbox inside a function; import it at the top of the module",
         "runs.py:3: imports outbox (floor 6) from floor 6",
-        "service.py:1: imports execution (floor 5, step 1) from floor 5, step 0",
+        "service.py:1: imports execution (floor 5, step 2) from floor 5, step 1",
         "service.py:2: imports testing, which stands aside and which nothing may import",
         "signals.py:1: imports clock (floor 0, step 1) from floor 0, step 1",
         "spec.py:1: imports VERSION from the top of taskqueue; name the module that has it",

@@ -1,0 +1,5 @@
+"""Metrics for Prometheus: what stands in the queues, and what this process and its children have done."""
+
+from .serving import MetricsServer, metrics_app, serve_metrics, share_with_children
+
+__all__ = ["MetricsServer", "metrics_app", "serve_metrics", "share_with_children"]

@@ -1,0 +1,90 @@
+"""Log lines as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from taskqueue import QueueService, Runner, TaskContext
+from taskqueue.logs import JsonFormatter
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """What the loggers of the package write, formatted."""
+    logger, written = logging.getLogger("taskqueue"), io.StringIO()
+    handler, level = logging.StreamHandler(written), logger.level
+    handler.setFormatter(JsonFormatter())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield written
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Each line as an object."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_says_when_who_and_what(stream: io.StringIO) -> None:
+    logging.getLogger("taskqueue.worker").info("serves %s queues", 3)
+    [line] = lines(stream)
+    assert datetime.now(timezone.utc) - datetime.fromisoformat(line.pop("time")) < timedelta(minutes=1)
+    assert line == {"level": "INFO", "logger": "taskqueue.worker", "message": "serves 3 queues"}
+
+
+def test_the_time_is_utc_to_the_millisecond() -> None:
+    record = logging.makeLogRecord({"msg": "x", "created": 1_700_000_000.5})
+    assert json.loads(JsonFormatter().format(record))["time"] == "2023-11-14T22:13:20.500+00:00"
+
+
+def chatty(ctx: TaskContext) -> None:
+    """Say something, and fail."""
+    ctx.log.info("half way")
+    raise ValueError("no\nsuch file")
+
+
+def test_the_lines_of_a_task_name_queue_item_and_attempt(stream: io.StringIO) -> None:
+    queue = QueueService().create("Memory", "imports", error="delete")
+    item = queue.enqueue(chatty)
+    Runner(queue).run_all()
+    said = next(line for line in lines(stream) if line["logger"] == "taskqueue.task")
+    assert {key: said[key] for key in ("level", "queue", "item", "attempt", "message")} == {
+        "level": "INFO", "queue": "imports", "item": item.id, "attempt": 1, "message": "half way",
+    }  # fmt: skip
+    failed = next(line for line in lines(stream) if line["logger"] == "taskqueue.execution.attempt")
+    assert (failed["queue"], failed["item"], failed["attempt"]) == ("imports", item.id, 1)
+    assert failed["message"] == "delete: ValueError: no\nsuch file"
+    assert "Traceback" in failed["exception"]
+
+
+def test_an_exception_stands_on_the_same_line(stream: io.StringIO) -> None:
+    try:
+        raise ValueError("first\nsecond")
+    except ValueError:
+        logging.getLogger("taskqueue.x").exception("went wrong", stack_info=True)
+    assert stream.getvalue().count("\n") == 1
+    [line] = lines(stream)
+    assert line["exception"].startswith("Traceback (most recent call last):\n")
+    assert "ValueError: first\nsecond" in line["exception"]
+    assert "Stack (most recent call last):" in line["exception"]
+
+
+@pytest.mark.parametrize("text", ["a\nb\rc", "\u2028 \x85 \x0c", "\ud800", '"\\', "\x1b[31m", "grüße"])
+def test_no_text_breaks_a_line(stream: io.StringIO, text: str) -> None:
+    logging.getLogger("taskqueue.x").warning("%s", text, extra={"queue": object()})
+    assert len(stream.getvalue().splitlines()) == 1
+    assert stream.getvalue().isascii()
+    assert lines(stream)[0]["message"] == text
+
+
+def test_logged_without_an_exception_none_is_shown(stream: io.StringIO) -> None:
+    logging.getLogger("taskqueue.x").error("nothing was raised", exc_info=True)
+    assert "exception" not in lines(stream)[0]
