@@ -202,6 +202,18 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.queue.cancel_item(item.id) == expected
         self._find_callbacks()
 
+    @rule(
+        way=st.sampled_from(["release_items", "relinquish_items", "retry", "abort", "give_up", "bury", "delete_items"])
+    )
+    def cancel_what_is_held(self, way: str) -> None:
+        """By chance alone, what is cancelled would rarely be held, and be settled by its holder."""
+        self.travel(5000)
+        self.create_batch(-1, BATCH_LIMIT - 1)
+        self.claim_items(BATCH_LIMIT, 1500)
+        self.cancel_item(0)
+        more = {"release_items": [None], "retry": [0], "give_up": ["delete"]}.get(way, [])
+        getattr(self, way)([0, 1], *more)
+
     @precondition(lambda self: self.handles)
     @rule(chosen=several, delay=delays)
     def release_items(self, chosen: Pick, delay: int | None) -> None:
