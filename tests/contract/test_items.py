@@ -172,9 +172,9 @@ def test_a_source_is_read_as_it_is_stored(queue: BatchQueue, monkeypatch: pytest
     read, read_at_write = 0, []
     insert_many = Items.insert_many
 
-    def watched(self: Items, tx: Any, rows: Any) -> None:
+    def watched(self: Items, tx: Any, *rows: Any) -> None:
         read_at_write.append(read)
-        insert_many(self, tx, rows)
+        insert_many(self, tx, *rows)
 
     def source() -> Iterator[int]:
         nonlocal read

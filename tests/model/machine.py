@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from taskqueue import QueueItem, clock
+from taskqueue import Batch, QueueItem, Task, clock
 from taskqueue.errors import ItemNotFound, LeaseLost
 from taskqueue.queues import settlement
 from taskqueue.queues.batch import BatchQueue
@@ -28,6 +28,8 @@ DEFAULT_LEASE, DEFAULT_DELAY = 2500, 1500
 OPTIONS: dict[str, Any] = {"batch_limit": BATCH_LIMIT, "lease_time": DEFAULT_LEASE, "retry_interval": DEFAULT_DELAY}
 #: Measured times may differ from the model's by the time that the steps themselves take.
 TOLERANCE = 250
+
+AFTERWARDS = Task("tests.contract.tasks:note")
 
 weights = st.sampled_from([0, 0, 1, -1])
 delays = st.sampled_from([None, 0, 500, 1500, 3500])
@@ -78,11 +80,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.create(-1, delay, None)
         self.claim_items(BATCH_LIMIT, 500)
 
-    @rule(weight=weights, delay=delays, key=keys)
-    def create(self, weight: int, delay: int | None, key: str | None) -> None:
-        number = next(self._numbers)
-        item = self.queue.create_item(number, weight=weight, delay=delay, dedup_key=key)
-        self._created(item, weight, number, delay or 0, key)
+    @rule(weight=weights, delay=delays, key=keys, until_start=st.booleans())
+    def create(self, weight: int, delay: int | None, key: str | None, until_start: bool = False) -> None:
+        number, until_start = next(self._numbers), until_start and key is not None
+        until = "started" if until_start else "finished"
+        item = self.queue.create_item(number, weight=weight, delay=delay, dedup_key=key, unique_until=until)
+        self._created(item, weight, number, delay or 0, key, until_start)
 
     @rule(weight=weights, offset=st.sampled_from([-1500, 1500]))
     def create_for_a_moment(self, weight: int, offset: int) -> None:
@@ -90,10 +93,30 @@ class QueueMachine(RuleBasedStateMachine):
         moment = clock.from_ms(clock.now_ms()) + timedelta(seconds=offset)
         self._created(self.queue.create_item(number, weight=weight, release_time=moment), weight, number, offset)
 
-    def _created(self, item: QueueItem, weight: int, number: int, delay: int, key: str | None = None) -> None:
-        expected = self.model.with_key(key) or self.model.create(item.id, weight, number, delay, key)
+    def _created(
+        self, item: QueueItem, weight: int, data: object, delay: int, key: str | None = None, until_start: bool = False
+    ) -> None:
+        expected = self.model.with_key(key) or self.model.create(item.id, weight, data, delay, key, until_start)
         self._same(item, expected)
         self.handles.append(item)
+
+    @rule(weight=weights, size=st.integers(0, 3))
+    def create_batch(self, weight: int, size: int) -> None:
+        numbers = [next(self._numbers) for _ in range(size)]
+        batch = self.queue.create_batch(iter(numbers), AFTERWARDS, weight=weight)
+        expected = self.model.create_batch(batch.id, weight, size)
+        for item in [item for item in self.queue.items() if item.batch_id == batch.id]:
+            self.model.create(item.id, weight, item.data).batch = expected
+            self.handles.append(item)
+        self._find_callbacks()
+
+    def _find_callbacks(self) -> None:
+        """What follows the batches that have just ended gets its id from the queue."""
+        followed, self.model.followed = self.model.followed, []
+        found = {item.data.kwargs["batch"]["id"]: item for item in self.queue.items() if isinstance(item.data, Task)}
+        for batch in followed:
+            facts = {"id": batch.id, "total": batch.total, "failed": batch.failed}
+            self._created(found[batch.id], batch.weight, Task(AFTERWARDS.callback, kwargs={"batch": facts}), 0)
 
     @rule(weight=weights, size=st.integers(0, 4))
     def create_many(self, weight: int, size: int) -> None:
@@ -157,6 +180,7 @@ class QueueMachine(RuleBasedStateMachine):
         item = self._handle(pick)
         kept = self.model.release(_held(item), DEFAULT_DELAY if delay is None else delay)
         assert _succeeds(lambda: self.queue.release_item(item, delay)) == kept
+        self._find_callbacks()
 
     @precondition(lambda self: self.handles)
     @rule(pick=picks)
@@ -164,7 +188,31 @@ class QueueMachine(RuleBasedStateMachine):
         item = self._handle(pick)
         kept = self.model.finish(_held(item), "ok")
         assert _succeeds(lambda: self.queue.delete_item(item)) == kept
+        self._find_callbacks()
         self._same_outcome(item)
+
+    @precondition(lambda self: self.handles)
+    @rule(pick=picks)
+    def cancel_item(self, pick: int) -> None:
+        item = self._handle(pick)
+        expected = self.model.cancel(item.id)
+        if expected is None:
+            assert not _succeeds(lambda: self.queue.cancel_item(item.id))
+        else:
+            assert self.queue.cancel_item(item.id) == expected
+        self._find_callbacks()
+
+    @rule(
+        way=st.sampled_from(["release_items", "relinquish_items", "retry", "abort", "give_up", "bury", "delete_items"])
+    )
+    def cancel_what_is_held(self, way: str) -> None:
+        """By chance alone, what is cancelled would rarely be held, and be settled by its holder."""
+        self.travel(5000)
+        self.create_batch(-1, BATCH_LIMIT - 1)
+        self.claim_items(BATCH_LIMIT, 1500)
+        self.cancel_item(0)
+        more = {"release_items": [None], "retry": [0], "give_up": ["delete"]}.get(way, [])
+        getattr(self, way)([0, 1], *more)
 
     @precondition(lambda self: self.handles)
     @rule(chosen=several, delay=delays)
@@ -211,6 +259,7 @@ class QueueMachine(RuleBasedStateMachine):
         items = list({item.id: item for item in map(self._handle, chosen)}.values())
         lost = act(items)
         assert [_held(item) for item in lost] == [_held(item) for item in items if not expect(_held(item), *more)]
+        self._find_callbacks()
 
     # --- time, the queue, dead letters ---
 
@@ -301,6 +350,13 @@ class QueueMachine(RuleBasedStateMachine):
         assert queue.status == model.status
 
     @invariant()
+    def the_latest_batch_agrees(self) -> None:
+        if self.model.batches:
+            latest = max(self.model.batches.values(), key=lambda batch: batch.id)
+            expected = Batch(latest.id, latest.total, latest.pending, latest.failed)
+            assert self.queue.batch(latest.id) == expected
+
+    @invariant()
     def the_outcome_of_one_item_agrees(self) -> None:
         """One after the other comes up: asking for all would take longer than everything else."""
         if self.handles:
@@ -313,7 +369,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.outcome_of(item.id) in self.model.outcomes(item.id)
 
     def _same(self, item: QueueItem, expected: ModelItem) -> None:
-        named = ("id", "weight", "data", "fence", "run_count", "failures", "interruptions", "last_error")
+        named = ("id", "weight", "data", "fence", "run_count", "failures", "interruptions", "last_error",
+                 "is_cancelled", "batch_id")  # fmt: skip
         assert {name: getattr(item, name) for name in named} == {name: getattr(expected, name) for name in named}
         left = (item.release_time - clock.from_ms(clock.now_ms())).total_seconds() if item.release_time else 0
         assert abs(max(left, 0) - max(expected.until - self.model.now, 0)) < TOLERANCE

@@ -19,7 +19,7 @@ class ModelItem:
 
     id: int
     weight: int
-    data: int
+    data: object
     key: str | None = None
     until: int = 0
     is_leased: bool = False
@@ -28,11 +28,30 @@ class ModelItem:
     failures: int = 0
     interruptions: int = 0
     last_error: str | None = None
+    is_cancelled: bool = False
+    #: The key goes when the item is started.
+    until_start: bool = False
+    batch: ModelBatch | None = None
+
+    @property
+    def batch_id(self) -> int | None:
+        return self.batch.id if self.batch else None
 
     @property
     def place(self) -> tuple[int, int]:
         """Lower weights first, then in the order of their creation."""
         return self.weight, self.id
+
+
+@dataclass
+class ModelBatch:
+    """Items that belong together."""
+
+    id: int
+    weight: int
+    total: int
+    pending: int
+    failed: int = 0
 
 
 @dataclass
@@ -47,6 +66,9 @@ class Model:
     #: How items ended, as far as anybody may still ask; a reset makes the answer optional.
     endings: dict[int, str] = field(default_factory=dict)
     forgotten: set[int] = field(default_factory=set)
+    batches: dict[int, ModelBatch] = field(default_factory=dict)
+    #: Those whose last item has just ended, so that their callback is on the queue.
+    followed: list[ModelBatch] = field(default_factory=list)
 
     # --- looking ---
 
@@ -96,10 +118,23 @@ class Model:
     def with_key(self, key: str | None) -> ModelItem | None:
         return next((item for item in self.items.values() if key is not None and item.key == key), None)
 
-    def create(self, item_id: int, weight: int, data: int, delay: int = 0, key: str | None = None) -> ModelItem:
+    def create(
+        self, item_id: int, weight: int, data: object, delay: int = 0, key: str | None = None,
+        until_start: bool = False,
+    ) -> ModelItem:  # fmt: skip
         item = ModelItem(item_id, weight, data, key, until=self.now + delay if delay > 0 else 0)
+        item.until_start = until_start
         self.items[item_id] = item
         return item
+
+    def create_batch(self, batch_id: int, weight: int, total: int) -> ModelBatch:
+        batch = self.batches[batch_id] = ModelBatch(batch_id, weight, total, pending=total)
+        self._follow(batch)
+        return batch
+
+    def _follow(self, batch: ModelBatch) -> None:
+        if not batch.pending:
+            self.followed.append(batch)
 
     # --- going out ---
 
@@ -122,11 +157,12 @@ class Model:
             return None
         for other in self.items.values():
             if self.is_sequential and other.is_leased and other is not head:
-                self._put_down(other)
+                self._free(other)
         return self._take(head, lease)
 
     def _take(self, item: ModelItem, lease: int) -> ModelItem:
         item.is_leased, item.until = True, self.now + lease
+        item.key = None if item.until_start else item.key
         item.run_count += 1
         item.fence += 1
         return item
@@ -137,6 +173,29 @@ class Model:
             if item.until <= self.now:
                 item.interruptions += item.is_leased
                 item.is_leased, item.until = False, 0
+
+    # --- taking back ---
+
+    def cancel(self, item_id: int) -> str | None:
+        """What waits is gone; what is held is marked, and is gone as soon as it is not finished."""
+        item = self.items.get(item_id)
+        if item is None:
+            return None
+        if item.is_leased and self.is_blocked(item):
+            item.is_cancelled = True
+            return "stopping"
+        self._remove(item, "cancelled")
+        return "cancelled"
+
+    def _remove(self, item: ModelItem, outcome: str) -> None:
+        del self.items[item.id]
+        if outcome != "dead":
+            self.endings[item.id] = outcome
+        if item.batch is not None:
+            item.batch.pending -= 1
+            item.batch.failed += outcome != "ok"
+            self._follow(item.batch)
+            item.batch = None
 
     # --- holding ---
 
@@ -182,19 +241,25 @@ class Model:
     def finish(self, held: Held, outcome: str) -> bool:
         item = self.standing(held)
         if item is not None:
-            del self.items[item.id]
-            self.endings[item.id] = outcome
+            self._remove(item, "cancelled" if item.is_cancelled and outcome != "ok" else outcome)
         return item is not None
 
     def bury(self, held: Held, error: str) -> bool:
         item = self.standing(held)
         if item is not None:
-            del self.items[item.id]
-            item.failures, item.last_error = item.failures + 1, error
-            self.dead[item.id] = item
+            self._remove(item, "cancelled" if item.is_cancelled else "dead")
+            if not item.is_cancelled:
+                item.failures, item.last_error = item.failures + 1, error
+                self.dead[item.id] = item
         return item is not None
 
     def _put_down(self, item: ModelItem, delay: int = 0) -> None:
+        if item.is_cancelled:
+            self._remove(item, "cancelled")
+            return
+        self._free(item, delay)
+
+    def _free(self, item: ModelItem, delay: int = 0) -> None:
         item.is_leased, item.until = False, self.now + delay if delay > 0 else 0
         item.fence += 1
 
@@ -207,7 +272,7 @@ class Model:
             item.failures = item.interruptions = 0
             item.key = None if self.with_key(item.key) else item.key
             self.items[item.id] = item
-            self._put_down(item)
+            self._free(item)
         return len(found)
 
     def delete_dead(self, ids: Iterable[int]) -> int:
@@ -221,6 +286,7 @@ class Model:
         self.forgotten.update(self.endings)
         self.items.clear()
         self.dead.clear()
+        self.batches.clear()
         return removed
 
 
