@@ -49,13 +49,14 @@ class Processes(Executor):
         pool = self._free.get()
         try:
             future = pool.submit(fn, *args, **kwargs)
-        except BrokenExecutor:  # its process died while it had nothing to do
+        except BrokenExecutor:  # its process has died
+            pool.shutdown(wait=False)
             self._free.put(_one_process())
             return self.submit(fn, *args, **kwargs)
         except BaseException:
             self._free.put(pool)
             raise
-        future.add_done_callback(lambda done: self._free.put(_whole(pool, done)))
+        future.add_done_callback(lambda _done: self._free.put(pool))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -67,14 +68,6 @@ class Processes(Executor):
 def _one_process() -> ProcessPoolExecutor:
     # Not forked: threads are running, and what they hold locked would stay locked in the child.
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-
-
-def _whole(pool: ProcessPoolExecutor, done: Future[Any]) -> ProcessPoolExecutor:
-    """The pool, or a new one if its process has died."""
-    if done.cancelled() or not isinstance(done.exception(), BrokenExecutor):
-        return pool
-    pool.shutdown(wait=False)
-    return _one_process()
 
 
 class Dask(Executor):
