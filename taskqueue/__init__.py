@@ -33,8 +33,11 @@ from .errors import (
     TaskQueueError,
     TaskTimeout,
 )
+from .execution.attempt import Attempt
 from .execution.context import TaskContext
+from .execution.executors import open_executor
 from .item import QueueItem
+from .loop import LoopReport, run_items, run_loop
 from .outcome import Outcome
 from .queues.base import Batch, DeadItem, Queue
 from .queues.batch import BatchQueue
@@ -51,6 +54,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __version__ = "0.1.0"
 __all__ = [
+    "Attempt",
     "Batch",
     "BatchQueue",
     "CallbackError",
@@ -67,6 +71,7 @@ __all__ = [
     "ItemNotFound",
     "Later",
     "LeaseLost",
+    "LoopReport",
     "NotSupported",
     "NothingReady",
     "OptionsKept",
@@ -100,6 +105,9 @@ __all__ = [
     "Worker",
     "WorkerReport",
     "__version__",
+    "open_executor",
     "queue",
+    "run_items",
+    "run_loop",
     "travel",
 ]

@@ -18,6 +18,7 @@ _COMMANDS = {
     "add": "add:add_item",
     "run": "run:run_queue",
     "runs": "runs:list_runs",
+    "loop": "loop:loop_queue",
     "work": "work:work",
     "workers": "workers:list_workers",
     "retry": "run:retry_head",

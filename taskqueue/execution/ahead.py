@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from ..item import QueueItem
 from ..outcome import Outcome
@@ -103,7 +104,7 @@ class LeaseAhead:
 
     def _kept(self, items: list[QueueItem]) -> int:
         """How many of the claimed items to keep: an interrupted one is alone."""
-        keep = next((index for index, item in enumerate(items) if item.interruptions), len(items)) or 1
+        keep = together(items)
         self._alone = max(self._alone - 1, 0) + sum(bool(item.interruptions) for item in items[keep:])
         return keep
 
@@ -124,3 +125,8 @@ class LeaseAhead:
     def _may_go_on(self) -> bool:
         self._looked_now()
         return self._queue.is_active() and self._queue.is_next(self._ready[0])
+
+
+def together(items: Sequence[QueueItem]) -> int:
+    """How many of the claimed items may be in hand at the same time: one that was interrupted is alone."""
+    return next((index for index, item in enumerate(items) if item.interruptions), len(items)) or 1

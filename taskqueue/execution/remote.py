@@ -90,7 +90,8 @@ def call_there(
     try:
         value = finished(callbacks.resolve(name)(context, *args, **kwargs), lambda: None)
     except (Exception, SystemExit) as error:
-        return Answer(None, _portable(error), traceback_text(error))
+        trace = traceback_text(error)
+        return Answer(None, _portable(error), trace)
     # What nobody wants to know need not survive the way.
     return Answer(value if is_answer_kept or value is False else None)
 

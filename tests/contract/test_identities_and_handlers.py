@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -53,6 +56,88 @@ def test_an_identity_that_nobody_can_check_is_a_failure(queue: BatchQueue, effec
 
     assert isinstance(result.exception, ConfigurationError)
     assert effects == []
+
+
+# --- switch_user ---
+
+user: contextvars.ContextVar[str] = contextvars.ContextVar("user", default="nobody")
+
+
+@contextmanager
+def be(run_as: Any) -> Iterator[None]:
+    """Become somebody else."""
+    if run_as["user"] == "root":
+        raise PermissionError("nobody may be root")
+    token = user.set(run_as["user"])
+    try:
+        yield
+    finally:
+        tasks.effects.append(f"no longer {user.get()}")
+        user.reset(token)
+
+
+def say_who(ctx: TaskContext) -> None:
+    tasks.effects.append(user.get())
+
+
+async def say_who_later(ctx: TaskContext) -> None:
+    tasks.effects.append(user.get())
+
+
+def fail_as(ctx: TaskContext) -> None:
+    raise ValueError(f"not as {user.get()}")
+
+
+@pytest.mark.parametrize("callback", [say_who, say_who_later])
+def test_a_task_is_called_as_whom_it_asks_for(
+    make_service: MakeService, backend: Backend, callback: Any, effects: list[Any]
+) -> None:
+    queue = make_service(switch_user=be).create(backend.type, "jobs")
+    for name in ("anne", None, "ben"):
+        queue.create_item(Task(callback, run_as={"user": name} if name else None))
+
+    assert Runner(queue).run_all()
+    assert effects == ["anne", "no longer anne", "nobody", "ben", "no longer ben"]
+    assert user.get() == "nobody"
+
+
+def test_the_identity_is_checked_before_the_switch(
+    make_service: MakeService, backend: Backend, effects: list[Any]
+) -> None:
+    queue = make_service(identity=lambda run_as: run_as["user"] != "ben", switch_user=be).create(
+        backend.type, "jobs", error="delete"
+    )
+    for name in ("anne", "ben"):
+        queue.create_item(Task(say_who, run_as={"user": name}))
+
+    result = Runner(queue).run_all()
+
+    assert (result.completed, result.failed) == (1, 1)
+    assert effects == ["anne", "no longer anne"]
+
+
+def test_after_a_failure_the_user_is_switched_back(
+    make_service: MakeService, backend: Backend, effects: list[Any]
+) -> None:
+    queue = make_service(switch_user=be).create(backend.type, "jobs", error="delete")
+    queue.create_item(Task(fail_as, run_as={"user": "anne"}))
+
+    result = Runner(queue).run_all()
+
+    assert str(result.exception) == "not as anne"
+    assert effects == ["no longer anne"]
+
+
+def test_a_switch_that_is_refused_is_a_failure(make_service: MakeService, backend: Backend, effects: list[Any]) -> None:
+    queue = make_service(switch_user=be).create(backend.type, "jobs", error="delete")
+    queue.create_item(Task(say_who, run_as={"user": "root"}))
+
+    result = Runner(queue).run_all()
+
+    assert (str(result.exception), effects) == ("nobody may be root", [])
+
+
+# --- handlers ---
 
 
 def test_a_handler_runs_items_of_its_payload(make_service: MakeService, backend: Backend, effects: list[Any]) -> None:

@@ -1,0 +1,1 @@
+"""Executors: processes of this host, and a Dask cluster."""
