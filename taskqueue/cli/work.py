@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import click
 
 from ..errors import ConfigurationError
+from ..logs import JsonFormatter
+from ..metrics import metrics_beside, share_with_children
 from ..queues.batch import BatchQueue
 from ..queues.sql_base import process
 from ..worker import Worker, WorkerReport
@@ -41,20 +45,28 @@ def _bytes(ctx: click.Context, param: click.Parameter, value: str | None) -> int
 @click.option("--prefetch", type=click.IntRange(min=1), help="Lease at most so many items ahead; 1: none.")
 @click.option("--grouped", is_flag=True, help="Commit completions in groups: faster for quick tasks that may be "
               "repeated after a crash.")  # fmt: skip
+@click.option(
+    "--executor", metavar="NAME", help="Hand the calls to processes:N, dask://HOST:PORT, or MODULE:ATTRIBUTE."
+)
 @click.option("--once", is_flag=True, help="Execute one item, if there is one, and end.")
 @click.option("--drain", is_flag=True, help="End when the queues are empty; leased items and retries are waited for, "
               "items that somebody delayed are not.")  # fmt: skip
 @click.option("--max-items", type=click.IntRange(min=1), help="End after so many items.")
 @click.option("--max-seconds", type=float, callback=check_seconds, help="Begin no item after so many seconds.")
 @click.option("--max-memory", metavar="SIZE", callback=_bytes, help="Replace a process that uses more, such as 300M.")
+@click.option("--metrics-port", type=click.IntRange(0, 65535), help="Show metrics for Prometheus there.")
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="The address of that port.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How lines "
+              "of the log are written to stderr.")  # fmt: skip
 @click.option("--grace", type=float, callback=check_seconds, default=30.0, show_default=True, help="After Ctrl-C or "
               "SIGTERM, let the items in hand go on for so many seconds before they are given back.")  # fmt: skip
 @json_option
 @allow_option
 @pass_given
 def work(
-    given: Given, names: tuple[str, ...], processes: int, threads: int, prefetch: int | None, grouped: bool, once: bool,
-    drain: bool, max_items: int | None, max_seconds: float | None, max_memory: int | None, grace: float, as_json: bool,
+    given: Given, names: tuple[str, ...], processes: int, threads: int, prefetch: int | None, grouped: bool,
+    executor: str | None, once: bool, drain: bool, max_items: int | None, max_seconds: float | None,
+    max_memory: int | None, metrics_port: int | None, metrics_host: str, log_format: str, grace: float, as_json: bool,
     allow: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Serve queues in the background: those that are named, else all active ones with agent="server".
@@ -69,6 +81,8 @@ def work(
       taskqueue --app myapp.jobs:service work mail import --processes 4
       taskqueue work import --allow myapp --drain        from cron; overlapping starts do no harm
     """
+    if metrics_port is not None:
+        share_with_children()  # before the application is imported, which may use the same library
     given.allow(allow)
     if given.missing_file is not None and not given.service.local_queues():
         raise ConfigurationError(
@@ -77,15 +91,26 @@ def work(
     queues = [given.queue(name) for name in names] or given.queues()
     require_allowed(queue for queue in queues if names or queue.spec.agent == "server")
     process.program = "taskqueue work"
-    log_to_terminal()
+    log_to_terminal(JsonFormatter() if log_format == "json" else None)
     worker = Worker(
         given.service, names or None, threads=threads, processes=processes, prefetch=prefetch, grouped=grouped,
-        grace=grace, max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
+        executor=executor,        grace=grace, max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
     )  # fmt: skip
     if not (once or drain or as_json):
         number = "one process" if processes == 1 else f"{processes} processes"
         click.echo(f"Serving {_what(queues, names)} with {number}", err=True)
-    _work(worker, once=once, drain=drain, as_json=as_json)
+    with _metrics(given, metrics_host, metrics_port):
+        _work(worker, once=once, drain=drain, as_json=as_json)
+
+
+@contextmanager
+def _metrics(given: Given, host: str, port: int | None) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    with metrics_beside(given.service, port, host=host) as taken:
+        click.echo(f"Metrics on http://{host}:{taken}/metrics", err=True)
+        yield
 
 
 def _what(queues: list[BatchQueue], names: tuple[str, ...]) -> str:

@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..errors import TaskQueueError
 from ..execution.attempt import Execution
+from ..execution.executors import open_executor
 from ..execution.holding import Holding
 from ..item import QueueItem
 from ..service import QueueService
@@ -41,7 +42,8 @@ class Orders:
         threads: how many items are executed at a time in one process.
         prefetch: at most so many items are leased ahead by a thread; None: the service's setting.
         grouped: whether completions are committed in groups.
-        executor: a :class:`concurrent.futures.Executor` that makes the calls; None: the threads themselves.
+        executor: a :class:`concurrent.futures.Executor` that makes the calls, or the name of one (see
+            :func:`open_executor`); None: the threads themselves.
         grace: seconds that items in hand may go on after a request to stop.
         max_memory: bytes of resident memory after which the process ends in good order; None: no limit.
         until: "drained": to end when all queues are drained; "nothing": when nothing can be had; "": for ever.
@@ -51,7 +53,7 @@ class Orders:
     threads: int = 1
     prefetch: int | None = None
     grouped: bool = False
-    executor: Any = None
+    executor: Executor | str | None = None
     grace: float = 30.0
     max_memory: int | None = None
     until: str = ""
@@ -88,13 +90,19 @@ class Crew:
         threads.append(threading.Thread(target=self._lookout.run, name="taskqueue-lookout", daemon=True))
         bell = self._service.settings.bell
         bell.listen(self._rota.ring)
-        try:
-            for thread in threads:
-                thread.start()
-            self._watch_over(beat)
-        finally:
-            self._end(threads, beat)
-            bell.leave(self._rota.ring)
+        with self._open_executor() as self._executor:
+            try:
+                for thread in threads:
+                    thread.start()
+                self._watch_over(beat)
+            finally:
+                self._end(threads, beat)
+                bell.leave(self._rota.ring)
+
+    def _open_executor(self) -> AbstractContextManager[Executor | None]:
+        """Opened in the process that uses it; one that was given belongs to whoever gave it."""
+        given = self._orders.executor
+        return open_executor(given) if isinstance(given, str) else nullcontext(given)
 
     # --- a thread that works ---
 

@@ -14,6 +14,7 @@ from contextlib import nullcontext
 
 from ..errors import TaskQueueError
 from ..execution.calls import check_handler
+from ..periodic import tick
 from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..storage.wake import Watch, open_watch, queues_with_work
@@ -89,6 +90,7 @@ class Lookout:
         if self._service.uses_database:
             roster.sign_of_life(self._service, [queue.name for queue in queues], self._threads, "serving")
             watched = self._rota.watched()
+            tick(self._service)
             for name in self._service.database.statement(lambda tx: queues_with_work(tx, watched), write=False):
                 self._rota.ring(name)
         self._has_looked = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +35,8 @@ class Worker:
         threads: so many items are executed at a time by one process.
         processes: forks so many processes; None: works in this one. Only a forked process with one thread can end a
             task that exceeds its queue's ``lease_time`` and does not listen to ``ctx.should_stop``.
-        executor: a :class:`concurrent.futures.Executor`, or a function that makes one, to which calls are handed.
+        executor: a :class:`concurrent.futures.Executor` to which calls are handed, or the name of one, which each
+            process opens for itself (see :func:`open_executor`).
         grouped: completions are committed in groups of up to 100: for quick tasks that may be repeated. A crash repeats
             what was finished in the last milliseconds.
         prefetch: at most so many items are leased ahead by a thread; None: the service's setting.
@@ -52,7 +54,7 @@ class Worker:
         *,
         threads: int = 1,
         processes: int | None = None,
-        executor: Any = None,
+        executor: Executor | str | None = None,
         grouped: bool = False,
         prefetch: int | None = None,
         grace: float = 30.0,
@@ -70,6 +72,8 @@ class Worker:
             _check_whole(name, value, optional=name != "threads")
         for name, seconds in (("grace", grace), ("max_seconds", max_seconds)):
             _check_seconds(name, seconds, optional=name != "grace")
+        if processes is not None and isinstance(executor, Executor):
+            raise SpecError("forked processes cannot share an executor: name it, as in executor='processes:4'")
         self._service = service
         names = tuple(check_name(name) for name in queues) if queues is not None else None
         self._orders = Orders(names or None, threads, prefetch, grouped, executor, float(grace), max_memory)
