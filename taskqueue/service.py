@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from .callbacks import AllowList
-from .errors import ConfigurationError, QueueNotFound, SpecError
+from .errors import ConfigurationError, DatabaseError, QueueNotFound, SpecError
 from .payload import MAX_BYTES, Codec
 from .queues.batch import BatchQueue
 from .queues.memory import MemoryQueue
@@ -123,6 +123,7 @@ class QueueService(Scheduling):
         self._database: Database | None = None
         self._lock = threading.RLock()
         self._queues: dict[str, BatchQueue] = {}
+        self._left_out: set[str] = set()
         self._types = {
             "Memory": _Type(_memory, is_local=True),
             "Sql": _Type(_sql, is_local=False),
@@ -212,23 +213,28 @@ class QueueService(Scheduling):
         One read, however many queues there are. A queue that this process cannot open is left out, with a warning.
         """
         with self._lock:
-            found = [queue for queue in self.local_queues() if queue.status == "active"]
-            if self.uses_database:
-                found += [queue for entry in self._registrations() if (queue := self._served(entry)) is not None]
+            local = self.local_queues()
+            found = [queue for queue in local if queue.status == "active"]
+            if self.uses_database and (names is None or set(names) - {queue.name for queue in local}):
+                entries = self.database.statement(registry.stored, write=False)
+                found += [queue for name, read in entries if (queue := self._served(name, read)) is not None]
         if names is not None:
             return [queue for queue in found if queue.name in names]
         return [queue for queue in found if queue.spec.agent == "server"]
 
-    def _served(self, entry: Registration) -> BatchQueue | None:
-        if entry.status != "active" or entry.options.get("is_template"):
-            return None
-        spec = QueueSpec(name=entry.name, type=entry.type, status=entry.status, **entry.options)
-        queue = self._queues.get(entry.name)
+    def _served(self, name: str, read: Callable[[], Registration]) -> BatchQueue | None:
         try:
+            entry = read()
+            if entry.status != "active" or entry.options.get("is_template"):
+                return None
+            spec = QueueSpec(name=name, type=entry.type, status=entry.status, **entry.options)
+            queue = self._queues.get(name)
             if queue is None or queue.spec.type != entry.type:
                 return self._open(spec)
-        except SpecError as error:
-            _log.warning("queue %s is not served here: %s", entry.name, error)
+        except (SpecError, DatabaseError) as error:
+            if name not in self._left_out:
+                _log.warning("queue %s is not served here: %s", name, error)
+                self._left_out.add(name)
             return None
         if queue.spec != spec:
             queue.spec = spec  # another process has updated the options

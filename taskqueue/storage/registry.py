@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..errors import DatabaseError, SpecError
@@ -32,6 +34,11 @@ def find(tx: Transaction, name: str) -> Registration | None:
 def every(tx: Transaction) -> list[Registration]:
     """All registrations, by name."""
     return [_registration(row) for row in tx.rows(f"{_SELECT} ORDER BY name")]
+
+
+def stored(tx: Transaction) -> list[tuple[str, Callable[[], Registration]]]:
+    """The names of all queues, each with what reads its registration, which may be damaged."""
+    return [(row[0], partial(_registration, row)) for row in tx.rows(f"{_SELECT} ORDER BY name")]
 
 
 def add(tx: Transaction, entry: Registration) -> bool:

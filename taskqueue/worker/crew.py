@@ -73,7 +73,12 @@ class Crew:
         self._hands = [Hand() for _number in range(orders.threads)]
         self._ending = threading.Event()
         self._asked = 0
-        self._lookout = Lookout(service, self._rota, orders.names, orders.threads, orders.until, self._ending)
+        local = {queue.name for queue in service.local_queues()}
+        self._uses_database = service.uses_database and (orders.names is None or not local.issuperset(orders.names))
+        self._lookout = Lookout(
+            service, self._rota, orders.names, orders.threads, orders.until, self._ending,
+            uses_database=self._uses_database,
+        )  # fmt: skip
         #: Why it ended: "stopped", "drained", "nothing", "spent" or "memory".
         self.ended_by = ""
 
@@ -185,7 +190,7 @@ class Crew:
         self._say(roster.sign_off)
 
     def _say(self, what: Callable[[QueueService], None]) -> None:
-        if not self._service.uses_database:
+        if not self._uses_database:
             return
         try:
             what(self._service)

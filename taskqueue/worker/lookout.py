@@ -39,12 +39,14 @@ class Lookout:
         names: the queues to serve; None: all active ones with ``agent="server"``.
         threads: how many threads the worker has, for the roster.
         until: "" to look for ever; "drained" or "nothing": see :attr:`is_done`.
+        uses_database: whether there is more than queues of this process.
     """
 
     def __init__(
         self, service: QueueService, rota: Rota, names: Sequence[str] | None, threads: int, until: str,
-        stop: threading.Event,
+        stop: threading.Event, *, uses_database: bool,
     ) -> None:  # fmt: skip
+        self._uses_database = uses_database
         self._service = service
         self._rota = rota
         self._names = names
@@ -58,7 +60,7 @@ class Lookout:
 
     def run(self) -> None:
         """Look until stopped; errors of the database are logged, and it is looked again."""
-        with self._service.database.hold() if self._service.uses_database else nullcontext():
+        with self._service.database.hold() if self._uses_database else nullcontext():
             watch: Watch | None = None
             try:
                 while not self._stop.is_set():
@@ -87,7 +89,7 @@ class Lookout:
     def _look(self) -> None:
         queues = [queue for queue in self._service.served(self._names) if self._can_serve(queue)]
         self._rota.serve(queues)
-        if self._service.uses_database:
+        if self._uses_database:
             roster.sign_of_life(self._service, [queue.name for queue in queues], self._threads, "serving")
             watched = self._rota.watched()
             tick(self._service)
@@ -108,7 +110,7 @@ class Lookout:
     # --- in between ---
 
     def _open(self) -> Watch | None:
-        return open_watch(self._service.database, self._stop) if self._service.uses_database else None
+        return open_watch(self._service.database, self._stop) if self._uses_database else None
 
     def _listen(self, watch: Watch | None, seconds: float) -> None:
         if self._until:

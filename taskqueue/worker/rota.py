@@ -7,14 +7,21 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..queues.base import Wait
 from ..queues.batch import BatchQueue
 
-#: A queue that somebody else holds is looked at again after so long (seconds): nobody tells when it is let go.
-_WHEN_HELD = 0.25
 #: Others may just be telling of more (see ``Database.may_call``), so that an empty queue is tried once more this soon.
 _LINGER = 0.02
+
+
+class Prospect(NamedTuple):
+    """When it makes sense to look at a queue again."""
+
+    #: After so long.
+    seconds: float
+    #: Whether nothing can be had until then, whatever comes in: somebody else holds the queue, or it is not active.
+    is_held: bool
 
 
 @dataclass
@@ -30,7 +37,7 @@ class Line:
     rings: int = 0
     #: Seconds that one item takes, as measured in earlier turns.
     pace: float | None = None
-    #: Whether nothing can be had as long as somebody else holds what they hold.
+    #: See :class:`Prospect`.
     is_held: bool = False
 
     @property
@@ -80,6 +87,7 @@ class Rota:
             line = self._lines.get(name)
             if line is not None:
                 line.rings += 1
+                line.is_held = False
                 line.not_before = -math.inf
                 self._changed.notify()
 
@@ -111,30 +119,20 @@ class Rota:
             if line.is_free:
                 self._changed.notify()
 
-    def leave(self, line: Line, rings: int, pause: Wait | None, *, has_worked: bool) -> None:
+    def leave(self, line: Line, rings: int, found: Prospect, *, has_worked: bool) -> None:
         """The turn is over.
 
         Arguments:
             rings: what :attr:`Line.rings` was before the latest look at the queue.
-            pause: what that look said: nothing can be had for so long; None: the queue is empty.
+            found: what that look said.
             has_worked: whether anything was executed in this turn.
         """
         with self._changed:
             line.threads -= 1
-            blocks = line.queue.is_sequential or line.queue.spec.concurrency_limit is not None
-            line.is_held = pause is not None and pause.is_leased and blocks
-            if line.rings != rings:
-                line.not_before = -math.inf
-            else:
-                line.not_before = time.monotonic() + self._seconds(line, pause, has_worked=has_worked)
+            line.is_held = found.is_held
+            seconds = min(found.seconds, _LINGER) if has_worked and not found.is_held else found.seconds
+            line.not_before = -math.inf if line.rings != rings else time.monotonic() + seconds
             self._changed.notify()
-
-    def _seconds(self, line: Line, pause: Wait | None, *, has_worked: bool) -> float:
-        if has_worked:
-            return 0.0 if pause is not None and not pause.seconds else _LINGER
-        if pause is None:
-            return math.inf
-        return min(pause.seconds, _WHEN_HELD) if line.is_held else max(pause.seconds, 0.001)
 
     def _pause(self, moment: float) -> float | None:
         due = min((line.not_before for line in self._order if line.is_free), default=math.inf)

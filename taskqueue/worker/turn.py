@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from ..errors import TaskQueueError
 from ..execution.ahead import LeaseAhead
 from ..execution.attempt import Execution
 from ..execution.holding import Holding
 from ..item import QueueItem
-from ..queues.base import Wait
 from .budget import Budget
-from .rota import Line, Rota
+from .rota import Line, Prospect, Rota
 
 #: A turn ends after so many seconds if another queue waits for a thread.
 _TURN = 0.25
+#: A queue that somebody else holds is looked at again after so long (seconds): nobody tells when it is let go.
+_WHEN_HELD = 0.25
+_NOTHING = Prospect(1.0, is_held=True)
 
 
 @dataclass
@@ -59,13 +61,13 @@ class Turn:
 
     def run(self) -> None:
         """Take the turn, and give the queue back to the rota. Raises what the database raises."""
-        pause: Wait | None = Wait(1.0, is_leased=False)  # after an error
+        found = _NOTHING  # after an error
         try:
-            pause = self._work()
+            found = self._work()
         finally:
-            self._rota.leave(self._line, self._rings, pause, has_worked=self._has_worked)
+            self._rota.leave(self._line, self._rings, found, has_worked=self._has_worked)
 
-    def _work(self) -> Wait | None:
+    def _work(self) -> Prospect:
         queue, line = self._line.queue, self._line
         with ExitStack() as stack:
             stack.enter_context(queue.hold())
@@ -116,17 +118,17 @@ class Turn:
             ahead.ended(attempt, seconds)
         execution.flush(at_once=False)
 
-    def _look(self) -> Wait | None:
-        """Why nothing can be had now."""
+    def _look(self) -> Prospect:
+        """When something may be had again."""
         queue = self._line.queue
         if self._stop.is_set() or self._budget.is_spent:
-            return Wait(1.0, is_leased=False)
-        try:
-            pause = queue.wait()
-            if pause is None and queue.complete_if_empty():
-                return None
-            if pause is not None and not pause.seconds and not queue.is_active():
-                return Wait(1.0, is_leased=False)  # the next look at all queues takes it off the rota
-            return pause
-        except TaskQueueError:
-            return Wait(1.0, is_leased=False)
+            return _NOTHING
+        pause = queue.wait()
+        if pause is None:
+            queue.complete_if_empty()
+            return Prospect(math.inf, is_held=False)
+        if pause.is_leased and (queue.is_sequential or queue.spec.concurrency_limit is not None):
+            return Prospect(min(pause.seconds, _WHEN_HELD), is_held=True)
+        if not pause.seconds and not queue.is_active():
+            return _NOTHING  # the next look at all queues takes it off the rota
+        return Prospect(max(pause.seconds, 0.001), is_held=False)
