@@ -29,8 +29,12 @@ class Budget:
         self._items = items
         self._end = time.monotonic() + seconds if seconds is not None else None
         self._memory = mmap.mmap(-1, _COUNT.size)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the budget)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (until close)
         self._threads = threading.Lock()
+
+    def close(self) -> None:
+        """Give the file back; nothing can be taken any more."""
+        self._file.close()
 
     def take(self) -> bool:
         """Whether one more item may be executed; it is counted if so."""

@@ -114,6 +114,7 @@ class Worker:
             return WorkerReport(budget.executed, self._at_work.ended_by)
         finally:
             self._at_work, self._asked = None, 0
+            budget.close()
 
 
 def _check_whole(name: str, value: Any, *, optional: bool) -> None:
