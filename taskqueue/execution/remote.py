@@ -144,7 +144,9 @@ class Remote:
                 call_there, name, _portable_context(call.context), list(call.args), dict(call.kwargs),
                 call.is_answer_kept,
             )  # fmt: skip
-        except (BrokenExecutor, RuntimeError) as error:
+        except Exception as error:
+            if not isinstance(error, RuntimeError) and not _is_loss(error):
+                raise  # what was to be handed over cannot be
             _log.error("the executor takes no calls: %s", error)
             raise Later(_BROKEN_PAUSE, f"the executor takes no calls: {error}") from error
 
