@@ -188,6 +188,8 @@ class Execution:
         if outcome is Outcome.LEASE_LOST:
             return outcome, 0.0
         if outcome is Outcome.ABORT:
+            if not self._decision.is_mine(trial.item):  # somebody may have taken it while a hook took its time
+                return Outcome.LEASE_LOST, 0.0
             # Before the item becomes ready again, so that nobody claims it in between.
             self._queue.set_status("aborted")
         how = self._decision.settlement(trial, outcome)

@@ -21,6 +21,7 @@ from ..errors import (
     PayloadError,
     PayloadTooNew,
 )
+from ..item import QueueItem
 from ..outcome import Outcome
 from ..queues import settlement
 from ..queues.batch import BatchQueue
@@ -85,6 +86,11 @@ class Decision:
         if isinstance(trial.exception, ExecutorLost):
             return True
         return trial.context.is_open and isinstance(trial.exception, (DatabaseUnavailable, OutcomeUnknown))
+
+    def is_mine(self, item: QueueItem) -> bool:
+        """Whether nobody has taken the item over, as its row says now."""
+        standing = self.queue.fetch_item(item.id)
+        return standing is not None and standing.fence == item.fence
 
     def _standing(self, trial: Trial, outcome: Outcome) -> Outcome:
         """The outcome as the row sees it: others may have taken or cancelled the item meanwhile."""
