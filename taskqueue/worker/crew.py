@@ -87,7 +87,13 @@ class Crew:
         self._asked = 2 if now else max(self._asked, 1)
 
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
-        """Serve until stopped; ``beat`` is called several times a second."""
+        """Serve until stopped; ``beat`` is called several times a second.
+
+        Raises :class:`ConfigurationError` when the Engine's pool has too few connections.
+        """
+        if self._uses_database:
+            with self._service.database.hold():  # refused here, and not in a thread
+                pass
         threads = [
             threading.Thread(target=self._serve, args=(hand,), name=f"taskqueue-worker-{number}", daemon=True)
             for number, hand in enumerate(self._hands)

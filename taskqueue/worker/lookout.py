@@ -121,7 +121,7 @@ class Lookout:
         try:
             for name in watch.wait(self._rota.watched, seconds):
                 self._rota.ring(name)
-        except TaskQueueError as error:
+        except Exception as error:  # a driver's own, on a connection that is not ours alone
             _log.warning("listening for work failed and is tried again: %s", error)
             self._stop.wait(_WATCH)
 
