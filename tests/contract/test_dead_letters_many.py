@@ -125,9 +125,9 @@ def test_whoever_waits_for_work_of_others_hears_of_revived_items(queue: BatchQue
     kill(queue, "a")
     watch = open_watch(sql(queue).database, threading.Event())
     try:
-        watch.wait(["jobs"], 0.01)  # from now on it listens
+        watch.wait(lambda: ["jobs"], 0.01)  # from now on it listens
         queue.revive_items()
 
-        assert watch.wait(["jobs"], 1) == {"jobs"}
+        assert watch.wait(lambda: ["jobs"], 1) == {"jobs"}
     finally:
         watch.close()
