@@ -39,12 +39,14 @@ from .execution.executors import open_executor
 from .item import QueueItem
 from .loop import LoopReport, run_items, run_loop
 from .outcome import Outcome
-from .queues.base import Batch, DeadItem, Queue
+from .queues.base import Batch, Queue
 from .queues.batch import BatchQueue
+from .queues.ended import DeadItem, Ending, Result
 from .result import ErrorMode, Progress, RunResult
 from .runner import Runner
 from .schedules import Schedule
 from .service import OptionsKept, QueueService, queue
+from .storage.retention import Pruned
 from .task import Task
 from .verdicts import Later, Retry, Unrecoverable
 from .worker import Worker, WorkerReport
@@ -66,6 +68,7 @@ __all__ = [
     "DatabaseReadOnly",
     "DatabaseUnavailable",
     "DeadItem",
+    "Ending",
     "ErrorMode",
     "ExecutorLost",
     "ItemNotFound",
@@ -80,11 +83,13 @@ __all__ = [
     "PayloadError",
     "PayloadTooNew",
     "Progress",
+    "Pruned",
     "Queue",
     "QueueItem",
     "QueueNotActive",
     "QueueNotFound",
     "QueueService",
+    "Result",
     "Retry",
     "RunMovedOn",
     "RunNotFound",

@@ -39,9 +39,12 @@ class Codec:
         self._max_bytes = max_bytes
         self._signer = lru_cache(maxsize=1024)(self._make_signer)
 
-    def pack(self, data: Any, queue_name: str, uid: str) -> str:
-        """The stored text of ``data``. Raises :class:`SerializationError` with the path to what cannot be stored."""
-        text = self._pack_task(data) if isinstance(data, Task) else self._pack_data(data)
+    def pack(self, data: Any, queue_name: str, uid: str, *, where: str = "data") -> str:
+        """The stored text of ``data``, which messages call ``where``.
+
+        Raises :class:`SerializationError` with the path to what cannot be stored.
+        """
+        text = self._pack_task(data) if isinstance(data, Task) else self._pack_data(data, where)
         if len(text) * 4 > self._max_bytes and len(text.encode()) > self._max_bytes:
             raise SerializationError(
                 f"the item has {len(text.encode())} bytes, more than the {self._max_bytes} that the service allows: "
@@ -75,8 +78,8 @@ class Codec:
             parts.append(f'"run_as":{encode(dict(task.run_as), where="run_as", max_bytes=self._max_bytes)}')
         return ",".join(parts) + "}"
 
-    def _pack_data(self, data: Any) -> str:
-        return f'{{"v":{FORMAT},"data":{encode(data, where="data", max_bytes=self._max_bytes)}}}'
+    def _pack_data(self, data: Any, where: str) -> str:
+        return f'{{"v":{FORMAT},"data":{encode(data, where=where, max_bytes=self._max_bytes)}}}'
 
     def _verified(self, text: str, queue_name: str, uid: str) -> str:
         if not self._keys:

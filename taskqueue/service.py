@@ -8,12 +8,13 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from .callbacks import AllowList
 from .errors import ConfigurationError, DatabaseError, QueueNotFound, SpecError
 from .payload import MAX_BYTES, Codec
+from .queues.arguments import Seconds, delay_ms
 from .queues.batch import BatchQueue
 from .queues.memory import MemoryQueue
 from .queues.sql import SqlQueue
@@ -24,6 +25,7 @@ from .spec import TASK_PAYLOAD, QueueSpec, check_name, check_options, make_spec,
 from .storage import registry
 from .storage.database import Database
 from .storage.registry import Registration
+from .storage.retention import Pruned, prune
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Engine
@@ -359,6 +361,27 @@ class QueueService(Scheduling):
             return function
 
         return register
+
+    # --- retention ---
+
+    def prune(self, older_than: Seconds, *, dead: bool = False, dry_run: bool = False) -> Pruned:
+        """Remove what is no longer needed, some hundred rows at a time.
+
+        Arguments:
+            older_than: seconds or a timedelta; what ended longer ago goes: the history of items, and ended runs with
+                their logs. Results go when their own time (``keep_result``) is over.
+            dead: dead letters that died longer ago go as well, on record.
+            dry_run: True: nothing is removed, only counted.
+
+        Returns how much was removed. Raises :class:`SpecError`. Of items whose history was pruned, and of those
+        before them, :meth:`Queue.outcome_of` does not say "ok" any more, but None.
+        """
+        age = delay_ms(older_than, "older_than")
+        local = self.local_queues()
+        found = [queue.archive.prune(age, dead=dead, dry_run=dry_run) for queue in local]
+        if self._database is not None or not local:  # a process with queues in memory alone opens none
+            found.append(prune(self.database, age, dead=dead, dry_run=dry_run))
+        return reduce(Pruned.plus, found)
 
     # --- the database ---
 

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
 import click
 
 from ..errors import ItemNotFound
-from ..queues.base import DeadItem
 from ..queues.batch import BatchQueue
 from .facts import dead_facts
-from .options import json_option, queue_argument
-from .output import counted, first_line, moment, print_facts, print_json, print_table, printable, shortened
+from .options import confirm, json_option, queue_argument, yes_option
+from .output import (
+    counted,
+    first_line,
+    moment,
+    print_facts,
+    print_json,
+    print_json_list,
+    print_table,
+    print_text,
+    shortened,
+)
 from .service import Given, pass_given
+from .times import as_moment
 
-_ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1, type=int)
+Command = TypeVar("Command", bound=Callable[..., Any])
+#: How many a human is shown, unless asked for more.
+_SHOWN = 100
+
+_FILTERS = (
+    click.option("--error", metavar="TEXT", help="Those with this text in their error, in capitals or not."),
+    click.option("--callback", metavar="NAME", help="Those that call package.module:function, or anything in a module "
+                 "or package of that name."),
+    click.option("--since", metavar="TIME", callback=as_moment, help="Those that died at that moment or later: "
+                 "2026-02-28T13:30 (UTC), or 2h for two hours ago."),
+    click.option("--until", metavar="TIME", callback=as_moment, help="Those that died before that moment."),
+)  # fmt: skip
+_ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(min=0))
 _all_option = click.option("--all", "all_", is_flag=True, help="All dead letters of the queue.")
+
+
+def _filter_options(command: Command) -> Command:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
 
 
 @click.group("dead", no_args_is_help=False)
@@ -25,69 +56,89 @@ def dead_letters() -> None:
 
 @dead_letters.command("list")
 @queue_argument
+@_filter_options
+@click.option("--limit", type=click.IntRange(min=1), help=f"Show at most so many.  [default: {_SHOWN}; --json: all]")
 @json_option
 @pass_given
-def list_dead(given: Given, name: str, as_json: bool) -> None:
-    """List the dead letters of a queue.
+def list_dead(given: Given, /, name: str, limit: int | None, as_json: bool, **filters: Any) -> None:
+    """List the dead letters of a queue, oldest id first.
 
     \b
-    Example:
+    Examples:
       taskqueue dead list import
+      taskqueue dead list import --error timeout --since 2h
+      taskqueue dead list import --callback shop.mails --json | jq '.[].id'
     """
-    letters = given.queue(name).dead_items()
+    queue = given.queue(name)
+    letters = queue.dead_letters(**filters)
     if as_json:
-        print_json([dead_facts(letter) for letter in letters])
-    elif letters:
-        rows = [
-            [letter.id, letter.failures, moment(letter.dead_time), shortened(letter.title, 40),
-             shortened(first_line(letter.error), 100)]
-            for letter in letters
-        ]  # fmt: skip
-        print_table(("id", "failures", "died (UTC)", "title", "error"), rows)
-    else:
-        click.echo(f"Queue {name!r} has no dead letters.")
+        print_json_list(dead_facts(letter) for letter in islice(letters, limit))
+        return
+    rows = [
+        [letter.id, letter.attempts, moment(letter.dead_time), shortened(letter.title, 40),
+         shortened(first_line(letter.error), 100)]
+        for letter in islice(letters, limit or _SHOWN)
+    ]  # fmt: skip
+    if not rows:
+        such = " such" if _given(filters) else ""
+        click.echo(f"Queue {name!r} has no{such} dead letters.")
+        return
+    print_table(("id", "attempts", "died (UTC)", "title", "error"), rows)
+    left = queue.count_dead_items(**filters) - len(rows)
+    if left > 0:
+        click.echo(f"... and {left} more (--limit)")
 
 
 @dead_letters.command("show")
 @queue_argument
-@click.argument("id_", metavar="ID", type=int)
+@click.argument("id_", metavar="ID", type=click.IntRange(min=0))
 @json_option
 @pass_given
 def show_dead(given: Given, name: str, id_: int, as_json: bool) -> None:
-    """Show one dead letter with its whole error.
+    """Show one dead letter with its whole error; what looks like a secret in its arguments is hidden.
 
     \b
     Example:
       taskqueue dead show import 17
     """
-    letter = _letters(given.queue(name), [id_])[0]
-    facts = dead_facts(letter)
+    queue = given.queue(name)
+    _check_known(queue, [id_])
+    facts = dead_facts(queue.dead_items([id_])[0])
     if as_json:
         print_json(facts)
         return
-    print_facts([(key, value) for key, value in facts.items() if key != "error"])
-    click.echo("\nError")
-    for line in letter.error.splitlines():
-        click.echo(f"  {printable(line)}")
+    print_facts([(key, value) for key, value in facts.items() if key not in ("error", "traceback")])
+    print_text("Error", facts["error"])
+    if facts["traceback"]:
+        print_text("Traceback", facts["traceback"])
 
 
 @dead_letters.command("revive")
 @queue_argument
 @_ids_argument
+@_filter_options
 @_all_option
+@yes_option
 @json_option
 @pass_given
-def revive_dead(given: Given, name: str, ids: tuple[int, ...], all_: bool, as_json: bool) -> None:
-    """Put dead letters back into their queue, with fresh attempts.
+def revive_dead(
+    given: Given, /, name: str, ids: tuple[int, ...], all_: bool, yes: bool, as_json: bool, **filters: Any
+) -> None:
+    """Put dead letters back into their queue, with fresh attempts: those named, those that match, or all.
+
+    At a terminal you are told how many match, and asked.
 
     \b
     Examples:
       taskqueue dead revive import 17 18
-      taskqueue dead revive import --all
+      taskqueue dead revive import --callback shop.mails:send --since 2026-02-28
+      taskqueue dead revive import --all --yes
     """
-    _check_choice(ids, all_)
     queue = given.queue(name)
-    revived = queue.revive_items(None if all_ else _known(queue, ids))
+    chosen = _chosen(queue, ids, all_, filters)
+    if not ids and chosen and sys.stdin.isatty():
+        confirm(f"revive {_letters(chosen)} of queue {name!r}", yes)
+    revived = queue.revive_items(chosen)
     if as_json:
         print_json({"queue": name, "revived": revived})
     else:
@@ -97,41 +148,57 @@ def revive_dead(given: Given, name: str, ids: tuple[int, ...], all_: bool, as_js
 @dead_letters.command("delete")
 @queue_argument
 @_ids_argument
+@_filter_options
 @_all_option
+@yes_option
 @json_option
 @pass_given
-def delete_dead(given: Given, name: str, ids: tuple[int, ...], all_: bool, as_json: bool) -> None:
-    """Throw dead letters away.
+def delete_dead(
+    given: Given, /, name: str, ids: tuple[int, ...], all_: bool, yes: bool, as_json: bool, **filters: Any
+) -> None:
+    """Throw dead letters away: those named, those that match, or all.
 
     \b
     Examples:
       taskqueue dead delete import 17 18
-      taskqueue dead delete import --all
+      taskqueue dead delete import --error "no such customer"
+      taskqueue dead delete import --all --yes
     """
-    _check_choice(ids, all_)
     queue = given.queue(name)
-    deleted = queue.delete_dead_items(None if all_ else _known(queue, ids))
+    chosen = _chosen(queue, ids, all_, filters)
+    if not ids and chosen:
+        confirm(f"throw away {_letters(chosen)} of queue {name!r}", yes)
+    deleted = queue.delete_dead_items(chosen)
     if as_json:
         print_json({"queue": name, "deleted": deleted})
     else:
         click.echo(f"Deleted {counted(deleted, 'dead letter')} of queue {name!r}.")
 
 
-def _check_choice(ids: Sequence[int], all_: bool) -> None:
-    if bool(ids) == all_:
-        raise click.UsageError("name the ids of dead letters, or say --all" + (", not both" if ids else ""))
+def _chosen(queue: BatchQueue, ids: Sequence[int], all_: bool, filters: Mapping[str, Any]) -> list[int]:
+    """The ids that are meant: what is counted for the human is what is changed, whatever dies in between."""
+    ways = [bool(ids), all_, _given(filters)]
+    if sum(ways) != 1:
+        both = ", not both" if any(ways) else ""
+        raise click.UsageError(f"name the ids of dead letters, or say which by --error and the like, or --all{both}")
+    if ids:
+        _check_known(queue, ids)
+        return list(dict.fromkeys(ids))
+    return list(queue.dead_ids(**filters))
 
 
-def _known(queue: BatchQueue, ids: Sequence[int]) -> list[int]:
-    return [letter.id for letter in _letters(queue, ids)]
+def _given(filters: Mapping[str, Any]) -> bool:
+    return any(value is not None for value in filters.values())
 
 
-def _letters(queue: BatchQueue, ids: Sequence[int]) -> list[DeadItem]:
-    """Those dead letters; all must exist, else nothing is done."""
-    letters = {letter.id: letter for letter in queue.dead_items()}
-    missing = sorted(set(ids) - letters.keys())
+def _letters(ids: Sequence[int]) -> str:
+    return counted(len(ids), "dead letter")
+
+
+def _check_known(queue: BatchQueue, ids: Sequence[int]) -> None:
+    """All must exist, else nothing is done."""
+    missing = sorted(set(ids).difference(queue.dead_ids(ids)))
     if missing:
         raise ItemNotFound(
             f"queue {queue.name!r} has no dead letter with the id {', '.join(map(str, missing))}; nothing was changed"
         )
-    return [letters[item_id] for item_id in dict.fromkeys(ids)]

@@ -9,8 +9,9 @@ from typing import Any
 from ..errors import PayloadError
 from ..execution.failure import error_text
 from ..item import QueueItem
-from ..queues.base import DeadItem
 from ..queues.batch import BatchQueue
+from ..queues.ended import DeadItem, Ending, Result
+from ..redact import HIDDEN, redact
 from ..result import RunResult
 from ..schedules import Schedule
 from ..serializer import encode
@@ -54,7 +55,9 @@ def dead_facts(item: DeadItem) -> dict[str, Any]:
         "dead_time": iso(item.dead_time),
         "run_count": item.run_count,
         "failures": item.failures,
+        "attempts": item.attempts,
         "error": item.error,
+        "traceback": item.traceback,
         **_content(item),
     }
 
@@ -75,6 +78,16 @@ def schedule_facts(schedule: Schedule) -> dict[str, Any]:
     }
 
 
+def ending_facts(ending: Ending) -> dict[str, Any]:
+    """One line of an item's history."""
+    return {**asdict(ending), "end_time": iso(ending.end_time)}
+
+
+def result_value_facts(result: Result) -> dict[str, Any]:
+    """What a task returned. Raises :class:`PayloadError` when it cannot be read."""
+    return {"item_id": result.item_id, "end_time": iso(result.end_time), "value": _tagged(result.value)}
+
+
 def result_facts(result: RunResult) -> dict[str, Any]:
     """What a run came to; its exception as text."""
     facts = {name: value for name, value in vars(result).items() if name != "exception"}
@@ -92,9 +105,18 @@ def _content(item: QueueItem | DeadItem | Schedule) -> dict[str, Any]:
     except PayloadError as error:
         return {"problem": str(error)}
     if not isinstance(data, Task):
-        return {"data": _tagged(data)}
-    called = {"callback": data.callback, "args": _tagged(list(data.args)), "kwargs": _tagged(data.kwargs)}
-    return called if data.run_as is None else {**called, "run_as": _tagged(data.run_as)}
+        return {"data": _fit_to_show(data)}
+    called = {"callback": data.callback, "args": _fit_to_show(list(data.args)), "kwargs": _fit_to_show(data.kwargs)}
+    return called if data.run_as is None else {**called, "run_as": _fit_to_show(data.run_as)}
+
+
+def _fit_to_show(value: Any) -> Any:
+    """As it is stored, but for what looks like a secret."""
+    return redact(_tagged(value), _without_bytes)
+
+
+def _without_bytes(name: str, value: Any) -> Any:
+    return HIDDEN if name == "$bytes" else value
 
 
 def _tagged(value: Any) -> Any:

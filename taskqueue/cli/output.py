@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -64,6 +64,22 @@ def duration(seconds: float) -> str:
 def print_json(facts: Any) -> None:
     """One JSON value on one line, in ASCII: no character of it can disturb a terminal."""
     click.echo(json.dumps(facts))
+
+
+def print_json_list(facts: Iterable[Any]) -> None:
+    """The same for a list, whose elements are written one a line as they come."""
+    before = "["
+    for fact in facts:
+        click.echo(f"{before}{json.dumps(fact)}", nl=False)
+        before = ",\n"
+    click.echo("[]" if before == "[" else "]")
+
+
+def print_text(title: str, text: str) -> None:
+    """A text of several lines under its title."""
+    click.echo(f"\n{title}")
+    for line in text.splitlines():
+        click.echo(f"  {printable(line)}")
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -80,7 +80,7 @@ def show_queue(given: Given, name: str, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for programs.")
 @pass_given
 def list_items(given: Given, name: str, limit: int, as_json: bool) -> None:
-    """List the items of a queue, in its order.
+    """List the items of a queue, in its order; what looks like a secret in their arguments is hidden.
 
     \b
     Examples:
@@ -114,5 +114,5 @@ def _shown(value: Any) -> str:
 def _last_error(queue: BatchQueue, head: QueueItem | None) -> str | None:
     if head is not None and head.last_error:
         return head.last_error
-    latest = max(queue.dead_items(), key=lambda letter: letter.dead_time, default=None)
+    latest = queue.archive.latest()
     return latest.error if latest is not None else None

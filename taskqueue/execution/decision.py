@@ -112,7 +112,7 @@ class Decision:
     def settlement(self, trial: Trial, outcome: Outcome) -> Settlement:
         """How the item leaves our hands."""
         if outcome is Outcome.OK:
-            return settlement.DONE
+            return settlement.DONE if trial.result is None else replace(settlement.DONE, result=trial.result)
         error, trace = error_text(trial.exception), traceback_text(trial.exception)
         if outcome is Outcome.RETRY and self.is_interrupted(trial):
             return settlement.interrupt(error)

@@ -25,6 +25,8 @@ class Trial:
     began: float = field(default_factory=time.monotonic)
     #: Why the attempt has failed.
     exception: BaseException | None = None
+    #: What the call returned, packed, if that is kept.
+    result: str | None = None
     #: Whether its completion is committed later, together with others.
     is_grouped: bool = False
 
@@ -51,15 +53,26 @@ class Trial:
         return self.timeout() if self.holding.is_overdue(self.item) else None
 
     def accept(self, value: Any) -> None:
-        """The call has returned ``value``, an exception if it was one of many; raises when that is no success."""
+        """The call has returned ``value``, an exception if it was one of many; raises when that is no success.
+
+        A value that shall be kept and cannot be stored is none.
+        """
         if isinstance(value, BaseException):
             raise value
         if value is False:
             raise TaskFailed("the task returned False")
-        if self.context.is_completed:
-            return
-        if self.holding.is_overdue(self.item):
+        if not self.context.is_completed and self.holding.is_overdue(self.item):
             raise self.timeout()
+        self._keep(value)
+
+    def _keep(self, value: Any) -> None:
+        queue = self.holding.queue
+        if queue.spec.keep_result is None:
+            return
+        if self.context.is_completed:  # too late to store it together with the completion
+            queue.store_result(self.item, value)
+        else:
+            self.result = queue.pack_result(self.item, value)
 
     def _lost(self) -> LeaseLost:
         error = LeaseLost(f"item {self.item.id} was taken over, or its lease has ended")

@@ -6,21 +6,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..item import QueueItem, title_of
+from ..item import QueueItem
 from ..settings import Settings
 from ..spec import QueueSpec
 from ..task import Task
 from .arguments import Seconds
+from .dead_filter import DeadFilters
+from .ended import DeadItem, Ending, Result
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
+    from typing_extensions import Unpack
 
     #: The caller's own transaction, on the same database.
     Joinable = Session | Connection
@@ -35,33 +37,6 @@ class Wait(NamedTuple):
     seconds: float
     #: True when somebody else holds an item; False when a delay or the pause before a retry has to pass.
     is_leased: bool
-
-
-@dataclass(frozen=True)
-class DeadItem:
-    """A dead letter: an item that used up its attempts (or may not run) and was kept for a human."""
-
-    #: The id that it had in the queue, and will have again when it is revived.
-    id: int
-    queue_name: str
-    weight: int
-    submit_time: datetime
-    dead_time: datetime
-    run_count: int
-    failures: int
-    #: Why it died.
-    error: str
-    _unpack: Callable[[], Any] = field(default=lambda: None, repr=False, compare=False)
-
-    @cached_property
-    def data(self) -> Any:
-        """The task or data. Raises :class:`PayloadError` when what is stored cannot be read."""
-        return self._unpack()
-
-    @property
-    def title(self) -> str:
-        """As of an item."""
-        return title_of(self)
 
 
 @dataclass(frozen=True)
@@ -277,25 +252,61 @@ class Queue(ABC):
 
         ``waiting`` while it stands.
 
-        None when nobody can tell: the id was never given out, or the queue was reset meanwhile. On MariaDB and
-        PostgreSQL the id of an insert that was rolled back is given out, too, and answers ``ok``: ask only for ids of
-        items whose creation was committed.
+        None when nobody can tell: the id was never given out, the queue was reset meanwhile, or the history of the
+        item may have been pruned. On MariaDB and PostgreSQL the id of an insert that was rolled back is given out, too,
+        and answers ``ok``: ask only for ids of items whose creation was committed.
         """
 
     # --- dead letters ---
 
     @abstractmethod
-    def dead_items(self) -> list[DeadItem]:
-        """The dead letters of the queue, oldest id first."""
+    def dead_items(self, item_ids: Iterable[int] | None = None, **filters: Unpack[DeadFilters]) -> list[DeadItem]:
+        """The dead letters of the queue, oldest id first: all, or those that are meant.
+
+        Arguments:
+            item_ids: only those of these ids.
+            error: only those with this text in their error, in capitals or not.
+            callback: only those that call "package.module:function", or anything in a module or package of that name.
+            since, until: only those that died at that moment or later, or before that moment; aware datetimes.
+
+        All that is given must be met. Raises :class:`SpecError`.
+        """
+
+    @abstractmethod
+    def dead_letters(self, item_ids: Iterable[int] | None = None, **filters: Unpack[DeadFilters]) -> Iterator[DeadItem]:
+        """:meth:`dead_items` read in pages, where there may be a hundred thousand."""
+
+    @abstractmethod
+    def count_dead_items(self, item_ids: Iterable[int] | None = None, **filters: Unpack[DeadFilters]) -> int:
+        """How many :meth:`dead_items` there are."""
 
     @abstractmethod
     def revive_item(self, item_id: int) -> QueueItem:
         """Put a dead letter back, ready, with fresh attempts. Raises :class:`ItemNotFound`."""
 
     @abstractmethod
-    def revive_items(self, item_ids: Iterable[int] | None = None) -> int:
-        """Put those dead letters (default: all) back; return how many there were."""
+    def revive_items(self, item_ids: Iterable[int] | None = None, **filters: Unpack[DeadFilters]) -> int:
+        """Put dead letters (as :meth:`dead_items` chooses them) back; return how many there were.
+
+        Five hundred at a time, each time in a transaction: what interrupts it leaves the others dead.
+        """
 
     @abstractmethod
-    def delete_dead_items(self, item_ids: Iterable[int] | None = None) -> int:
-        """Throw those dead letters (default: all) away; return how many there were."""
+    def delete_dead_items(self, item_ids: Iterable[int] | None = None, **filters: Unpack[DeadFilters]) -> int:
+        """Throw dead letters away, on record, in the same way; return how many there were."""
+
+    # --- history and results ---
+
+    @abstractmethod
+    def history_of(self, item_id: int) -> list[Ending]:
+        """How the attempts at an item ended that were not ok, the oldest first, also of one that is gone.
+
+        Kept until it is pruned (:meth:`QueueService.prune`); ``Memory`` queues keep it as long as the process lives.
+        """
+
+    @abstractmethod
+    def result_of(self, item_id: int) -> Result | None:
+        """What the task of a finished item returned; None when nothing was kept, or not any more.
+
+        It is kept for as many seconds as the option ``keep_result`` of the queue says.
+        """

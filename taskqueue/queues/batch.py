@@ -17,8 +17,9 @@ from ..signals import queue_active, queue_status
 from ..spec import STATUSES, QueueSpec, check_weight, nearest, shown
 from ..task import Task
 from . import settlement
-from .arguments import Seconds, check_callback, check_id, check_ids, check_key, check_unique_until, delay_ms, due
-from .base import STATISTICS, Batch, NewItem, Queue, Wait
+from .archived import ArchivedQueue
+from .arguments import Seconds, check_callback, check_id, check_key, check_unique_until, delay_ms, due
+from .base import STATISTICS, Batch, NewItem, Wait
 from .settlement import Settlement
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .base import Joinable
 
 
-class BatchQueue(Queue):
+class BatchQueue(ArchivedQueue):
     """A queue on top of a few primitives, which are the abstract methods at the end."""
 
     #: Whether at most one holder may work on the queue at any moment.
@@ -231,7 +232,7 @@ class BatchQueue(Queue):
     def statistics(self) -> dict[str, int]:
         ready, leased, delayed = self._counts()
         blocked = leased + delayed
-        counts = (ready + blocked, ready, blocked, leased, delayed, self._count_dead())
+        counts = (ready + blocked, ready, blocked, leased, delayed, self.archive.count())
         return dict(zip(STATISTICS, counts, strict=True))
 
     def get_statistic(self, name: str) -> int:
@@ -242,24 +243,6 @@ class BatchQueue(Queue):
 
     def outcome_of(self, item_id: int) -> str | None:
         return self._outcome_of(check_id(item_id))
-
-    # --- dead letters ---
-
-    def revive_item(self, item_id: int) -> QueueItem:
-        item = self.fetch_item(item_id) if self.revive_items([item_id]) else None
-        if item is None:
-            raise ItemNotFound(f"queue {self.name!r} has no dead letter with the id {item_id}")
-        return item
-
-    def revive_items(self, item_ids: Iterable[int] | None = None) -> int:
-        ids = [dead.id for dead in self.dead_items()] if item_ids is None else check_ids(item_ids)
-        revived = self._revive(ids)
-        self.changed()
-        return revived
-
-    def delete_dead_items(self, item_ids: Iterable[int] | None = None) -> int:
-        ids = [dead.id for dead in self.dead_items()] if item_ids is None else check_ids(item_ids)
-        return self._delete_dead(ids)
 
     # --- for runners and workers ---
 
@@ -335,12 +318,3 @@ class BatchQueue(Queue):
 
     @abstractmethod
     def _outcome_of(self, item_id: int) -> str | None: ...
-
-    @abstractmethod
-    def _count_dead(self) -> int: ...
-
-    @abstractmethod
-    def _revive(self, ids: Sequence[int]) -> int: ...
-
-    @abstractmethod
-    def _delete_dead(self, ids: Sequence[int]) -> int: ...

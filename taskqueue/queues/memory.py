@@ -17,8 +17,10 @@ from ..settings import Settings
 from ..spec import QueueSpec
 from . import settlement
 from .arguments import check_id, check_ids
-from .base import Batch, DeadItem, NewItem, Wait
+from .base import Batch, NewItem, Wait
 from .batch import BatchQueue
+from .ended import DeadItem
+from .memory_archive import MemoryArchive
 from .memory_records import BatchRecord, Record
 from .settlement import Settlement
 
@@ -38,7 +40,8 @@ class MemoryQueue(BatchQueue):
         self._status = spec.status
         self._lock = threading.RLock()
         self._ids, self._batch_ids = count(1), count(1)
-        self._highest = self._reset_up_to = 0
+        self._highest = 0
+        self.archive: MemoryArchive[Record] = MemoryArchive(self.name, settings, self._lock, self._put_back)
         self._empty()
 
     def _empty(self) -> None:
@@ -47,8 +50,6 @@ class MemoryQueue(BatchQueue):
         self._waiting: list[tuple[int, int]] = []
         self._leased: dict[int, Record] = {}
         self._keys: dict[str, int] = {}
-        self._dead: dict[int, tuple[Record, DeadItem]] = {}
-        self._endings: dict[int, str] = {}
         self._batches: dict[int, BatchRecord] = {}
 
     # --- registration ---
@@ -69,7 +70,7 @@ class MemoryQueue(BatchQueue):
         with self._lock:
             removed = len(self._records)
             self.changes += 1
-            self._reset_up_to = self._highest
+            self.archive.reset(self._highest)
             self._empty()
             return removed
 
@@ -224,12 +225,14 @@ class MemoryQueue(BatchQueue):
     def _carry_out(self, record: Record, how: Settlement) -> None:
         if record.is_cancelled and not how.is_success:  # it does not come back, whatever was meant to become of it
             how = settlement.cancel(how.error or "cancelled")
-        if how.record not in (None, "abort", "retry"):
-            self._endings[record.id] = how.record
+        if how.record is not None:
+            self.archive.note(record.id, how.record, record.failures + 1, how.error, how.traceback)
         if not how.stays:
             self._remove(record)
             if how.dead:
-                self._bury(record, how.error or "")
+                self.archive.bury(record, self._letter(record, how))
+            elif how.result is not None:
+                self.archive.keep_result(record.id, record.uid, how.result, clock.to_ms(self.spec.keep_result or 0))
             if record.batch is not None:
                 self._count_ended(record.batch, failed=not how.is_success)
             return
@@ -311,52 +314,28 @@ class MemoryQueue(BatchQueue):
         with self._lock:
             if item_id in self._records:
                 return "waiting"
-            if item_id in self._endings:
-                return self._endings[item_id]
-            return "ok" if self._reset_up_to < item_id <= self._highest else None
+            return self.archive.outcome(item_id) if item_id <= self._highest else None
 
     def _item(self, record: Record) -> QueueItem:
         return record.item(self.name, partial(self.settings.codec.unpack, record.text, self.name, record.uid))
 
     # --- dead letters ---
 
-    def _bury(self, record: Record, error: str) -> None:
-        dead = DeadItem(
+    def _letter(self, record: Record, how: Settlement) -> DeadItem:
+        return DeadItem(
             record.id, self.name, record.weight, clock.from_ms(record.submit_time), clock.from_ms(clock.now_ms()),
-            record.run_count, record.failures + 1, error,
+            record.run_count, record.failures + 1, how.error or "", how.traceback,
             partial(self.settings.codec.unpack, record.text, self.name, record.uid),
         )  # fmt: skip
-        self._dead[record.id] = record, dead
 
-    def dead_items(self) -> list[DeadItem]:
-        with self._lock:
-            return [dead for _id, (_record, dead) in sorted(self._dead.items())]
-
-    def _count_dead(self) -> int:
-        return len(self._dead)
-
-    def _revive(self, ids: Sequence[int]) -> int:
-        with self._lock:
-            return sum(self._revive_one(item_id) for item_id in ids)
-
-    def _revive_one(self, item_id: int) -> bool:
-        record, dead = self._dead.pop(item_id, (None, None))
-        if record is None or dead is None:
-            return False
+    def _put_back(self, record: Record, error: str) -> None:
+        """Make an item of a dead letter again, with fresh attempts."""
         record.fence += 1
         record.failures = record.interruptions = 0
-        record.last_error, record.batch = dead.error, None  # of its batch it has ended
+        record.last_error, record.batch = error, None  # of its batch it has ended
         if record.dedup_key in self._keys:  # another item has taken the key meanwhile
             record.dedup_key = None
         elif record.dedup_key is not None:
             self._keys[record.dedup_key] = record.id
         self._records[record.id] = record
-        self._endings.pop(record.id, None)
         self._free(record)
-        return True
-
-    def _delete_dead(self, ids: Sequence[int]) -> int:
-        with self._lock:
-            found = [item_id for item_id in ids if self._dead.pop(item_id, None) is not None]
-            self._endings.update(dict.fromkeys(found, "delete"))
-            return len(found)

@@ -28,6 +28,9 @@ class Settlement:
     traceback: str | None = None
     #: The outcome that is written down for good, None for none.
     record: str | None = None
+    #: What the task of this one item returned, packed (:meth:`ArchivedQueue.pack_result`); kept as long as
+    #: ``keep_result`` says.
+    result: str | None = None
 
     @property
     def is_success(self) -> bool:

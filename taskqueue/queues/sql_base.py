@@ -24,16 +24,18 @@ from ..spec import QueueSpec
 from ..storage import presence, registry, runs
 from ..storage.batches import Batches, BatchRow
 from ..storage.database import Database
-from ..storage.dead import DeadLetters, DeadRow
+from ..storage.dead import DeadLetters
 from ..storage.items import ItemRow, Items
 from ..storage.registry import Registration
+from ..storage.results import Results
 from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction
 from . import settlement
 from .arguments import check_id, check_ids
-from .base import Batch, DeadItem, NewItem, Wait
+from .base import Batch, NewItem, Wait
 from .batch import BatchQueue
 from .settlement import Settlement
+from .sql_archive import SqlArchive
 from .sql_inserts import Inserts, batch_of
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ class SqlBase(BatchQueue):
         self.database = database
         self.rows = Items(database.dialect, spec.name)
         self.dead = DeadLetters(spec.name)
+        self.results = Results(spec.name)
+        self.archive = SqlArchive(spec.name, settings, database, self.rows)
         self.batches = Batches(database.dialect, spec.name)
         self._inserts = Inserts(database, self.rows, self.batches, self._finished)
         self._local_status = spec.status
@@ -242,7 +246,7 @@ class SqlBase(BatchQueue):
 
     def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
         held = [(item.id, item.fence) for item in items]
-        if len(held) == 1 and how.record is None and items[0].batch_id is None:
+        if len(held) == 1 and how.record is None and how.result is None and items[0].batch_id is None:
             settled = self.database.statement(lambda tx: self._settle_one(tx, held, how))
             if settled or how.is_success:
                 return settled  # else it is lost, or was cancelled meanwhile
@@ -275,6 +279,8 @@ class SqlBase(BatchQueue):
             self.rows.bury(tx, held, how.error or "", how.traceback)
         if how.record is not None:
             self.rows.record(tx, held, how.record, how.error, how.traceback)
+        if how.result is not None:
+            self.results.keep(tx, held[0], how.result, clock.to_ms(self.spec.keep_result or 0))
         self._carry_out(tx, held, how)
 
     def _carry_out(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> int:
@@ -391,7 +397,7 @@ class SqlBase(BatchQueue):
             if self.rows.fences(tx, [item_id]):  # it stands in another queue
                 return None
             ending = self.dead.ending_of(tx, item_id)
-            if ending is not None or self.dead.was_reset(tx, item_id):
+            if ending is not None or self.dead.is_forgotten(tx, item_id):
                 return ending
             return "ok" if 0 < item_id <= self.rows.last_id(tx) else None
 
@@ -411,34 +417,3 @@ class SqlBase(BatchQueue):
             return title_of_data(self.settings.codec.unpack(data, self.name, uid))
         except PayloadError:
             return f"item {item_id}"
-
-    # --- dead letters ---
-
-    def dead_items(self) -> list[DeadItem]:
-        found: list[DeadItem] = []
-        while True:
-            last = found[-1].id if found else -1
-            rows = self._read(partial(self.dead.page, limit=_PAGE, after_id=last))
-            found += [self._dead_item(row) for row in rows]
-            if len(rows) < _PAGE:
-                return found
-
-    def _dead_item(self, row: DeadRow) -> DeadItem:
-        return DeadItem(
-            row.id, self.name, row.weight, clock.from_ms(row.submit_time), clock.from_ms(row.dead_time),
-            row.run_count, row.failures, row.error,
-            partial(self.settings.codec.unpack, row.data, self.name, row.uid),
-        )  # fmt: skip
-
-    def _count_dead(self) -> int:
-        return int(self._read(self.dead.count))
-
-    def _revive(self, ids: Sequence[int]) -> int:
-        def revive(tx: Transaction) -> int:
-            before = len(self.rows.fetch(tx, ids)) if tx.unsure else 0
-            return before + len(self.dead.revive(tx, ids))
-
-        return self.database.transaction(revive)
-
-    def _delete_dead(self, ids: Sequence[int]) -> int:
-        return self.database.transaction(lambda tx: self.dead.delete(tx, ids))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
+from .items import listed
 from .transaction import Transaction
 
 
@@ -22,6 +23,29 @@ class DeadRow(NamedTuple):
     data: str
     error: str
     dead_time: int
+    traceback: str | None
+
+
+class EndingRow(NamedTuple):
+    """An ending as stored."""
+
+    item_id: int
+    outcome: str
+    attempt: int
+    error: str | None
+    traceback: str | None
+    end_time: int
+
+
+#: The outcome in the row that tells up to which item endings may have been pruned.
+PRUNED = "pruned"
+_COLUMNS = ", ".join(DeadRow._fields)
+#: ``$key`` is the dedup_key that the items get.
+_COPY = (
+    "{insert} {item} (id, queue_name, uid, weight, submit_time, run_count, fence, dedup_key, data, last_error) "
+    "SELECT id, queue_name, uid, weight, submit_time, run_count, fence + 1, $key, data, error "
+    "FROM {dead} WHERE id IN ($ids) "
+)
 
 
 class DeadLetters:
@@ -30,62 +54,98 @@ class DeadLetters:
     def __init__(self, queue_name: str) -> None:
         self._queue = queue_name
 
-    def page(self, tx: Transaction, limit: int, after_id: int) -> list[DeadRow]:
-        """Up to ``limit`` dead letters with ids above ``after_id``, in the order of their ids."""
-        rows = tx.rows(
-            f"SELECT {', '.join(DeadRow._fields)} FROM {{dead}} WHERE queue_name = :queue AND id > :after "
-            "ORDER BY id LIMIT $limit",
+    def page(
+        self, tx: Transaction, limit: int, after_id: int, since: int | None = None, until: int | None = None
+    ) -> list[DeadRow]:
+        """Up to ``limit`` dead letters with ids above ``after_id``, by id, that died in [since, until)."""
+        return [DeadRow(*row) for row in self._page(tx, _COLUMNS, limit, after_id, since, until)]
+
+    def ids(
+        self, tx: Transaction, limit: int, after_id: int, since: int | None = None, until: int | None = None
+    ) -> list[int]:
+        """The ids of :meth:`page` alone."""
+        return [row[0] for row in self._page(tx, "id", limit, after_id, since, until)]
+
+    def _page(
+        self, tx: Transaction, columns: str, limit: int, after_id: int, since: int | None, until: int | None
+    ) -> Sequence[Any]:
+        conditions, values = ["queue_name = :queue", "id > :after"], {"queue": self._queue, "after": after_id}
+        if since is not None:
+            conditions.append("dead_time >= :since")
+            values["since"] = since
+        if until is not None:
+            conditions.append("dead_time < :until")
+            values["until"] = until
+        return tx.rows(
+            f"SELECT {columns} FROM {{dead}} WHERE {' AND '.join(conditions)} ORDER BY id LIMIT $limit",
             {"limit": str(int(limit))},
+            **values,
+        )
+
+    def fetch(self, tx: Transaction, ids: Iterable[int]) -> list[DeadRow]:
+        """Those of the ids that are dead letters of the queue, by id."""
+        rows = tx.rows(
+            f"SELECT {_COLUMNS} FROM {{dead}} WHERE queue_name = :queue AND id IN ($ids) ORDER BY id",
+            listed(ids),
             queue=self._queue,
-            after=after_id,
         )
         return [DeadRow(*row) for row in rows]
+
+    def latest(self, tx: Transaction) -> DeadRow | None:
+        """The one that died last."""
+        row = tx.row(
+            f"SELECT {_COLUMNS} FROM {{dead}} WHERE queue_name = :queue ORDER BY dead_time DESC LIMIT 1",
+            queue=self._queue,
+        )
+        return DeadRow(*row) if row else None
 
     def count(self, tx: Transaction) -> int:
         """How many there are."""
         return int(tx.row("SELECT COUNT(*) FROM {dead} WHERE queue_name = :queue", queue=self._queue)[0])
 
-    def revive(self, tx: Transaction, ids: Sequence[int]) -> set[int]:
-        """Put dead letters back into the queue under their old ids, ready, with fresh attempts."""
-        return {item_id for item_id in sorted(ids) if self._revive_one(tx, item_id)}
-
-    def _revive_one(self, tx: Transaction, item_id: int) -> bool:
-        values = {"queue": self._queue, "id": item_id}
-        if not tx.row("SELECT id FROM {dead} WHERE queue_name = :queue AND id = :id {for_update}", **values):
-            return False  # somebody else was quicker
-        # The key comes back with its item, unless another item has taken it meanwhile.
-        taken = (
-            "EXISTS (SELECT 1 FROM {item} AS other WHERE other.queue_name = :queue "
-            "AND other.dedup_key = letter.dedup_key)"
-        )
-        tx.change(
-            "INSERT INTO {item} "
-            "(id, queue_name, uid, weight, submit_time, run_count, fence, dedup_key, data, last_error) "
-            "SELECT id, queue_name, uid, weight, submit_time, run_count, fence + 1, "
-            f"CASE WHEN {taken} THEN NULL ELSE dedup_key END, data, error "
-            "FROM {dead} AS letter WHERE queue_name = :queue AND id = :id",
-            **values,
-        )
+    def revive(self, tx: Transaction, ids: Iterable[int]) -> set[int]:
+        """Put dead letters back into the queue under their old ids, ready, with fresh attempts; return their ids."""
+        found = self._lock(tx, ids)
+        if not found:
+            return found
+        self._put_back(tx, found)
         tx.change(
             "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, end_time) "
-            "SELECT queue_name, id, 'revived', failures, {now} FROM {dead} WHERE queue_name = :queue AND id = :id",
-            **values,
+            "SELECT queue_name, id, 'revived', failures, {now} FROM {dead} WHERE id IN ($ids)",
+            listed(found),
         )
-        return tx.change("DELETE FROM {dead} WHERE queue_name = :queue AND id = :id", **values) == 1
+        self._remove(tx, found)
+        return found
 
-    def delete(self, tx: Transaction, ids: Sequence[int]) -> int:
-        """Throw dead letters away, on record; return how many there were."""
-        return sum(self._delete_one(tx, item_id) for item_id in sorted(ids))
+    def _put_back(self, tx: Transaction, ids: set[int]) -> None:
+        """Copy them to the items, each with its key unless another item has taken that, or takes it at this moment."""
+        rows = listed(ids)
+        if tx.change(_COPY + "ORDER BY id {on_duplicate}", {**rows, "key": "dedup_key"}) < len(ids):
+            tx.change(_COPY + "AND id NOT IN (SELECT id FROM {item} WHERE id IN ($ids))", {**rows, "key": "NULL"})
 
-    def _delete_one(self, tx: Transaction, item_id: int) -> int:
-        values = {"queue": self._queue, "id": item_id}
-        tx.change(
-            "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, error, data, end_time) "
-            "SELECT queue_name, id, 'delete', failures, error, data, {now} FROM {dead} "
-            "WHERE queue_name = :queue AND id = :id",
-            **values,
+    def delete(self, tx: Transaction, ids: Iterable[int]) -> set[int]:
+        """Throw dead letters away, on record; return the ids of those that there were."""
+        found = self._lock(tx, ids)
+        if found:
+            tx.change(
+                "INSERT INTO {ending} (queue_name, item_id, outcome, attempt, error, data, end_time) "
+                "SELECT queue_name, id, 'delete', failures, error, data, {now} FROM {dead} WHERE id IN ($ids)",
+                listed(found),
+            )
+            self._remove(tx, found)
+        return found
+
+    def _lock(self, tx: Transaction, ids: Iterable[int]) -> set[int]:
+        """Those that are still there: what two want to move at the same moment, one of them gets."""
+        rows = tx.rows(
+            "SELECT id FROM {dead} WHERE queue_name = :queue AND id IN ($ids) ORDER BY id {for_update}",
+            listed(ids),
+            queue=self._queue,
         )
-        return tx.change("DELETE FROM {dead} WHERE queue_name = :queue AND id = :id", **values)
+        return {row[0] for row in rows}
+
+    def _remove(self, tx: Transaction, ids: Iterable[int]) -> None:
+        tx.change("DELETE FROM {dead} WHERE id IN ($ids)", listed(ids))
 
     def clear(self, tx: Transaction) -> None:
         """Delete all dead letters of the queue."""
@@ -107,11 +167,21 @@ class DeadLetters:
         values = {"queue": self._queue, "id": item_id}
         return bool(tx.row("SELECT id FROM {dead} WHERE queue_name = :queue AND id = :id", **values))
 
+    def history(self, tx: Transaction, item_id: int) -> list[EndingRow]:
+        """What is on record of an item, the oldest first."""
+        rows = tx.rows(
+            f"SELECT {', '.join(EndingRow._fields)} FROM {{ending}} "
+            "WHERE queue_name = :queue AND item_id = :id ORDER BY id",
+            queue=self._queue,
+            id=item_id,
+        )
+        return [EndingRow(*row) for row in rows if row[1] not in ("reset", PRUNED)]
+
     def ending_of(self, tx: Transaction, item_id: int) -> str | None:
         """The latest recorded outcome of an item, or None when none was recorded."""
         row = tx.row(
             "SELECT outcome FROM {ending} WHERE queue_name = :queue AND item_id = :id AND outcome NOT IN "
-            "('abort', 'reset', 'retry') AND id > (SELECT COALESCE(MAX(id), 0) FROM {ending} "
+            f"('abort', 'reset', 'retry', '{PRUNED}') AND id > (SELECT COALESCE(MAX(id), 0) FROM {{ending}} "
             "WHERE queue_name = :queue AND outcome = 'reset' AND item_id >= :id) ORDER BY id DESC LIMIT 1",
             queue=self._queue,
             id=item_id,
@@ -134,10 +204,11 @@ class DeadLetters:
             ending=row[0],
         ) > 0  # fmt: skip
 
-    def was_reset(self, tx: Transaction, item_id: int) -> bool:
-        """Whether the item stood, or may have stood, in the queue when it was reset."""
+    def is_forgotten(self, tx: Transaction, item_id: int) -> bool:
+        """Whether the item may have gone in a reset, or its ending in a pruning."""
         row = tx.row(
-            "SELECT id FROM {ending} WHERE queue_name = :queue AND outcome = 'reset' AND item_id >= :id LIMIT 1",
+            f"SELECT id FROM {{ending}} WHERE queue_name = :queue AND outcome IN ('reset', '{PRUNED}') "
+            "AND item_id >= :id LIMIT 1",
             queue=self._queue,
             id=item_id,
         )

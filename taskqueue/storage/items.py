@@ -166,7 +166,7 @@ class Items:
     def fetch(self, tx: Transaction, ids: Iterable[int]) -> list[ItemRow]:
         """Those of the ids that stand in this queue, in no particular order."""
         statement = f"SELECT queue_name, {_COLUMNS} FROM {{item}} WHERE id IN ($ids)"
-        return [ItemRow(*row[1:]) for row in tx.rows(statement, _listed(ids)) if row[0] == self._queue]
+        return [ItemRow(*row[1:]) for row in tx.rows(statement, listed(ids)) if row[0] == self._queue]
 
     def place(self, tx: Transaction, item_id: int) -> Place | None:
         """Where an item of this queue stands, or None."""
@@ -285,7 +285,7 @@ class Items:
             promoted += tx.change(
                 f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = ''{change} "
                 f"WHERE id IN ($ids) AND {due}",
-                _listed(row[0] for row in rows),
+                listed(row[0] for row in rows),
             )
             if len(rows) < CHUNK:
                 return promoted
@@ -333,7 +333,7 @@ class Items:
             chunk, candidates = candidates[:wanted], candidates[wanted:]
             rows = tx.rows(
                 f"SELECT {{now}}, {_COLUMNS} FROM {{item}} WHERE id IN ($ids) AND state = {READY} {{skip_locked}}",
-                _listed(chunk),
+                listed(chunk),
             )
             taken += self._take(tx, rows, lease, holder)
         return taken
@@ -456,7 +456,7 @@ class Items:
 
     def fences(self, tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Fence and state of those ids that still stand anywhere."""
-        rows = tx.rows("SELECT id, fence, state FROM {item} WHERE id IN ($ids)", _listed(ids))
+        rows = tx.rows("SELECT id, fence, state FROM {item} WHERE id IN ($ids)", listed(ids))
         return {row[0]: (row[1], row[2]) for row in rows}
 
     def lock(self, tx: Transaction, item_id: int) -> tuple[int, bool] | None:
@@ -475,7 +475,7 @@ class Items:
 
     def cancelled(self, tx: Transaction, ids: Iterable[int]) -> set[int]:
         """Those of the ids whose holder was asked to stop."""
-        rows = tx.rows("SELECT id FROM {item} WHERE id IN ($ids) AND is_cancelled = 1", _listed(ids))
+        rows = tx.rows("SELECT id FROM {item} WHERE id IN ($ids) AND is_cancelled = 1", listed(ids))
         return {row[0] for row in rows}
 
     def delete(self, tx: Transaction, held: Sequence[Held]) -> int:
@@ -566,7 +566,7 @@ def _returned(alias: str) -> str:
     return ", ".join(f"{alias}.{column.strip()}" for column in _COLUMNS.split(","))
 
 
-def _listed(ids: Iterable[int]) -> dict[str, str]:
+def listed(ids: Iterable[int]) -> dict[str, str]:
     """Ids as text of an IN list, ascending, so that all writers lock rows in the same order."""
     return {"ids": ", ".join(str(int(item_id)) for item_id in sorted(ids)) or "NULL"}
 
@@ -575,6 +575,6 @@ def _guard(held: Sequence[Held]) -> tuple[str, dict[str, str] | None, dict[str, 
     """The condition on id and fence, of one item or of many with a fence for each, with its lists and values."""
     if len(held) == 1:
         return "id = :id AND fence = :fence", None, {"id": held[0][0], "fence": held[0][1]}
-    lists = _listed(item_id for item_id, _fence in held)
+    lists = listed(item_id for item_id, _fence in held)
     lists["fences"] = " ".join(f"WHEN {int(item_id)} THEN {int(fence)}" for item_id, fence in sorted(held))
     return "id IN ($ids) AND fence = CASE id $fences END", lists, {}

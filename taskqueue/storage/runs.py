@@ -265,6 +265,11 @@ def is_new_request(tx: Transaction, run_id: str, request_id: str) -> bool:
 # --- the end -------------------------------------------------------------------------------------
 
 
+def count_old(tx: Transaction, age: int) -> int:
+    """How many runs ended more than ``age`` ms ago."""
+    return int(tx.row("SELECT COUNT(*) FROM {run} WHERE end_time > 0 AND end_time < {now} - :age", age=age)[0])
+
+
 def remove_old(tx: Transaction, age: int, limit: int) -> int:
     """Remove runs that ended more than ``age`` ms ago, at most ``limit``; return how many."""
     rows = tx.rows(

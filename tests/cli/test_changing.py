@@ -149,7 +149,7 @@ def test_all_dead_letters_at_once(command: str, key: str, left: int, here: Here,
     # given
     queue = _with_dead_letter(service, 3)
     # when
-    result = here("dead", command, "q", "--all", "--json")
+    result = here("dead", command, "q", "--all", "--yes", "--json")
     # then
     assert json.loads(result.stdout) == {"queue": "q", key: 3}
     assert (queue.number_of_items(), queue.dead_items()) == (left, [])

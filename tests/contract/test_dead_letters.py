@@ -25,11 +25,23 @@ def dead(queue: BatchQueue) -> DeadItem:
 
 
 def test_a_dead_letter_tells_what_it_was_and_why_it_died(queue: BatchQueue, dead: DeadItem) -> None:
+    assert (dead.title, dead.callback) == ("Hopeless", "tests.contract.tasks:fail")
+    assert (dead.args, dead.kwargs, dead.attempts) == (("broken",), {}, 2)
     assert dead.data.title == "Hopeless"
     assert (dead.queue_name, dead.weight) == ("jobs", 5)
     assert (dead.run_count, dead.failures) == (2, 2)
     assert dead.error == "ValueError: broken"
     assert dead.dead_time >= dead.submit_time
+
+
+def test_a_dead_letter_of_plain_data_calls_nothing(queue: BatchQueue) -> None:
+    queue.create_item({"plain": "data"})
+    Runner(queue).run_all()
+
+    (letter,) = queue.dead_items()
+
+    assert (letter.callback, letter.args, letter.kwargs) == (None, (), {})
+    assert (letter.title, letter.data) == ("{'plain': 'data'}", {"plain": "data"})
 
 
 def test_a_dead_letter_is_out_of_the_way(queue: BatchQueue, dead: DeadItem) -> None:

@@ -65,6 +65,17 @@ def test_nobody_can_tell_after_a_reset(queue: BatchQueue) -> None:
     assert queue.outcome_of(item.id) is None
 
 
+def test_a_reset_forgets_how_earlier_items_ended(make_queue: MakeQueue) -> None:
+    queue = make_queue(error="delete")
+    failed = queue.enqueue(tasks.fail)
+    Runner(queue).run_all()
+    queue.create_item("a")
+
+    queue.reset()
+
+    assert queue.outcome_of(failed.id) is None
+
+
 def test_nobody_can_tell_of_what_never_was(queue: BatchQueue) -> None:
     highest = queue.create_item("a").id
 

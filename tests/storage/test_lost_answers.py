@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -214,6 +215,35 @@ def test_given_a_broken_line_when_a_cancelled_item_is_given_back_then_the_answer
 
     assert line.has_broken
     assert queue.outcome_of(held.id) == "cancelled"
+
+
+def test_given_a_broken_line_when_dead_letters_are_moved_then_each_is_counted(
+    queue: BatchQueue, line: Line, held: QueueItem
+) -> None:
+    for move in (queue.revive_items, queue.delete_dead_items):
+        item = queue.claim_item() or held
+        queue.settle([item], settlement.bury("no"))
+
+        line.has_broken = False
+        line.arm()
+        assert move([held.id]) == 1
+
+        assert line.has_broken
+    assert [ending.outcome for ending in queue.history_of(held.id)] == ["dead", "revived", "dead", "delete"]
+
+
+def test_given_a_broken_line_when_an_item_ends_with_a_result_then_it_is_kept_once(
+    queue: BatchQueue, line: Line, held: QueueItem
+) -> None:
+    queue.update(keep_result=60)
+    done = replace(settlement.DONE, result=queue.pack_result(held, "value"))
+
+    line.arm()
+    assert queue.settle([held], done) == []
+
+    assert line.has_broken
+    result = queue.result_of(held.id)
+    assert result is not None and result.value == "value"
 
 
 def test_given_a_broken_line_when_a_lease_is_extended_then_it_is_extended(

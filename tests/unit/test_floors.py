@@ -16,9 +16,15 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # is inside it alone.
 FLOORS = (
     ("errors logs", "clock signals bell verdicts"),
-    ("callbacks serializer outcome", "spec", "cron task", "item", "payload", "settings"),
+    ("callbacks serializer outcome redact", "spec", "cron task", "item", "payload", "settings"),
     ("storage",),
-    ("queues.settlement queues.arguments", "queues.base", "queues.batch"),
+    (
+        "queues.settlement queues.arguments queues.ended",
+        "queues.dead_filter queues.base",
+        "queues.archive",
+        "queues.archived",
+        "queues.batch",
+    ),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
     ("schedules", "periodic service", "execution"),
     ("runs outbox operations metrics",),

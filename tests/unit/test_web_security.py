@@ -15,10 +15,10 @@ from itsdangerous import URLSafeTimedSerializer
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from taskqueue.errors import ConfigurationError
+from taskqueue.redact import HIDDEN, redact, redact_call
 from taskqueue.web import csrf, identity
 from taskqueue.web.answers import POLICY, POLICY_IN_FOREIGN_FRAME, QuietResponse, Refusal, protect, quiet, wants_json
 from taskqueue.web.end_url import check_end_url
-from taskqueue.web.redact import HIDDEN, redact, redact_call
 
 SECRET = "only for tests"
 both = pytest.mark.parametrize("wtf", [False, True], ids=["own", "flask-wtf"])
