@@ -128,11 +128,13 @@ class DeadLetters:
         )
         if not row:
             return False
-        return tx.change(
+        tx.change(
             "INSERT INTO {item} (queue_name, uid, weight, submit_time, data) "
             "SELECT queue_name, uid, weight, {now}, data FROM {ending} WHERE id = :ending",
             ending=row[0],
-        ) > 0  # fmt: skip
+        )
+        tx.change("UPDATE {ending} SET uid = NULL WHERE id = :ending", ending=row[0])  # it can be put back once only
+        return True
 
     def was_reset(self, tx: Transaction, item_id: int) -> bool:
         """Whether the item stood, or may have stood, in the queue when it was reset."""
