@@ -291,7 +291,9 @@ class Drive:
                 return result
         if self._on_end is not None and fence != 0 and not self._call(self._on_end, fence):
             return result
-        if recorder is not None and result.is_drained and not recorder.complete(fence or None):
+        # Once the last step was taken the run is at its end, whatever somebody has added in that moment.
+        is_over = result.is_drained or fence is not None
+        if recorder is not None and is_over and not recorder.complete(fence or None):
             _log.warning("the last step of a run on queue %s was taken over meanwhile", self.queue.name)
             return result
         if result.is_drained:

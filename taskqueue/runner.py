@@ -14,6 +14,7 @@ from .queues.batch import BatchQueue
 from .queues.sql_base import SqlBase, process
 from .remaining import Remaining
 from .result import ErrorMode, RunResult, Watcher
+from .runs.look import Look
 from .runs.recorder import Recorder
 from .runs.state import BUTTONS, Definition, RunState
 from .runs.store import Runs
@@ -68,6 +69,7 @@ class Runner:
         self.on_end_url = on_end_url
         self.is_minimal = is_minimal
         self.buttons = tuple(buttons)
+        self._mode = "web"
         self._run_id: str | None = None
         self._latest_run_id: str | None = None
         self._stop = threading.Event()
@@ -85,6 +87,7 @@ class Runner:
             is_minimal=definition.is_minimal, buttons=definition.buttons,
         )  # fmt: skip
         runner.on_end = definition.on_end  # as stored: whether it may run is decided when it does
+        runner._mode = definition.mode
         runner._run_id = run.id
         return runner
 
@@ -158,12 +161,7 @@ class Runner:
         Raises :class:`NotSupported` for queues of this process only, :class:`QueueNotActive` when the queue is paused
         or a draft, and :class:`ConfigurationError` when no page is installed.
         """
-        queue = self.queue
-        if not isinstance(queue, SqlBase) or not queue.spec.is_persistent:
-            raise NotSupported(
-                f"queue {queue.name!r} lives in this process only, and a page may be answered by another: "
-                "use a registered queue of type Sql or SqlParallel"
-            )
+        queue = self._stored_queue("a page may be answered")
         if queue.settings.pages is None:
             raise ConfigurationError(
                 "this process serves no progress page: install it with taskqueue.web.TaskQueue(app, service), or run "
@@ -175,14 +173,76 @@ class Runner:
             run_started.answers(self)
         return answer
 
+    def run_all_via_background(self) -> Any:
+        """Let workers run the queue; its page, if there is one, shows how far they are.
+
+        An open run of this definition (and of this user) is carried on. ``on_end`` is called by a worker, after the
+        last item.
+
+        Returns what :meth:`run_all_via_web` returns; where no page is installed, the id of the run.
+        Raises :class:`NotSupported` for queues of this process only, :class:`QueueNotActive` when the queue is paused
+        or a draft, and :class:`SpecError` when no worker would serve the queue, or not in this run's error mode.
+        """
+        queue = self._stored_queue("it would be served")
+        if (obstacle := self._obstacle()) is not None:
+            raise SpecError(obstacle)
+        self._mode = "background"
+        self._open()
+        if queue.settings.pages is not None:
+            answer = queue.settings.pages(self, True)
+        else:
+            answer = Runs.of(queue).carry_on(queue, self.definition, self._run_id).id
+        run_started.answers(self)
+        return answer
+
+    def run_all_interactive(self) -> Any:
+        """In the background if a worker that is alive serves the queue, else on its progress page.
+
+        Returns, and raises, what :meth:`run_all_via_background` or :meth:`run_all_via_web` does.
+        """
+        queue = self._stored_queue("a page may be answered")
+        is_served = self._obstacle() is None and queue.database.statement(Look(queue).is_served, write=False)
+        return self.run_all_via_background() if is_served else self.run_all_via_web()
+
+    def _stored_queue(self, why: str) -> SqlBase:
+        queue = self.queue
+        if not isinstance(queue, SqlBase) or not queue.spec.is_persistent:
+            raise NotSupported(
+                f"queue {queue.name!r} lives in this process only, and {why} by another: "
+                "use a registered queue of type Sql or SqlParallel"
+            )
+        return queue
+
+    def _obstacle(self) -> str | None:
+        """Why workers cannot do what this runner asks for; None: they can."""
+        queue = self.queue
+        if queue.spec.agent != "server":
+            return (
+                f"queue {queue.name!r} has agent={queue.spec.agent!r}, so that no worker looks for it: "
+                f"say queue.update(agent='server', error={self.policy!r}), or run it with run_all_via_web()"
+            )
+        if self.policy != queue.spec.policy:
+            return (
+                f"workers follow the queue's error option, which is {queue.spec.policy!r}, and this run asks for "
+                f"{self.error_mode}: leave error_mode out, or say queue.update(error={self.policy!r})"
+            )
+        return None
+
     # --- for those who drive ---
+
+    def finish(self, recorder: Recorder) -> RunResult:
+        """The queue was drained by workers: carry out the last step of their run, whose record ``recorder`` keeps."""
+        result = self._drive(None, recorder).end()
+        if recorder.has_completed:
+            run_finished.answers(self, result=result)
+        return result
 
     @property
     def definition(self) -> Definition:
         """What is stored of this runner in the record of its run."""
         mode = self.error_mode.name.lower() if self.error_mode is not None else None
         return Definition(
-            str(self.title), mode, self.on_end, self.on_end_url, bool(self.is_minimal), self.buttons
+            str(self.title), mode, self.on_end, self.on_end_url, bool(self.is_minimal), self.buttons, self._mode
         )  # fmt: skip
 
     def run_slice(self, seconds: float, recorder: Recorder, remaining: Remaining) -> RunResult:

@@ -64,7 +64,8 @@ def _standing(given: Given, run: RunState) -> str:
 
 def _progress(run: RunState) -> str:
     failed = f", {run.failed} failed" if run.failed else ""
-    return f"{run.finished}/{run.total} ({percent(run)} %){failed}"
+    where = ", by workers" if run.definition.is_background else ""
+    return f"{run.finished}/{run.total} ({percent(run)} %){failed}{where}"
 
 
 def _facts(run: RunState, status: str) -> dict[str, Any]:
@@ -72,6 +73,7 @@ def _facts(run: RunState, status: str) -> dict[str, Any]:
         "id": run.id,
         "title": run.title,
         "queue": run.queue_name,
+        "background": run.definition.is_background,
         "status": status,
         "total": run.total,
         "done": run.done,

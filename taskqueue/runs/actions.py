@@ -8,6 +8,7 @@ executed here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..errors import RunMovedOn
 from ..queues import settlement
@@ -17,10 +18,10 @@ from ..serializer import storable
 from ..storage import presence, registry, runs
 from ..storage.runs import RunRow
 from ..storage.transaction import Transaction
-from . import emptying
+from . import emptying, on_record
 from .look import Look
 from .problems import first_line
-from .state import END_STEP, Problem
+from .state import END_STEP, Problem, RunState
 from .store import line
 
 #: ``decide(tx, item_id, fence, is_dead, is_fresh)`` carries Retry or Skip out.
@@ -88,6 +89,8 @@ class Actions:
 
         def work(tx: Transaction, run: RunRow) -> str | None:
             how = "status = 'aborted', problem = NULL, end_time = {now}, emptied_to = :last"
+            if self._state(run).definition.is_background:
+                on_record.store(tx, self._run_id)
             self._change(tx, how, last=self._queue.rows.last_id(tx) if skip_rest else 0)
             self._write(tx, "aborted", level="warning")
             return "aborted"
@@ -95,6 +98,25 @@ class Actions:
         self._carry_out(work)
         if skip_rest:
             emptying.skip_rest(self._queue, self._run_id)
+
+    def take_over(self) -> None:
+        """running in the background, while no worker is there: pages may drive it from now on, as any other run."""
+
+        def work(tx: Transaction, run: RunRow) -> str | None:
+            definition = self._state(run).definition
+            if not definition.is_watched or run.status != "running" or self._look.status(tx) != "active":
+                raise RunMovedOn("the run is not one that waits for workers (any more)")
+            if self._look.is_served(tx):
+                raise RunMovedOn("a worker serves the queue by now")
+            packed = replace(definition, mode="taken_over").pack(self._queue.settings.codec, run.queue_name, run.id)
+            self._change(tx, "definition = :definition", definition=packed)
+            self._write(tx, "by_page")
+            return None
+
+        self._carry_out(work)
+
+    def _state(self, run: RunRow) -> RunState:
+        return RunState.of(run, self._queue.settings.codec)
 
     # --- one item ---
 
@@ -201,11 +223,12 @@ class Actions:
         def work(tx: Transaction, run: RunRow) -> str | None:
             if run.status != "completed":
                 raise RunMovedOn("the run is not completed: its failures are tried again after its end")
-            found = runs.failed(tx, self._run_id, limit=100_000)
+            found = on_record.failed(tx, self._queue, self._state(run), limit=100_000)
             back = [entry for entry in found if entry.item_id is not None and self._put_back(tx, entry.item_id)]
             if not back or not runs.reopen(tx, self._run_id, len(back)):
                 raise RunMovedOn("none of the failed items is there any more")
-            runs.forget_failed(tx, self._run_id, [entry.id for entry in back])
+            if not self._state(run).definition.is_background:
+                runs.forget_failed(tx, self._run_id, [entry.id for entry in back])
             self._write(tx, "reopened", str(len(back)))
             return "active"
 
@@ -232,7 +255,7 @@ class Actions:
         if changed is not None:
             self._queue.status_changed(changed)
 
-    def _change(self, tx: Transaction, assignments: str, condition: str = "", **values: int) -> None:
+    def _change(self, tx: Transaction, assignments: str, condition: str = "", **values: int | str) -> None:
         if not runs.change(tx, self._run_id, assignments, condition, **values):
             raise RunMovedOn("the run is in another state by now")
 

@@ -19,6 +19,7 @@ from ..queues.sql_base import SqlBase
 from ..storage import presence, runs
 from ..storage.runs import RunRow
 from ..storage.transaction import Transaction
+from . import on_record
 from .state import RunState
 from .store import Runs, line
 
@@ -104,7 +105,8 @@ class Ledger:
             if before is None or not taken:
                 return None
             if before.is_dirty:
-                missing = before.total - _finished(before) - self._queue.rows.total(tx)
+                seen = on_record.seen(tx, RunState.of(before, self._queue.settings.codec))
+                missing = seen.total - seen.finished - self._queue.rows.total(tx)
                 runs.make_up(tx, self._run_id, max(missing, 0))
             return runs.find(tx, self._run_id)
 
@@ -114,6 +116,13 @@ class Ledger:
         self._finished, self._made_up = _finished(row), row.made_up
         self._pace = row.pace / 1e6 if row.pace else None
         return True
+
+    def join(self) -> RunRow | None:
+        """Add to the counts beside whoever drives; the run as it stands, None when it is gone."""
+        row = self._store.database.statement(lambda tx: runs.find(tx, self._run_id), write=False)
+        if row is not None:
+            self._finished, self._made_up = _finished(row), row.made_up
+        return row
 
     def leave_slot(self, lasting: int) -> None:
         """All is stored; the slot stays ours for ``lasting`` ms more."""

@@ -110,6 +110,14 @@ class Look:
         """The title of an item."""
         return self._queue.title_in(place.data, place.uid, place.id)
 
+    # --- who is there ---
+
+    def is_served(self, tx: Transaction) -> bool:
+        """Whether a worker is alive that serves the queue."""
+        found = [row for row in presence.workers(tx) if row.serves(self._queue.name)]
+        alive = [row for row in found if not row.beat.is_stale(self._stale_after)]
+        return bool(alive) or (bool(found) and self._cannot_say_so())
+
     # --- what it waits for ---
 
     def next_retry(self, tx: Transaction) -> Retry | None:

@@ -9,6 +9,8 @@ from ..errors import CallbackRefused, PayloadError
 from ..item import QueueItem
 from .state import END_STEP, Problem
 
+#: Between a title and its error in a line of the log.
+SEPARATOR = "\x1f"
 _TRACE_LENGTH = 20_000
 _EXECUTION = str(Path(__file__).parents[1] / "execution")
 

@@ -19,13 +19,16 @@ from ..item import QueueItem
 from ..outcome import Outcome
 from ..queues.sql_base import SqlBase, process
 from ..storage import presence, runs
+from ..storage.runs import RunRow
 from ..storage.transaction import Transaction
+from . import on_record
 from .emptying import skip_rest
 from .in_hand import InHand
 from .ledger import Ledger
-from .problems import first_line
+from .look import Look
+from .problems import SEPARATOR, first_line
 from .state import END_STEP, Problem, RunState
-from .store import SEPARATOR, Runs, line
+from .store import Runs, line
 from .task_lines import TaskLines
 
 _log = logging.getLogger(__name__)
@@ -79,6 +82,8 @@ class Recorder:
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.state: RunState | None = None
+        #: Whether it was us who brought the run to its end.
+        self.has_completed = False
 
     # --- from the beginning to the end ---
 
@@ -88,6 +93,12 @@ class Recorder:
             return False
         self.state = self._store.get(self._run_id)
         return True
+
+    def join(self) -> bool:
+        """Work beside others, without becoming the driver; False when the run is gone."""
+        row = self._ledger.join()
+        self.state = RunState.of(row, self._queue.settings.codec) if row is not None else None
+        return row is not None
 
     def __enter__(self) -> Recorder:
         self._thread = threading.Thread(target=self._keep, name="taskqueue-recorder", daemon=True)
@@ -229,13 +240,29 @@ class Recorder:
             if tx.unsure and row.status == "finishing" and row.end_holder == process.token:
                 return row.end_fence
             if row.status != "running":
-                return None
+                if not self._is_abandoned(tx, row):
+                    return None
+                runs.write(tx, self._run_id, [line("taken_over", "on_end", level="warning")])
             runs.change(tx, self._run_id, "status = 'finishing', end_fence = end_fence + 1, end_holder = :holder",
                         holder=process.token)  # fmt: skip
             runs.write(tx, self._run_id, [line("finishing", "")])
             return row.end_fence + 1
 
         return self._store.database.transaction(work)
+
+    def _is_abandoned(self, tx: Transaction, row: RunRow) -> bool:
+        """Whether the last step of a background run may go again: its worker was lost, and not for the umpteenth time.
+
+        That of other runs is for a human to take over, because it may have done its work all the same.
+        """
+        if row.status != "finishing" or not self._is_background:
+            return False
+        is_worth_it = row.end_fence < self._queue.settings.interrupt_limit
+        return is_worth_it and Look(self._queue, writes=True).is_end_stale(tx, row)
+
+    @property
+    def _is_background(self) -> bool:
+        return self.state is not None and self.state.definition.is_background
 
     def complete(self, fence: int | None) -> bool:
         """The run is at its end; False when somebody took the last step over meanwhile."""
@@ -251,11 +278,14 @@ class Recorder:
         values = {} if fence is None else {"fence": fence}
 
         def work(tx: Transaction) -> bool:
+            if self._is_background:
+                on_record.store(tx, self._run_id)
             if not runs.change(tx, self._run_id, settled, also, **values):
                 row = runs.find(tx, self._run_id)
                 return row is not None and row.status == "completed"
             runs.write(tx, self._run_id, [line("completed", "")])
             presence.clear(tx, self._queue.name)  # a process that was killed could not do it
+            self.has_completed = True
             return True
 
         return self._store.database.transaction(work)

@@ -13,6 +13,9 @@ from ..storage.runs import OPEN, RunRow
 #: The item id of the step after the last item (``on_end``): ids of items begin at 1.
 END_STEP = 0
 BUTTONS = ("retry", "skip", "abort")
+#: Who does the work of a run: pages and terminals; workers, while pages only watch; workers and, because none was
+#: there, pages as well.
+MODES = ("web", "background", "taken_over")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,22 @@ class Definition:
     is_minimal: bool = False
     #: Which of "retry", "skip", "abort" the page offers.
     buttons: tuple[str, ...] = BUTTONS
+    #: One of :data:`MODES`.
+    mode: str = "web"
+
+    @property
+    def is_background(self) -> bool:
+        """Whether workers do the work, so that what they could not do is counted by what is on record of the queue."""
+        return self.mode != "web"
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether pages only watch."""
+        return self.mode == "background"
+
+    def as_begun(self) -> Definition:
+        """As it was before anybody took it over."""
+        return replace(self, mode="background") if self.is_background else self
 
     def pack(self, codec: Codec, queue_name: str, run_id: str) -> str:
         """As it is stored."""
@@ -51,6 +70,8 @@ class Definition:
         return button not in BUTTONS or button in self.buttons
 
     def _is_sound(self) -> bool:
+        if self.mode not in MODES:
+            return False
         texts = (self.title, self.error_mode or "", self.on_end or "", self.on_end_url or "")
         if not all(isinstance(text, str) for text in texts) or self.error_mode not in (None, "abort", "continue"):
             return False

@@ -13,6 +13,7 @@ from ..serializer import storable
 from ..storage import registry, runs
 from ..storage.runs import LogLine
 from ..storage.transaction import Transaction
+from .on_record import seen
 from .state import Definition, RunState
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 #: Runs that ended so long ago (ms) are removed when another begins, so many at a time.
 _KEPT = 30 * 86_400_000
 _REMOVED_AT_ONCE = 20
-#: Between a title and its error in a line of the log.
-SEPARATOR = "\x1f"
 
 
 class Runs:
@@ -67,18 +66,19 @@ class Runs:
             runs.remove_old(tx, _KEPT, _REMOVED_AT_ONCE)
         return run_id
 
-    def carry_on(self, queue: BatchQueue, definition: Definition, run_id: str | None) -> RunState:
-        """The run ``run_id``, or (None) the latest open one of a terminal with this definition, set running.
+    def carry_on(self, queue: BatchQueue, definition: Definition, run_id: str | None, *, owner: str = "") -> RunState:
+        """The run ``run_id``, or (None) the latest open one of this owner with this definition, set running.
 
         Where there is none it is a new one, as it always is for "". Two that ask at the same moment get the same run.
         Raises :class:`RunMovedOn` when the run ``run_id`` ended meanwhile: its last step must not go again.
         """
-        new = self._new(queue, definition, owner="", start=True)
+        new = self._new(queue, definition, owner=owner, start=True)
 
         def is_meant(run: RunState) -> bool:
             if run_id is not None:
                 return run.id == run_id
-            return not run.owner and run.status != "finishing" and run.definition == definition
+            is_alike = run.definition.as_begun() == definition.as_begun()
+            return run.owner == owner and run.status != "finishing" and is_alike
 
         def begin(tx: Transaction) -> str:
             registry.lock(tx, queue.name)
@@ -108,9 +108,13 @@ class Runs:
         return [RunState.of(row, self._codec) for row in rows]
 
     def latest(self, limit: int = 50, queue_name: str | None = None) -> list[RunState]:
-        """The latest runs of all queues, or of one, newest first."""
-        rows = self.database.statement(lambda tx: runs.latest(tx, limit=limit, queue_name=queue_name), write=False)
-        return [RunState.of(row, self._codec) for row in rows]
+        """The latest runs of all queues, or of one, newest first, with all failures that are on record."""
+
+        def read(tx: Transaction) -> list[RunState]:
+            rows = runs.latest(tx, limit=limit, queue_name=queue_name)
+            return [seen(tx, RunState.of(row, self._codec)) for row in rows]
+
+        return self.database.statement(read, write=False)
 
     def log(self, run_id: str, after: int = 0, limit: int = 50, level: str | None = None) -> list[LogLine]:
         """The latest ``limit`` lines of a run's log after the line with the id ``after``, oldest first."""

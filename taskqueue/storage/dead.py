@@ -198,11 +198,13 @@ class DeadLetters:
         )
         if not row:
             return False
-        return tx.change(
+        tx.change(
             "INSERT INTO {item} (queue_name, uid, weight, submit_time, data) "
             "SELECT queue_name, uid, weight, {now}, data FROM {ending} WHERE id = :ending",
             ending=row[0],
-        ) > 0  # fmt: skip
+        )
+        tx.change("UPDATE {ending} SET uid = NULL WHERE id = :ending", ending=row[0])  # it can be put back once only
+        return True
 
     def is_forgotten(self, tx: Transaction, item_id: int) -> bool:
         """Whether the item may have gone in a reset, or its ending in a pruning."""

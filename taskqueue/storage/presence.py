@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -84,6 +85,14 @@ class WorkerRow(NamedTuple):
     def beat(self) -> Beat:
         """Its latest sign of life."""
         return Beat(max(self.now - self.beat_time, 0), self.beat_period, self.label)
+
+    def serves(self, queue_name: str) -> bool:
+        """Whether it says that it serves this queue."""
+        try:
+            facts = json.loads(self.facts)
+            return facts.get("state") == "serving" and queue_name in facts.get("queues", ())
+        except (ValueError, AttributeError, TypeError):
+            return False
 
 
 def beat_of_worker(tx: Transaction, token: str, label: str, period: int, facts: str) -> None:

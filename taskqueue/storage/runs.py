@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .transaction import Transaction
+from .wake import letters
 
 #: What a run can still leave; the others are ends.
 OPEN = ("ready", "running", "blocked", "finishing")
@@ -83,6 +84,17 @@ def of_queue(tx: Transaction, queue_name: str, *, limit: int = 20) -> list[RunRo
         {"limit": str(int(limit))},
         queue=queue_name,
     )
+    return [RunRow(*row) for row in rows]
+
+
+def running(tx: Transaction, queue_names: Sequence[str]) -> list[RunRow]:
+    """The runs of some queues that are on their way to their end."""
+    values = {f"queue_{letters(index)}": name for index, name in enumerate(queue_names)}
+    rows = tx.rows(
+        f"SELECT {_COLUMNS}, {{now}} FROM {{run}} WHERE queue_name IN ({', '.join(f':{key}' for key in values)}) "
+        "AND end_time = 0 AND status IN ('running', 'finishing')",
+        **values,
+    ) if values else []  # fmt: skip
     return [RunRow(*row) for row in rows]
 
 

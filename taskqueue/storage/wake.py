@@ -37,7 +37,7 @@ def queues_with_work(tx: Transaction, names: Sequence[str], *, due: bool = True)
 
 
 def _ask(tx: Transaction, names: Sequence[str], due: bool) -> set[str]:
-    values = {f"queue_{_letters(index)}": name for index, name in enumerate(names)}
+    values = {f"queue_{letters(index)}": name for index, name in enumerate(names)}
     branches = (
         f"SELECT :{key} WHERE EXISTS (SELECT 1 FROM {{item}} {{claim_index}} WHERE queue_name = :{key} AND {state})"
         for key in values
@@ -56,7 +56,7 @@ def _begun(tx: Transaction, names: set[str]) -> set[str]:
     return {row[0] for row in rows} & names
 
 
-def _letters(index: int) -> str:
+def letters(index: int) -> str:
     """A number without digits, which names of parameters may not have."""
     return f"{index:b}".translate({48: "a", 49: "b"})
 

@@ -43,6 +43,7 @@ class ActionTexts:
             "skip": _p("button", "Skip"),
             "abort": _p("button", "Abort"),
             "steal": _p("button", "Take over"),
+            "take_over": _p("button", "Run it here"),
             "retry_failed": self._translate.ngettext("Retry failed (%(n)s)", "Retry failed (%(n)s)", failed),
         }
 
@@ -50,6 +51,8 @@ class ActionTexts:
         """The consequences, where a decision is asked for; elsewhere the word on the button says enough."""
         _ = self._translate.gettext
         title = self._name(item)
+        if verb == "take_over":
+            return _("This page does the work from now on, as long as it is open. Workers that come back share it.")
         if verb == "steal":
             return _("Takes “%(title)s” from whoever held it. Then you choose between Retry and Skip.", title=title)
         if verb == "skip":

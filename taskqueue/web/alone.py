@@ -20,7 +20,8 @@ from .alone_answers import Answers
 from .answers import Refusal
 from .extension import TaskQueue
 from .login import LoginLinks, is_opened_by_human, is_signed_in, sign_in
-from .run_list import may_execute, obstacle, queues_waiting, runs_shown
+from .permission import may_execute
+from .run_list import obstacle, queues_waiting, runs_shown
 from .site import EXTENSION, Site
 from .slices import Slices
 

@@ -106,7 +106,9 @@ class TaskQueue:
                 f"queue {queue.name!r} is not in the database of these pages: give TaskQueue the service of the queue"
             )
         is_for_callbacks = queue.spec.payload in (None, TASK_PAYLOAD) or runner.on_end is not None
-        if is_for_callbacks and not queue.settings.allow.given:
+        definition = runner.definition
+        # Of a background run a page executes nothing, unless somebody takes it over; then it is asked again.
+        if is_for_callbacks and not definition.is_background and not queue.settings.allow.given:
             raise ConfigurationError(
                 "nothing says which code may run: give the service allow=[...] (or the application TASKQUEUE_ALLOW), "
                 "because a page may be answered by another process than the one that queued its tasks"
@@ -115,7 +117,10 @@ class TaskQueue:
         if not start and queue.status in ("paused", "draft"):
             raise QueueNotActive(f"queue {queue.name!r} is {queue.status}: set it active before its run is offered")
         owner = visitor_or_new(site.identity) if has_request_context() else ""
-        run = site.runs.create(queue, runner.definition, owner=owner, start=start)
+        if definition.is_background:
+            run = site.runs.carry_on(queue, definition, None, owner=owner)
+        else:
+            run = site.runs.create(queue, definition, owner=owner, start=start)
         if has_request_context():
             return redirect(site.url("page", run_id=run.id), code=303)
         return _address(app, f"{site.name}.page", run.id)

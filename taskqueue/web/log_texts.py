@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..runs.store import SEPARATOR
+from ..runs.problems import SEPARATOR
 from ..storage.runs import LogLine
 from .i18n import Translations
 
@@ -41,6 +41,7 @@ def message(line: LogLine, translate: Translations) -> str:
         "left": _p("log", "Left for a newer release: %(subject)s"),
         "skipped": _p("log", "Skipped: %(subject)s"),
         "taken_over": _p("log", "Taken over: %(subject)s"),
+        "by_page": _p("log", "No worker was there; pages run it from now on"),
         "paused": _p("log", "Paused"),
         "resumed": _p("log", "Resumed"),
         "aborted": _p("log", "Aborted"),

@@ -6,7 +6,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..errors import ConfigurationError
+from ..execution.calls import check_handler
+from ..queues.sql_base import SqlBase
 from ..runs.state import RunState
+from ..spec import TASK_PAYLOAD
 
 _log = logging.getLogger(__name__)
 #: ``authorize(action, run, item_id)``: True permits, False denies, None leaves it to the rule that the owner may.
@@ -14,7 +18,7 @@ Authorize = Callable[[str, RunState, "int | None"], "bool | None"]
 #: What may be asked for; seeing is permitted in read-only mode, too.
 SEEING = ("view", "view_args", "view_trace")
 #: Verbs that another action covers.
-_COVERED = {"resume": "pause", "retry_failed": "retry"}
+_COVERED = {"resume": "pause", "retry_failed": "retry", "take_over": "drive"}
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,12 @@ class Permissions:
             _log.exception("the authorize hook failed on %r and counts as a denial", action)
             return False
         return None if answer is None else answer is True
+
+
+def may_execute(queue: SqlBase) -> bool:
+    """Whether this process knows what may be executed of a queue: without that, its items would become dead letters."""
+    try:
+        check_handler(queue)
+    except ConfigurationError:
+        return False
+    return queue.settings.allow.given or queue.spec.payload not in (None, TASK_PAYLOAD)

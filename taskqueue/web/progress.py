@@ -39,7 +39,7 @@ from .texts import page_strings
 _log = logging.getLogger(__name__)
 _LOG_PAGE = 1000
 #: What a human may do, each at an address of its own; some name an item and its fence.
-VERBS = ("start", "pause", "resume", "retry", "skip", "steal", "abort", "retry_failed")
+VERBS = ("start", "pause", "resume", "retry", "skip", "steal", "abort", "retry_failed", "take_over")
 _ON_ITEM = ("retry", "skip", "steal")
 #: The answers that may set the session's cookie: the others set none, whatever became of the request.
 _LOUD = ("page", "csrf")
@@ -224,10 +224,11 @@ def _drive(visit: _Visit) -> Any:
 
 
 def _execute(visit: _Visit, driver: str) -> None:
-    if visit.site.settings.mode == "observe" or visit.run.damage or visit.run.status != "running":
+    run = visit.run
+    if visit.site.settings.mode == "observe" or run.damage or run.status != "running" or run.definition.is_watched:
         return
     try:
-        visit.site.slices.drive(visit.queue, visit.run, driver)
+        visit.site.slices.drive(visit.queue, run, driver)
     except TooMany:
         sentence = visit.translate.gettext("The server is busy with other runs; this one goes on soon.")
         raise Refusal(429, "too_many", sentence, retry_after=2) from None
@@ -262,7 +263,7 @@ def _action_view(verb: str) -> Callable[[_Visit], Any]:
     def act(visit: _Visit) -> Any:
         fields = posted.read(request, visit.translate, with_item=verb in _ON_ITEM)
         visit.require(verb, fields.item_id)
-        if not visit.run.definition.offers(verb):
+        if not visit.run.definition.offers(verb) or (verb == "take_over" and not visit.site.may_drive(visit.queue)):
             raise Refusal(403, "forbidden", visit.translate.gettext("This run does not offer that."))
         try:
             _carry_out(visit, verb, fields)

@@ -6,14 +6,13 @@ from typing import Any
 
 from flask import url_for
 
-from ..errors import ConfigurationError, QueueNotFound
-from ..execution.calls import check_handler
+from ..errors import QueueNotFound
 from ..queues.sql_base import SqlBase
 from ..runs.standing import percent, standing
 from ..runs.state import RunState
-from ..spec import TASK_PAYLOAD
 from .durations import utc
 from .i18n import Translations
+from .permission import may_execute
 from .site import Site
 from .texts import brief
 
@@ -58,15 +57,6 @@ def obstacle(site: Site, queue: SqlBase, translate: Translations) -> str | None:
     if not may_execute(queue):
         return _("Nothing says which code of this queue may run here.")
     return None
-
-
-def may_execute(queue: SqlBase) -> bool:
-    """Whether this process knows what may be executed of a queue: without that, its items would become dead letters."""
-    try:
-        check_handler(queue)
-    except ConfigurationError:
-        return False
-    return queue.settings.allow.given or queue.spec.payload not in (None, TASK_PAYLOAD)
 
 
 def _run(site: Site, run: RunState, translate: Translations) -> dict[str, Any]:

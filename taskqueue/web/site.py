@@ -16,12 +16,12 @@ from ..runs.state import RunState
 from ..runs.store import Runs
 from ..service import QueueService
 from ..storage import runs
+from .counts import Counts
 from .i18n import Translations, choose
 from .identity import IdentityHook
-from .permission import Authorize
+from .permission import Authorize, may_execute
 from .settings import WebSettings
 from .slices import Slices
-from .snapshot import Counts
 
 if TYPE_CHECKING:
     from ..storage.runs import RunRow
@@ -73,6 +73,10 @@ class Site:
         if not isinstance(queue, SqlBase):
             raise QueueNotFound(f"queue {run.queue_name!r} is of a type that no page can show")
         return queue
+
+    def may_drive(self, queue: SqlBase) -> bool:
+        """Whether pages may execute the items of a queue here."""
+        return self.settings.mode != "observe" and may_execute(queue)
 
     def translate(self) -> Translations:
         """The texts in the language of this request."""

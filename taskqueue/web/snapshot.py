@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
 from ..queues.base import Wait
 from ..queues.sql_base import SqlBase
+from ..runs import on_record
 from ..runs.look import InHand, Look, Retry
+from ..runs.problems import SEPARATOR
 from ..runs.standing import standing_of
 from ..runs.state import Problem, RunState
-from ..runs.store import SEPARATOR
 from ..storage import runs
 from ..storage.runs import LogLine
+from .counts import Count
 from .end_url import check_end_url
 from .log_texts import describe_line
 from .permission import Permissions
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 #: Lines of the log, and failures, in one snapshot.
 _LINES = 50
 _FAILURES = 50
-#: Counting takes at most this share of the time, and its result is good for so many seconds at least.
-_COUNT_SHARE = 20
-_COUNT_LEAST = 0.2
-_COUNTS_KEPT = 1000
 #: How often a page looks at a run that has ended (ms): somebody may try its failures again.
 _POLL_ENDED = 10_000
 #: A remaining time is told only after so many items and seconds.
@@ -50,41 +46,8 @@ class _Facts:
     wait: Wait | None
     log: list[LogLine]
     failures: list[LogLine]
-
-
-@dataclass(frozen=True)
-class _Count:
-    total: int
-    delayed: int
-    #: How many items of the run were done with by then.
-    finished: int
-    #: When it was made, and how long that took (monotonic seconds).
-    made: float
-    took: float
-
-
-class Counts:
-    """How many items are left in a queue, and how many of them are delayed; counted rarely enough to cost nothing."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._known: dict[str, _Count] = {}
-
-    def of(self, queue: SqlBase, run: RunState) -> _Count:
-        """The latest count for a run, made now if the one before is too old; ``run`` was read before."""
-        began = time.monotonic()
-        with self._lock:
-            known = self._known.get(run.id)
-        if known is not None and began - known.made < max(_COUNT_LEAST, _COUNT_SHARE * known.took):
-            return known
-        ready, leased, delayed = queue.count_states()
-        made = time.monotonic()
-        count = _Count(ready + leased + delayed, delayed, run.finished, made, made - began)
-        with self._lock:
-            if len(self._known) > _COUNTS_KEPT:
-                self._known.clear()
-            self._known[run.id] = count
-        return count
+    #: Whether a worker is there for a run that workers carry out; True for others.
+    is_served: bool
 
 
 def take_snapshot(
@@ -99,7 +62,7 @@ def take_snapshot(
     """
     facts = queue.database.statement(lambda tx: _facts(tx, site, queue, run_id, after), write=False)
     count = site.counts.of(queue, facts.run)
-    snapshot = _Snapshot(site, facts, count, permissions, translate, driver).as_json()
+    snapshot = _Snapshot(site, queue, facts, count, permissions, translate, driver).as_json()
     describe(snapshot, translate, on_abort=site.settings.on_abort)
     return snapshot
 
@@ -111,31 +74,34 @@ def _facts(tx: Transaction, site: Site, queue: SqlBase, run_id: str, after: int)
     is_open = row.status in runs.OPEN
     # What was in hand when a run was aborted may still come to its end.
     is_at_work = is_open or (row.status == "aborted" and row.driver_until > row.now)
+    run = RunState.of(row, queue.settings.codec)
     return _Facts(
-        run=RunState.of(row, queue.settings.codec),
+        run=run,
         queue_status=status,
         question=question,
         retry=look.next_retry(tx) if row.status == "running" and question is None else None,
         in_hand=look.in_hand(tx, row) if is_at_work else [],
         wait=queue.wait_within(tx) if is_open else None,
         log=runs.log(tx, run_id, after, _LINES),
-        failures=runs.failed(tx, run_id, _FAILURES) if row.failed else [],
+        failures=on_record.failed(tx, queue, run, _FAILURES) if run.failed or run.definition.is_background else [],
+        is_served=not (is_open and run.definition.is_watched) or look.is_served(tx),
     )
 
 
 class _Snapshot:
     def __init__(
-        self, site: Site, facts: _Facts, count: _Count, permissions: Permissions,
+        self, site: Site, queue: SqlBase, facts: _Facts, count: Count, permissions: Permissions,
         translate: Translations, driver: str,
     ) -> None:  # fmt: skip
         self.site = site
+        self.queue = queue
         self.facts = facts
-        self.run = facts.run
+        self.run = count.seen(facts.run)
         self.permissions = permissions
         self.translate = translate
         self.driver = driver
         self.delayed = count.delayed
-        self.status = standing_of(facts.run, facts.queue_status, facts.question)
+        self.status = standing_of(self.run, facts.queue_status, facts.question)
         self.is_mine = self.run.is_driven and self.run.driver == driver
         # What is not there any more, and was not counted by who drives, was done by others.
         finished = self.run.finished
@@ -163,7 +129,9 @@ class _Snapshot:
                 "eta_s": self._eta(),
                 "end_url": self._end_url() if run.status == "completed" else None,
                 "is_minimal": run.definition.is_minimal,
+                "mode": run.definition.mode,
                 "is_unattended": self.status == "running" and not (run.is_driven or facts.in_hand or self._may_drive()),
+                "is_unserved": self._is_unserved(),
                 "owner_is_me": self.permissions.is_owner,
             },
             "progress": self._progress(),
@@ -220,10 +188,12 @@ class _Snapshot:
     def _eta(self) -> float | None:
         run = self.run
         finished = self.done + run.skipped + run.failed
-        is_known = self.status == "running" and run.pace is not None and finished >= _ETA_ITEMS
-        if not is_known or run.elapsed < _ETA_SECONDS or not (run.is_driven or self.facts.in_hand):
+        # Each worker knows its own pace, and nobody how many of them there will be.
+        pace = run.elapsed / max(finished, 1) if run.definition.is_background else run.pace
+        is_known = self.status == "running" and pace is not None and finished >= _ETA_ITEMS
+        if pace is None or not is_known or run.elapsed < _ETA_SECONDS or not (run.is_driven or self.facts.in_hand):
             return None
-        pace, in_hand = run.pace or 0.0, [item for item in self.facts.in_hand if item.item_id]
+        in_hand = [item for item in self.facts.in_hand if item.item_id]
         waiting = max(self.total - finished - len(in_hand), 0)
         return round(waiting * pace + sum(_seconds_left(item, pace) for item in in_hand), 1)
 
@@ -302,6 +272,8 @@ class _Snapshot:
         elif self.status == "running":
             if facts.retry is not None:
                 offered = [(verb, facts.retry.item_id, facts.retry.fence) for verb in ("retry", "skip")]
+            if self._may_be_taken_over():
+                offered.append(("take_over", None, None))
             offered += [*stale, ("pause", None, None)]
         elif self.status == "finishing":
             offered = list(stale)
@@ -315,7 +287,17 @@ class _Snapshot:
         """Whether the page that asks carries the run on, as soon as there is something to do."""
         if self.site.settings.mode == "observe" or self.status != "running" or self.run.damage:
             return False
+        if self.run.definition.is_watched:
+            return False
         return (not self.run.is_driven or self.is_mine) and self.permissions.may("drive")
+
+    def _is_unserved(self) -> bool:
+        """Whether the run waits for workers, and none is there."""
+        return self.status == "running" and self.run.definition.is_watched and not self.facts.is_served
+
+    def _may_be_taken_over(self) -> bool:
+        """Whether pages may drive what no worker serves."""
+        return self._is_unserved() and self.site.may_drive(self.queue)
 
     def _shall_drive(self) -> bool:
         """Whether the page that asks shall post a drive request now."""
@@ -329,7 +311,8 @@ class _Snapshot:
         wait = self.facts.wait
         if drive:
             return 0
-        if self.status == "running" and wait is not None and not wait.is_leased:
+        is_watched = self.run.definition.is_watched
+        if self.status == "running" and wait is not None and not wait.is_leased and not is_watched:
             return min(max(int(wait.seconds * 1000) + 20, 50), poll)
         return poll
 

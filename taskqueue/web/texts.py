@@ -40,6 +40,7 @@ def describe(snapshot: dict[str, Any], translate: Translations, *, on_abort: str
         "problem": texts.problem(),
         "failures": texts.failures(),
         "driver": texts.driver(),
+        "warning": texts.warning(),
         "summary": texts.summary(),
         "announce": texts.announce(),
         # For the page without JavaScript; the script shows the reader's own time zone.
@@ -93,7 +94,7 @@ class _Texts:
     def _mark(self) -> str:
         _p = self.translate.pgettext
         failed = self.numbers["failed"]
-        if self.state == "blocked" or self.running.is_stale:
+        if self.state == "blocked" or self.running.is_stale or self.run.get("is_unserved"):
             return "!"
         if self.state == "completed" and failed:
             return self.translate.ngettext("done, %(n)s failed", "done, %(n)s failed", failed)
@@ -210,6 +211,8 @@ class _Texts:
         driver = self.snapshot["driver"]
         if self.state not in ("running", "finishing", "paused") or driver["mine"] or self.snapshot["drive"]:
             return ""
+        if self.run.get("mode") == "background":
+            return self._workers()
         if driver["alive"] and driver["label"]:
             label = isolated(shortened(str(driver["label"]), _TITLE_LENGTH))
             return self.translate.gettext("You are watching: %(label)s drives this run", label=label)
@@ -218,6 +221,20 @@ class _Texts:
         if self.run["is_unattended"] and self.state in ("running", "finishing"):
             return self.translate.gettext("Nobody drives this run at the moment. It goes on as soon as somebody does.")
         return ""
+
+    def _workers(self) -> str:
+        if self.run["is_unserved"]:
+            return ""
+        return self.translate.gettext("Workers run this in the background. You may close this page.")
+
+    def warning(self) -> str:
+        """Why it does not go on by itself."""
+        _ = self.translate.gettext
+        if not self.run.get("is_unserved"):
+            return ""
+        if any(action["verb"] == "take_over" for action in self.snapshot["actions"]):
+            return _("No worker serves this queue. Start one with “taskqueue work”, or run it here.")
+        return _("No worker serves this queue. Start one with “taskqueue work”.")
 
     def summary(self) -> str:
         """At the end: how it went; the counts stand beside it."""
@@ -244,6 +261,8 @@ class _Texts:
             return self.summary()
         if self.running.is_stale:
             return self.translate.gettext("No sign of life")
+        if self.run.get("is_unserved"):
+            return self.warning()
         if self.state != "running":
             return self.status()
         tenth = self.numbers["percent"] // 10 * 10

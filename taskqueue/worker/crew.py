@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import TaskQueueError
 from ..execution.attempt import Execution
+from ..execution.context import Reporter
 from ..execution.executors import open_executor
 from ..execution.holding import Holding
 from ..item import QueueItem
@@ -127,8 +128,10 @@ class Crew:
             except Exception:  # a thread must not end, whatever it was
                 _log.exception("queue %s: a worker thread failed and goes on", line.queue.name)
 
-    def _execution(self, holding: Holding) -> Execution:
-        return Execution(holding, stop=self._ending, executor=self._executor, grouped=self._orders.grouped)
+    def _execution(self, holding: Holding, reporter: Reporter) -> Execution:
+        return Execution(
+            holding, stop=self._ending, reporter=reporter, executor=self._executor, grouped=self._orders.grouped
+        )
 
     # --- the thread that watches over them ---
 

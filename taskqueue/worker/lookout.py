@@ -20,6 +20,7 @@ from ..service import QueueService
 from ..storage.wake import Watch, open_watch, queues_with_work
 from . import roster
 from .rota import Rota
+from .runs import background_runs
 
 _log = logging.getLogger(__name__)
 #: So often (seconds) it is looked which queues there are and what has become due.
@@ -88,7 +89,7 @@ class Lookout:
 
     def _look(self) -> None:
         queues = [queue for queue in self._service.served(self._names) if self._can_serve(queue)]
-        self._rota.serve(queues)
+        self._rota.serve(queues, background_runs(queues))
         if self._uses_database:
             roster.sign_of_life(self._service, [queue.name for queue in queues], self._threads, "serving")
             watched = self._rota.watched()

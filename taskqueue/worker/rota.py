@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..queues.batch import BatchQueue
@@ -39,6 +40,8 @@ class Line:
     pace: float | None = None
     #: See :class:`Prospect`.
     is_held: bool = False
+    #: The runs that workers carry out on it, as of the latest look.
+    runs: frozenset[str] = frozenset()
 
     @property
     def is_free(self) -> bool:
@@ -61,8 +64,8 @@ class Rota:
         """Whether a thread waits for something to do."""
         return self._waiting > 0
 
-    def serve(self, queues: Iterable[BatchQueue]) -> None:
-        """Serve these queues from now on, and no others."""
+    def serve(self, queues: Iterable[BatchQueue], runs: Mapping[str, frozenset[str]] = MappingProxyType({})) -> None:
+        """Serve these queues from now on, and no others; ``runs`` go on in the background on some of them."""
         with self._changed:
             wanted = {queue.name: queue for queue in queues}
             self._lines = {
@@ -73,6 +76,10 @@ class Rota:
             }  # fmt: skip
             known = [line for line in self._order if self._lines.get(line.queue.name) is line]
             self._order = known + [line for line in self._lines.values() if line not in known]
+            for line in self._order:
+                line.runs = runs.get(line.queue.name, frozenset())
+                if line.runs and not line.is_held:  # if nothing is to be had, their last step may be due
+                    line.not_before = -math.inf
             self._changed.notify()
 
     def end(self) -> None:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from ..execution.ahead import LeaseAhead
 from ..execution.attempt import Execution
+from ..execution.context import Reporter
 from ..execution.holding import Holding
 from ..item import QueueItem
 from .budget import Budget
 from .rota import Line, Prospect, Rota
+from .runs import Following, finish_runs
 
 #: A turn ends after so many seconds if another queue waits for a thread.
 _TURN = 0.25
@@ -41,12 +43,12 @@ class Turn:
     Arguments:
         line: the queue, taken from ``rota``.
         hand: where the thread says what it does.
-        make: makes the execution for a holding.
+        make: makes the execution for a holding and what gets the reports of tasks.
         stop: set when no further item shall be begun.
     """
 
     def __init__(
-        self, line: Line, rota: Rota, hand: Hand, budget: Budget, make: Callable[[Holding], Execution],
+        self, line: Line, rota: Rota, hand: Hand, budget: Budget, make: Callable[[Holding, Reporter], Execution],
         stop: threading.Event, prefetch: int | None,
     ) -> None:  # fmt: skip
         self._line = line
@@ -58,6 +60,7 @@ class Turn:
         self._prefetch = prefetch
         self._rings = line.rings
         self._has_worked = False
+        self._following = Following(line)
 
     def run(self) -> None:
         """Take the turn, and give the queue back to the rota. Raises what the database raises."""
@@ -72,7 +75,8 @@ class Turn:
         with ExitStack() as stack:
             stack.enter_context(queue.hold())
             holding = stack.enter_context(Holding(queue))
-            self._hand.holding, self._hand.execution = holding, self._make(holding)
+            self._hand.holding, self._hand.execution = holding, self._make(holding, self._following.reported)
+            stack.enter_context(self._following)
             stack.callback(self._let_go)
             stack.callback(self._hand.execution.flush)
             ahead = LeaseAhead(holding, line.pace, self._prefetch, self._hand.execution.size)
@@ -80,6 +84,7 @@ class Turn:
             line.pace = ahead.seconds_per_task
             if not ahead.is_empty:
                 ahead.give_back()
+            self._following.close()
             return self._look()
 
     def _let_go(self) -> None:
@@ -107,6 +112,7 @@ class Turn:
     def _attempt(self, items: Sequence[QueueItem], ahead: LeaseAhead, execution: Execution) -> None:
         began = time.monotonic()
         self._hand.items = items
+        self._following.began(items[0])
         try:
             attempts = execution.run_batch(items)
         finally:
@@ -116,6 +122,7 @@ class Turn:
         seconds = (time.monotonic() - began) / len(items)
         for attempt in attempts:
             ahead.ended(attempt, seconds)
+            self._following.ended(attempt)
         execution.flush(at_once=False)
 
     def _look(self) -> Prospect:
@@ -125,6 +132,8 @@ class Turn:
             return _NOTHING
         pause = queue.wait()
         if pause is None:
+            if self._line.runs:
+                finish_runs(queue)
             queue.complete_if_empty()
             return Prospect(math.inf, is_held=False)
         if pause.is_leased and (queue.is_sequential or queue.spec.concurrency_limit is not None):

@@ -74,6 +74,21 @@ def test_runs_of_one_queue_up_to_a_limit(here: Here, service: QueueService, queu
     assert [run["id"] for run in json.loads(limited.stdout)] == [ids[3], ids[2]]
 
 
+def test_a_background_run_shows_the_failures_that_its_workers_had(here: Here, service: QueueService) -> None:
+    # given
+    queue = service.create("Sql", "served", agent="server", error="delete")
+    for callback in (BAD, OK, OK):
+        queue.enqueue(callback)
+    Runner(queue, title="Import").run_all_via_background()
+    Runner(queue).run_next()  # whoever it is
+    # when
+    text, (facts,) = here("runs"), json.loads(here("runs", "--json").stdout)
+    # then
+    assert "0/3" not in text.stdout
+    assert "1/3 (33 %), 1 failed, by workers" in text.stdout
+    assert (facts["background"], facts["failed"], facts["status"]) == (True, 1, "running")
+
+
 def test_a_run_whose_last_step_is_carried_out_is_finishing(here: Here, queue: BatchQueue) -> None:
     # given
     assert isinstance(queue, SqlBase)

@@ -16,11 +16,14 @@ from taskqueue.runs.look import Look
 from taskqueue.runs.state import Definition
 from taskqueue.runs.store import Runs
 from taskqueue.storage import presence, runs
+from taskqueue.storage.tally import failures, tally
 from taskqueue.storage.transaction import Transaction
 from tests.plans.judges import JUDGES
 from tests.plans.watched import Seen, watch
 
 RUNS, ITEMS, LINES, HELD = 10_000, 100_000, 20_000, 100
+#: So many endings lie before that moment, and few after it.
+OLD, RECENT = 20_000, 1_000_000
 TOKEN = "a" * presence.TOKEN_LENGTH
 ACTIVITY = {"item": 1, "queue": "big", "fence": 1, "age": 5, "done": 1.0, "total": 2.0, "message": "x", "silence": 5}
 
@@ -70,7 +73,7 @@ def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     run_id = Runs.of(queue).create(queue, Definition("Big")).id
     service.database.transaction(lambda tx: _write_log(tx, run_id))
     if is_analyzed:
-        for table in ("item", "run", "run_log", "run_request", "activity", "holder"):
+        for table in ("item", "run", "run_log", "run_request", "activity", "holder", "ending"):
             word = "ANALYZE TABLE" if kind == "mariadb" else "ANALYZE"
             service.database.statement(lambda tx: tx.change(f"{word} {{{table}}}"))  # noqa: B023
     yield Crowd(kind, service, queue, retrying, run_id, is_analyzed)
@@ -80,7 +83,7 @@ def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def _fill(service: QueueService, queue: SqlBase, retrying: SqlBase) -> None:
     statement = service.database.statement
     if service.database.dialect.name == "postgresql":
-        for table in ("item", "run", "run_log", "run_request", "activity", "holder"):
+        for table in ("item", "run", "run_log", "run_request", "activity", "holder", "ending"):
             sql = f"ALTER TABLE {{{table}}} SET (autovacuum_enabled = off)"
             statement(lambda tx: tx.change(sql))  # noqa: B023
     queue.create_items(range(HELD))
@@ -110,6 +113,10 @@ def _add_runs(tx: Transaction) -> None:
             [{"id": f"{number:032x}", "at": now} for number in range(RUNS)])  # fmt: skip
     tx.many("INSERT INTO {holder} (token, label, start_time, beat_time, beat_period) VALUES (:token, 'x', :at, :at, 9)",
             [{"token": TOKEN if not number else f"{number:016x}", "at": now} for number in range(2000)])  # fmt: skip
+    tx.many("INSERT INTO {ending} (queue_name, item_id, outcome, attempt, uid, end_time) "
+            "VALUES (:queue, :id, :outcome, 1, 'x', :at)",
+            [{"queue": "big" if number % 2 else "other", "id": number, "at": RECENT + (number >= OLD),
+              "outcome": ("dead", "delete", "retry")[number % 3]} for number in range(OLD + 60)])  # fmt: skip
     tx.many("INSERT INTO {activity} (item_id, queue_name, fence, start_time, message) "
             "VALUES (:id, :queue, 1, :at, 'x')",
             [{"id": number + 1, "queue": "big" if number < HELD else f"other{number}", "at": now}
@@ -127,6 +134,8 @@ def judged(crowd: Crowd, cursor: Any, one: Seen) -> list[str]:
     if one.sql.startswith("INSERT") and " SELECT " not in one.sql:
         return []
     found = JUDGES[crowd.kind](cursor, one)
+    if "ORDER BY one.end_time" in one.sql:  # the few that were found may be sorted
+        return [what for what in found if what.startswith(("reads", "takes"))]
     if "ORDER BY create_time DESC" not in one.sql:
         return found
     # A list of the latest walks an index as far as its limit, and may sort the few open ones: the amount counts. Right
@@ -169,6 +178,9 @@ PROBES: dict[str, Work] = {
     "next retry": lambda crowd, tx: crowd.look.next_retry(tx),
     "next retry of a sequential queue": lambda crowd, tx: Look(crowd.retrying).next_retry(tx),
     "question": lambda crowd, tx: crowd.look.question(tx, crowd.row(tx)._replace(status="blocked"), "aborted"),
+    "running ones of queues": lambda crowd, tx: runs.running(tx, ["big", "other2", "other4"]),
+    "tally": lambda crowd, tx: tally(tx, "big", RECENT + 1),
+    "failures": lambda crowd, tx: failures(tx, "big", RECENT + 1, 50),
     "wait": lambda crowd, tx: crowd.queue.wait_within(tx),
     "wait of a sequential queue": lambda crowd, tx: crowd.retrying.wait_within(tx),
 }

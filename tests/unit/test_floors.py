@@ -28,7 +28,7 @@ FLOORS = (
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
     ("schedules", "periodic service", "execution"),
     ("runs outbox operations metrics",),
-    ("result remaining", "watching", "drive", "runner loop worker"),
+    ("result remaining", "watching", "drive", "runner loop", "worker"),
     ("web", "cli"),
     ("__init__ __main__",),
 )

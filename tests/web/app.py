@@ -126,7 +126,11 @@ def make() -> Response:
         options["error_mode"] = ErrorMode[options["error_mode"].upper()]
     if options.get("on_end"):
         options["on_end"] = f"{tasks.__name__}:{options['on_end']}"
-    answer = Runner(queue, **options).run_all_via_web(start=wanted.get("start", True))
+    runner = Runner(queue, **options)
+    is_background = wanted.get("background", False)
+    answer = (
+        runner.run_all_via_background() if is_background else runner.run_all_via_web(start=wanted.get("start", True))
+    )
     return jsonify(url=answer.location, run_id=answer.location.rstrip("/").rpartition("/")[2])
 
 

@@ -21,7 +21,7 @@ from tests.web.toolkit.browser import Tab, Visitor
 from tests.web.toolkit.journal import wait_until
 from tests.web.toolkit.site import Run, Site
 
-VERBS = ("start", "pause", "resume", "retry", "skip", "steal", "abort", "retry_failed")
+VERBS = ("start", "pause", "resume", "retry", "skip", "steal", "abort", "retry_failed", "take_over")
 POSTS = (*VERBS, "drive")
 #: What a security-minded host sends with each page. Trusted types refuse every text that would become markup.
 CSP = (

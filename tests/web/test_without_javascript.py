@@ -18,7 +18,7 @@ from tests.web.toolkit.browser import Tab, Visitor
 from tests.web.toolkit.journal import wait_until
 from tests.web.toolkit.site import Run, Site
 
-VERBS = ("start", "pause", "resume", "retry", "skip", "steal", "abort", "retry_failed", "drive")
+VERBS = ("start", "pause", "resume", "retry", "skip", "steal", "abort", "retry_failed", "take_over", "drive")
 REFRESH = re.compile(r'<meta http-equiv="refresh" content="(\d+); url=([^"]+)">')
 
 

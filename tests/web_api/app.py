@@ -88,7 +88,9 @@ def sign_out() -> str:
 def make() -> Any:
     """Make a queue with tasks, and a run of it; redirects to its page."""
     wanted: dict[str, Any] = request.get_json()
-    queue = service_of(current_app).create("Sql", wanted["queue"])
+    is_background = wanted.get("background", False)
+    served: dict[str, Any] = {"agent": "server", "error": "abort"} if is_background else {}
+    queue = service_of(current_app).create("Sql", wanted["queue"], **served)
     for name, arguments in wanted.get("tasks", ()):
         queue.create_item(Task(getattr(tasks, name), kwargs=arguments, title=f"Task of {wanted['queue']}"))
     mode = wanted.get("error_mode")
@@ -98,6 +100,8 @@ def make() -> Any:
         error_mode=ErrorMode[mode] if mode else None,
         on_end_url=wanted.get("on_end_url"),
     )
+    if is_background:
+        return redirect(runner.run_all_via_background().location, 303)
     answer = runner.run_all_via_web(start=wanted.get("start", True))
     return redirect(answer.location, 303)
 

@@ -67,6 +67,7 @@ ROWS = {
     "steal": _done("stale"),
     "abort": _done("running"),
     "retry_failed": _done("completed"),
+    "take_over": _done("unserved"),
 }
 POSTS = [name for name, row in ROWS.items() if row.method == "POST"]
 
@@ -131,6 +132,27 @@ def test_a_form_opens_no_back_door(world: World, endpoint: str, column: str) -> 
     assert answer.status_code == getattr(ROWS[endpoint], column)
     assert world.content() == before
     assert secret_of(owner) not in answer.text
+
+
+def test_a_run_that_waits_for_workers_is_not_driven_by_pages(world: World) -> None:
+    owner, run_id = Visitor(world.usual, "ann"), world.runs["ann", "unserved"]
+    before = world.content()
+    assert owner.post(run_id, "drive").get_json()["run"]["is_unserved"]
+    assert (world.content(), world.executed()) == (before, [])
+    owner.post(run_id, "take_over")
+    owner.post(run_id, "drive")
+    assert world.executed()
+
+
+@pytest.mark.parametrize("settings", [{"TASKQUEUE_ALLOW": None}, {"TASKQUEUE_MODE": "observe"}])
+def test_pages_that_may_execute_nothing_take_nothing_over(world: World, settings: dict[str, Any]) -> None:
+    owner, run_id = Visitor(world.app(**settings), "ann"), world.runs["ann", "unserved"]
+    before = world.content()
+    snapshot = owner.state(run_id)
+    assert "take_over" not in [action["verb"] for action in snapshot["actions"]]
+    assert snapshot["text"]["warning"].endswith("Start one with “taskqueue work”.")
+    assert owner.post(run_id, "take_over").status_code == 403
+    assert world.content() == before
 
 
 @pytest.mark.parametrize("endpoint", [name for name, row in ROWS.items() if row.state])

@@ -14,7 +14,7 @@ from tests.web_api.test_matrix import POSTS, ROWS, fields_of
 from tests.web_api.world import STATES, World, secret_of
 
 #: Which action of the hook an address needs.
-NEEDS = {name: {"resume": "pause", "retry_failed": "retry"}.get(name, name) for name in POSTS}
+NEEDS = {name: {"resume": "pause", "retry_failed": "retry", "take_over": "drive"}.get(name, name) for name in POSTS}
 
 
 @pytest.mark.parametrize("action", sorted(set(NEEDS.values())))

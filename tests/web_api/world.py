@@ -19,7 +19,7 @@ from flask import Flask
 from tests.web_api import tasks
 from tests.web_api.app import DENIED, Visitor, create_app, service_of
 
-STATES = ("ready", "running", "paused", "blocked", "stale", "completed", "aborted")
+STATES = ("ready", "running", "paused", "blocked", "stale", "completed", "aborted", "unserved")
 OWNERS = ("ann", "bob", DENIED)
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -114,7 +114,7 @@ def build(folder: Path) -> World:
             time.sleep(0.05)
         for state in STATES:
             status = visitor.state(world.runs[owner, state])["run"]["status"]
-            assert status == {"stale": "running"}.get(state, state)
+            assert status == {"stale": "running", "unserved": "running"}.get(state, state)
     world.close()
     with closing(sqlite3.connect(world.file)) as database:
         database.execute("PRAGMA journal_mode = DELETE")  # so that one file holds all
@@ -127,8 +127,9 @@ def _make(world: World, visitor: Visitor, secret: str, state: str) -> str:
     works = {"blocked": [fail, ok], "completed": [fail, ok], "stale": [("die", {}), ok]}.get(state, [ok, ok])
     queue = f"{secret}-{state}"
     run_id = visitor.make(
-        queue, *works, start=state != "ready", error_mode="CONTINUE" if state == "completed" else None
-    )
+        queue, *works, start=state != "ready", error_mode="CONTINUE" if state == "completed" else None,
+        background=state == "unserved",
+    )  # fmt: skip
     if state in ("blocked", "completed"):
         _drive(visitor, run_id, state)
     elif state in ("paused", "aborted"):

@@ -304,7 +304,7 @@ function draw(next) {
   badge.classList.toggle("tq-badge-failures", run.status === "completed" && progress.failed > 0);
   setText(badge, text.status);
   setText(part("title"), run.title);
-  for (const name of ["line", "summary", "counts", "time", "retry", "driver"]) put(name, text[name]);
+  for (const name of ["line", "summary", "counts", "time", "retry", "warning", "driver"]) put(name, text[name]);
   part("bar").value = progress.percent;
   part("bar").setAttribute("aria-valuetext", text.bar);
   setText(part("percent"), text.percent);

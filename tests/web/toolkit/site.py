@@ -94,17 +94,19 @@ class Site:
         type: str = "Sql",
         options: dict[str, Any] | None = None,
         queue: str = "",
+        background: bool = False,
         **runner: Any,
     ) -> Run:
         """Make a queue with these tasks (see ``tests.web.tasks``), numbered from 1, and a run of it.
 
         ``{"kind": "ok", "times": 120}`` makes 120 of them. ``options`` are those of the queue, ``runner`` those of
         ``Runner`` (``error_mode="continue"``, ``on_end="end"``, …). With ``queue`` the run is made on a queue that
-        ``make_queue`` has made.
+        ``make_queue`` has made. With ``background`` workers are to do it.
         """
         by = by or self.admin
         journal, name = self._journal(queue)
         wanted = {"start": start, "type": type, "options": options or {}, "runner": {"title": title, **runner}}
+        wanted["background"] = background
         made = self._post(by, {**wanted, "queue": name, "tasks": list(tasks)})
         return Run(self, name, made["run_id"], made["url"], journal, by)
 
