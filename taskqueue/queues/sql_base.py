@@ -25,9 +25,10 @@ from ..storage import presence, registry, runs
 from ..storage.batches import Batches, BatchRow
 from ..storage.database import Database
 from ..storage.dead import DeadLetters
-from ..storage.items import ItemRow, Items
+from ..storage.items import Items
 from ..storage.registry import Registration
 from ..storage.results import Results
+from ..storage.rows import ItemRow
 from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction
 from . import settlement

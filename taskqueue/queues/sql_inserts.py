@@ -13,7 +13,8 @@ from .. import clock
 from ..errors import DatabaseUnavailable, OutcomeUnknown
 from ..storage.batches import Batches, BatchRow
 from ..storage.database import Database
-from ..storage.items import ItemRow, Items
+from ..storage.items import Items
+from ..storage.rows import ItemRow
 from ..storage.transaction import Transaction
 from .base import Batch, NewItem
 

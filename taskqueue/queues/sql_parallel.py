@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..storage import registry
-from ..storage.items import ItemRow
+from ..storage.rows import ItemRow
 from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction
 from .base import Wait

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from ..queues.sql_base import SqlBase
 from ..storage import presence, registry
-from ..storage.items import Place
 from ..storage.presence import Beat, HeldRow
+from ..storage.rows import Place
 from ..storage.runs import RunRow
 from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .items import listed
+from .rows import listed
 from .transaction import Transaction
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from . import runs
 from .database import Database
 from .dead import PRUNED, DeadLetters
-from .items import CHUNK, listed
+from .rows import CHUNK, listed
 from .transaction import Transaction
 
 #: Runs have lines of a log, which go with them.

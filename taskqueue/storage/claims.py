@@ -1,0 +1,173 @@
+"""The statements that claim items: they touch only rows that are ready, found by one seek in one index."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from .dialects import MySQL, PostgreSQL
+from .reading import Reading
+from .rows import CHUNK, COLUMNS, READY_IN_ORDER, ItemRow, guarded, in_order, listed, returned
+from .schema import DELAYED, LEASED, READY
+from .transaction import Transaction
+
+_CLAIMED = (
+    "holder = :holder, run_count = run_count + 1, fence = fence + 1, "
+    "dedup_key = CASE WHEN until_start = 1 THEN NULL ELSE dedup_key END"
+)
+_TAKEN = f"state = {LEASED}, release_time = {{now}} + :lease, {_CLAIMED}"
+
+
+class Claims(Reading):
+    """How items of one queue become ready, and are leased."""
+
+    @property
+    def claims_in_one_statement(self) -> bool:
+        """Else a claim needs a transaction."""
+        return not isinstance(self._dialect, MySQL)
+
+    # --- becoming ready ------------------------------------------------------------------------
+
+    def promote(self, tx: Transaction) -> int:
+        """Make ready what is due, and count an interruption for each lease that ended by itself."""
+        return self._promote(tx, DELAYED, "") + self._promote(tx, LEASED, ", interruptions = interruptions + 1")
+
+    def _promote(self, tx: Transaction, state: int, change: str) -> int:
+        due = f"state = {state} AND release_time <= {{now}}"
+        promoted = 0
+        while True:
+            # Read without locks first: right after many leases ended, a locking probe is many times slower.
+            rows = tx.rows(
+                f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND {due} "
+                f"ORDER BY release_time LIMIT {CHUNK}",
+                queue=self._queue,
+            )
+            if not rows:
+                return promoted
+            promoted += tx.change(
+                f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = ''{change} "
+                f"WHERE id IN ($ids) AND {due}",
+                listed(row[0] for row in rows),
+            )
+            if len(rows) < CHUNK:
+                return promoted
+
+    # --- claiming ------------------------------------------------------------------------------
+
+    def claim(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
+        """Lease up to ``limit`` ready items for ``lease`` ms, past those that others are just claiming.
+
+        On MariaDB/MySQL this needs a transaction, elsewhere it is one statement.
+        """
+        if isinstance(self._dialect, MySQL):
+            return self._claim_in_two_steps(tx, limit, lease, holder)
+        values = {"queue": self._queue, "lease": lease, "holder": holder}
+        size = {"limit": str(int(limit))}
+        ready = f"SELECT id {READY_IN_ORDER}"
+        if isinstance(self._dialect, PostgreSQL):
+            # MATERIALIZED fences the planner off, which else may run the LIMIT again and lease too many.
+            rows = tx.rows(
+                f"WITH ready AS MATERIALIZED ({ready} {{skip_locked}}) UPDATE {{item}} AS item SET {_TAKEN} "
+                f"FROM ready WHERE item.id = ready.id RETURNING {returned('item')}",
+                size,
+                **values,
+            )
+        else:
+            rows = tx.rows(f"UPDATE {{item}} SET {_TAKEN} WHERE id IN ({ready}) RETURNING {COLUMNS}", size, **values)
+        return in_order(ItemRow(*row) for row in rows)
+
+    def _claim_in_two_steps(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
+        """Candidates by a plain covering read, then locked by primary key: a locking scan of the index deadlocks."""
+        for pause in (0.001, 0.003, 0.01, None):
+            found = tx.rows(f"SELECT id {READY_IN_ORDER}", {"limit": str(6 * limit + 10)}, queue=self._queue)
+            taken = self._lock_and_take(tx, [row[0] for row in found], limit, lease, holder)
+            if taken or not found or pause is None:
+                return in_order(taken)
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (others are just taking all that we saw)
+        return []
+
+    def _lock_and_take(
+        self, tx: Transaction, candidates: list[int], limit: int, lease: int, holder: str
+    ) -> list[ItemRow]:
+        taken: list[ItemRow] = []
+        while candidates and len(taken) < limit:
+            wanted = limit - len(taken)
+            chunk, candidates = candidates[:wanted], candidates[wanted:]
+            rows = tx.rows(
+                f"SELECT {{now}}, {COLUMNS} FROM {{item}} WHERE id IN ($ids) AND state = {READY} {{skip_locked}}",
+                listed(chunk),
+            )
+            taken += self._take(tx, rows, lease, holder)
+        return taken
+
+    def claim_head(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
+        """On a sequential queue, under its lock: lease the head and up to ``limit`` - 1 items right behind it.
+
+        Nothing while anybody holds an item, or when the head waits for its time.
+        """
+        if tx.row(
+            f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} "
+            "ORDER BY release_time LIMIT 1",  # ordered, because a planner else hopes to meet one early in the table
+            queue=self._queue,
+        ):
+            return []
+        rows = tx.rows(f"SELECT {{now}}, {COLUMNS} {READY_IN_ORDER}", {"limit": str(int(limit))}, queue=self._queue)
+        if not rows:
+            return []
+        last = ItemRow(*rows[-1][1:])
+        blocker = self.first_delayed_before(tx, last.weight, last.id)
+        if blocker is not None:
+            rows = [row for row in rows if (row[3], row[1]) < blocker]
+        return self._take(tx, rows, lease, holder)
+
+    # --- stealing ------------------------------------------------------------------------------
+
+    def steal(self, tx: Transaction, item_id: int, lease: int, holder: str) -> ItemRow | None:
+        """Lease one item although somebody may hold it; whoever did is fenced off."""
+        rows = tx.rows(
+            f"SELECT {{now}}, {COLUMNS} FROM {{item}} WHERE id = :id AND queue_name = :queue {{for_update}}",
+            id=item_id,
+            queue=self._queue,
+        )
+        return next(iter(self._take(tx, rows, lease, holder)), None)
+
+    def free_others(self, tx: Transaction, item_id: int) -> None:
+        """Take all leases but one away: on a sequential queue there is one holder."""
+        tx.change(
+            f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = '', fence = fence + 1 "
+            f"WHERE queue_name = :queue AND state = {LEASED} AND id <> :id",
+            queue=self._queue,
+            id=item_id,
+        )
+
+    def _take(self, tx: Transaction, rows: Sequence[Any], lease: int, holder: str) -> list[ItemRow]:
+        """Lease rows as they were read, each with the database's time before it; those that moved on are left out."""
+        if not rows:
+            return []
+        until = int(rows[0][0]) + lease
+        found = [ItemRow(*row[1:]) for row in rows]
+        guard, lists, values = guarded([(row.id, row.fence) for row in found])
+        taken = tx.change(
+            f"UPDATE {{item}} SET state = {LEASED}, release_time = :until, {_CLAIMED} WHERE {guard}",
+            lists,
+            until=until,
+            holder=holder,
+            **values,
+        )
+        if taken < len(found):  # not all of them were locked, and somebody has removed one meanwhile
+            mine = {row.id for row in self.held_by(tx, holder)}
+            found = [row for row in found if row.id in mine]
+        return [row._replace(release_time=until, run_count=row.run_count + 1, fence=row.fence + 1) for row in found]
+
+    def held_by(self, tx: Transaction, holder: str) -> list[ItemRow]:
+        """What a claim has leased whose answer was lost."""
+        return in_order(
+            ItemRow(*row)
+            for row in tx.rows(
+                f"SELECT {COLUMNS} FROM {{item}} WHERE queue_name = :queue AND state = {LEASED} AND holder = :holder",
+                queue=self._queue,
+                holder=holder,
+            )
+        )

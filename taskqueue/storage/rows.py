@@ -1,0 +1,95 @@
+"""The rows of the hot table, and the conditions that all statements on it share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from .schema import DELAYED, IS_DELAYED, LEASED, READY
+
+#: How many rows one statement promotes or moves at a time: long enough to be quick, short enough to let others in.
+CHUNK = 500
+COLUMNS = (
+    "id, uid, weight, submit_time, release_time, run_count, fence, failures, interruptions, last_error, data, "
+    "is_cancelled, batch_id"
+)
+
+
+class ItemRow(NamedTuple):
+    """An item as stored."""
+
+    id: int
+    uid: str
+    weight: int
+    submit_time: int
+    release_time: int
+    run_count: int
+    fence: int
+    failures: int
+    interruptions: int
+    last_error: str | None
+    data: str
+    is_cancelled: int = 0
+    batch_id: int | None = None
+
+
+class Standing(NamedTuple):
+    """What decides, besides its fence, how an item may leave the queue."""
+
+    is_cancelled: bool
+    batch_id: int | None
+
+
+class Place(NamedTuple):
+    """Where an item stands; ``wait`` is milliseconds until its lease or delay ends."""
+
+    id: int
+    uid: str
+    fence: int
+    state: int
+    failures: int
+    wait: int
+    last_error: str | None
+    data: str
+
+
+class Counts(NamedTuple):
+    """How many items of a queue are in which state, as of the database's clock."""
+
+    ready: int
+    leased: int
+    delayed: int
+
+
+Held = tuple[int, int]
+#: For each state the index and the condition by which its items come in the order of the queue. Only what is leased
+#: has to be sorted.
+IN_ORDER = {
+    READY: f"{{claim_index}} WHERE queue_name = :queue AND state = {READY} AND release_time = 0",
+    LEASED: f"{{claim_index}} WHERE queue_name = :queue AND state = {LEASED}",
+    DELAYED: f"{{order_index}} WHERE queue_name = :queue AND {IS_DELAYED}",
+}
+READY_IN_ORDER = f"FROM {{item}} {IN_ORDER[READY]} ORDER BY weight, id LIMIT $limit"
+
+
+def in_order(rows: Iterable[ItemRow]) -> list[ItemRow]:
+    """Rows in the order of the queue; what RETURNING gives has none."""
+    return sorted(rows, key=lambda row: (row.weight, row.id))
+
+
+def returned(alias: str) -> str:
+    return ", ".join(f"{alias}.{column.strip()}" for column in COLUMNS.split(","))
+
+
+def listed(ids: Iterable[int]) -> dict[str, str]:
+    """Ids as text of an IN list, ascending, so that all writers lock rows in the same order."""
+    return {"ids": ", ".join(str(int(item_id)) for item_id in sorted(ids)) or "NULL"}
+
+
+def guarded(held: Sequence[Held]) -> tuple[str, dict[str, str] | None, dict[str, Any]]:
+    """The condition on id and fence, of one item or of many with a fence for each, with its lists and values."""
+    if len(held) == 1:
+        return "id = :id AND fence = :fence", None, {"id": held[0][0], "fence": held[0][1]}
+    lists = listed(item_id for item_id, _fence in held)
+    lists["fences"] = " ".join(f"WHEN {int(item_id)} THEN {int(fence)}" for item_id, fence in sorted(held))
+    return "id IN ($ids) AND fence = CASE id $fences END", lists, {}
