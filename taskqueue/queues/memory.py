@@ -212,11 +212,10 @@ class MemoryQueue(BatchQueue):
 
     def _cancel(self, item_id: int) -> str | None:
         with self._lock:
-            self._end_leases(clock.now_ms())
             record = self._records.get(item_id)
             if record is None:
                 return None
-            if item_id in self._leased:
+            if item_id in self._leased and record.release_time > clock.now_ms():
                 record.is_cancelled = True
                 return "stopping"
             self._carry_out(record, settlement.cancel("cancelled"))
