@@ -167,6 +167,7 @@ class Runner:
                 "this process serves no progress page: install it with taskqueue.web.TaskQueue(app, service), or run "
                 "the queue with run_all() or 'taskqueue run'"
             )
+        self._mode = "web"
         self._open(resume=start)
         answer = queue.settings.pages(self, start)
         if start:

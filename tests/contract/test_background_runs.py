@@ -391,6 +391,13 @@ def test_interactive_is_background_where_a_worker_is_alive_and_else_a_page(
             Runner(queue).run_all_interactive()
 
 
+def test_one_runner_may_be_asked_for_both(queue: BatchQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue.settings, "pages", lambda runner, start: runner.definition.mode)
+    runner = Runner(queue)
+    asked = [runner.run_all_via_background(), runner.run_all_via_web(), runner.run_all_via_background()]
+    assert asked == ["background", "web", "background"]
+
+
 # --- who else may do the work ---
 
 

@@ -116,7 +116,7 @@ def _add_runs(tx: Transaction) -> None:
     tx.many("INSERT INTO {ending} (queue_name, item_id, outcome, attempt, uid, end_time) "
             "VALUES (:queue, :id, :outcome, 1, 'x', :at)",
             [{"queue": "big" if number % 2 else "other", "id": number, "at": RECENT + (number >= OLD),
-              "outcome": ("dead", "delete", "retry")[number % 3]} for number in range(OLD + 60)])  # fmt: skip
+              "outcome": ("dead", "delete", "retry")[number % 3]} for number in range(OLD + 30)])  # fmt: skip
     tx.many("INSERT INTO {activity} (item_id, queue_name, fence, start_time, message) "
             "VALUES (:id, :queue, 1, :at, 'x')",
             [{"id": number + 1, "queue": "big" if number < HELD else f"other{number}", "at": now}
