@@ -297,6 +297,7 @@ class Drive:
             _log.warning("the last step of a run on queue %s was taken over meanwhile", self.queue.name)
             return result
         if result.is_drained:
+            self.queue.complete_if_empty()
             result.redirect_url = self._on_end_url
         return result
 

@@ -38,6 +38,7 @@ class MemoryQueue(BatchQueue):
     def __init__(self, spec: QueueSpec, settings: Settings) -> None:
         super().__init__(spec, settings)
         self._status = spec.status
+        self._has_begun = False
         self._lock = threading.RLock()
         self._ids, self._batch_ids = count(1), count(1)
         self._highest = 0
@@ -72,6 +73,7 @@ class MemoryQueue(BatchQueue):
             self.changes += 1
             self.archive.reset(self._highest)
             self._empty()
+            self._has_begun = False
             return removed
 
     def delete(self) -> None:
@@ -293,6 +295,20 @@ class MemoryQueue(BatchQueue):
             head, record = self._head(), self._records.get(item.id)
             is_first = head is None or (item.weight, item.id) < head.place
             return is_first and record is not None and record.fence == item.fence
+
+    def begin(self) -> None:
+        self._has_begun = True
+
+    def complete_if_empty(self) -> bool:
+        with self._lock:
+            if not (
+                self.spec.complete_when_empty and self._has_begun and not self._records and self._status == "active"
+            ):
+                return False
+            self._has_begun = False
+            self._status = "completed"
+        self.status_changed("completed")
+        return True
 
     def is_drained(self) -> bool:
         with self._lock:

@@ -189,25 +189,17 @@ class Crew:
     def _end(self, threads: Sequence[threading.Thread], beat: Callable[[], None]) -> None:
         self._ending.set()
         self._rota.end()
-        self._say(self._stopping)
         deadline = time.monotonic() + self._orders.grace
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline and self._asked < 2:
             beat()
             for thread in threads:
                 thread.join(0.05)
         self._give_back()
-        self._say(roster.sign_off)
-
-    def _say(self, what: Callable[[QueueService], None]) -> None:
-        if not self._uses_database:
-            return
-        try:
-            what(self._service)
-        except TaskQueueError as error:
-            _log.warning("what this worker does could not be stored: %s", error)
-
-    def _stopping(self, service: QueueService) -> None:
-        roster.sign_of_life(service, [queue.name for queue in self._rota.queues], self._orders.threads, "stopping")
+        if self._uses_database:
+            try:
+                roster.sign_off(self._service)
+            except TaskQueueError as error:
+                _log.warning("could not sign off: %s", error)
 
     def _give_back(self) -> None:
         """What is in hand after the grace period goes back to the queue; what its task still does is dropped."""

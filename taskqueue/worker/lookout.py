@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 
 from ..errors import TaskQueueError
 from ..execution.calls import check_handler
@@ -74,10 +75,11 @@ class Lookout:
             finally:
                 if watch is not None:
                     watch.close()
+                self._try(partial(self._say, "stopping"))
 
-    def _try(self, look: object) -> None:
+    def _try(self, look: Callable[[], None]) -> None:
         try:
-            look()  # type: ignore[operator]
+            look()
         except TaskQueueError as error:
             _log.warning("looking for work failed and is tried again: %s", error)
             self._stop.wait(_WATCH)
@@ -90,13 +92,18 @@ class Lookout:
     def _look(self) -> None:
         queues = [queue for queue in self._service.served(self._names) if self._can_serve(queue)]
         self._rota.serve(queues, background_runs(queues))
+        self._say("serving")
         if self._uses_database:
-            roster.sign_of_life(self._service, [queue.name for queue in queues], self._threads, "serving")
             watched = self._rota.watched()
             tick(self._service)
             for name in self._service.database.statement(lambda tx: queues_with_work(tx, watched), write=False):
                 self._rota.ring(name)
         self._has_looked = True
+
+    def _say(self, state: str) -> None:
+        if self._uses_database:
+            names = [queue.name for queue in self._rota.queues]
+            roster.sign_of_life(self._service, names, self._threads, state)
 
     def _can_serve(self, queue: BatchQueue) -> bool:
         try:

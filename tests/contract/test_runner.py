@@ -13,6 +13,7 @@ from taskqueue import (
     Runner,
     Task,
     TaskFailed,
+    signals,
 )
 from tests.contract import tasks
 from tests.contract.backends import Backend
@@ -179,3 +180,21 @@ def test_a_queue_is_run_again_by_its_name(
         assert Runner(queue).run_all()
 
     assert effects == ["a", "b", "c"] * 2
+
+
+def test_a_queue_that_asks_for_it_is_completed_by_a_run(make_queue: MakeQueue) -> None:
+    queue = make_queue(complete_when_empty=True)
+    seen: list[str] = []
+
+    def note(queue: BatchQueue, status: str) -> None:
+        seen.append(status)
+
+    signals.queue_status.connect(note)
+    try:
+        assert Runner(queue).run_all()  # nothing was ever in it
+        queue.enqueue(tasks.note, 1)
+        assert Runner(queue).run_all()
+    finally:
+        signals.queue_status.disconnect(note)
+
+    assert (seen, queue.status) == (["completed"], "completed")
