@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..errors import TaskQueueError
@@ -28,7 +29,8 @@ from .turn import Hand, Turn
 _log = logging.getLogger(__name__)
 #: So often (seconds) it is looked whether to end.
 _TICK = 0.02
-#: A task that exceeds its lease_time may see ``ctx.should_stop`` for so long (seconds) before its process is ended.
+#: A task that exceeds its lease_time may see ``ctx.should_stop`` for so long (seconds) before its process is ended;
+#: and so long may it take to write down how it ended.
 _LAST_CHANCE = 2.0
 #: The exit code of a process that was ended because of its task.
 OVERDUE = 76
@@ -178,11 +180,14 @@ class Crew:
         if self._overdue is None or self._overdue[0] is not items:
             self._overdue = items, time.monotonic()
         elif time.monotonic() - self._overdue[1] >= _LAST_CHANCE:
-            for item in items:
-                execution.give_up(item)
-            holding.let_go()
-            roster.sign_off(self._service)
+            _within(_LAST_CHANCE, partial(self._abandon, items, holding, execution))
             os._exit(OVERDUE)
+
+    def _abandon(self, items: Sequence[QueueItem], holding: Holding, execution: Execution) -> None:
+        for item in items:
+            execution.give_up(item)
+        holding.let_go()
+        roster.sign_off(self._service)
 
     # --- the end ---
 
@@ -194,6 +199,9 @@ class Crew:
             beat()
             for thread in threads:
                 thread.join(0.05)
+        _within(_LAST_CHANCE, self._leave)
+
+    def _leave(self) -> None:
         self._give_back()
         if self._uses_database:
             try:
@@ -213,6 +221,13 @@ class Crew:
                 _log.warning("items of queue %s could not be given back: %s", holding.queue.name, error)
             for item in items:
                 _log.warning("item %s of queue %s was given back unfinished", item.id, item.queue_name)
+
+
+def _within(seconds: float, work: Callable[[], None]) -> None:
+    """Do it, but wait no longer: on SQLite a task may hold the write lock for ever. Leases end by themselves."""
+    thread = threading.Thread(target=work, name="taskqueue-end", daemon=True)
+    thread.start()
+    thread.join(seconds)
 
 
 def resident_memory() -> int:

@@ -71,10 +71,17 @@ def serving(service: QueueService, queue_name: str) -> list[WorkerInfo]:
 def _info(row: WorkerRow, stale_after: int) -> WorkerInfo:
     facts = _facts(row.facts)
     state = "silent" if row.beat.is_stale(stale_after) else str(facts.get("state", "serving"))
+    queues = facts.get("queues")
+    names = tuple(name for name in queues if isinstance(name, str)) if isinstance(queues, list) else ()
     return WorkerInfo(
-        row.token, str(facts.get("host", "")), int(facts.get("pid", 0)), tuple(facts.get("queues", ())),
-        int(facts.get("threads", 1)), clock.from_ms(row.start_time), clock.from_ms(row.beat_time), state,
+        row.token, str(facts.get("host", "")), _number(facts, "pid"), names, _number(facts, "threads"),
+        clock.from_ms(row.start_time), clock.from_ms(row.beat_time), state,
     )  # fmt: skip
+
+
+def _number(facts: dict[str, Any], name: str) -> int:
+    value = facts.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _facts(text: str) -> dict[str, Any]:
