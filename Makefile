@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Passed on to pytest or to the benchmarks: make test ARGS="-k lease"
 ARGS ?=
+# For how long make soak goes on.
+MINUTES ?= 5
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --quiet --disable-pip-version-check
@@ -29,6 +31,11 @@ demo-web: $(VENV)/.demo ## Run the demonstration in the browser
 test: $(VENV)/.dev ## Run the tests against SQLite and private MariaDB and PostgreSQL servers
 	@bash tests/install_servers.sh
 	@$(python) -m pytest $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.dev ## Kill workers and put them to sleep for so long: make soak MINUTES=5
+	@bash tests/install_servers.sh
+	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest -s tests/faults/test_soak.py $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and types

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from taskqueue import BatchQueue, NothingReady, QueueService, Runner, TaskQueueError, signals, travel
+from taskqueue import BatchQueue, NothingReady, QueueService, Runner, TaskQueueError, Worker, signals, travel
 from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
 from tests.faults.history import History
@@ -131,6 +132,15 @@ def _serve(script: Script, service: QueueService, history: History) -> None:
     history.write("ended", error=None)
 
 
+def _work(script: Script, service: QueueService, history: History) -> None:
+    """Serve all queues with agent="server" until SIGTERM."""
+    worker = Worker(service)
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    history.write("serving")
+    report = worker.run()
+    history.write("ended", error=None, executed=report.executed, ended_by=report.ended_by)
+
+
 def _produce(script: Script, service: QueueService, history: History) -> None:
     """Add items until the end is announced, never too many at once."""
     queue, number = service.load(script.queue), script.first
@@ -153,7 +163,7 @@ def closing(folder: Path) -> Path:
     return folder / "closing"
 
 
-_ROLES = {"run": _run, "step": _step, "serve": _serve, "produce": _produce}
+_ROLES = {"run": _run, "step": _step, "serve": _serve, "work": _work, "produce": _produce}
 
 
 def _write_to(log: Path) -> None:

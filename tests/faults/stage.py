@@ -40,6 +40,11 @@ class Child:
         self.process.kill()
         self.wait_until_killed()
 
+    def end(self) -> None:
+        """Ask it to end, and wait until it has done so in good order."""
+        self._signal(signal.SIGTERM)
+        self.wait_until_done()
+
     def wait_until_killed(self) -> None:
         """Wait until a SIGKILL, whoever sent it, has ended it."""
         self._join()

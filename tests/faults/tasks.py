@@ -14,6 +14,11 @@ from tests.faults.history import DEADLINE, History
 
 #: No unique key: what happens twice must show.
 EFFECTS = "CREATE TABLE effects (number INTEGER NOT NULL, fence BIGINT NOT NULL)"
+#: The same, with the order of the inserts; in the words of MariaDB.
+ORDERED_EFFECTS = (
+    "CREATE TABLE ordered_effects (place BIGINT AUTO_INCREMENT PRIMARY KEY, number INTEGER NOT NULL, "
+    "fence BIGINT NOT NULL)"
+)
 
 
 #: The folder of the present test, for what has no arguments: the step after the last item.
@@ -83,6 +88,13 @@ def effect(ctx: TaskContext, folder: str, number: int) -> None:
     _write(ctx, "end", folder, number)
 
 
+def effect_in_order(ctx: TaskContext, folder: str, number: int) -> None:
+    """The same, into the table that keeps the order."""
+    _write(ctx, "start", folder, number)
+    _insert(ctx, folder, number, table="ordered_effects")
+    _write(ctx, "end", folder, number)
+
+
 def hold_then_effect(ctx: TaskContext, folder: str, number: int) -> None:
     """Wait at the gate, then insert a row."""
     _write(ctx, "start", folder, number)
@@ -119,11 +131,11 @@ def end_on_hold(ctx: TaskContext) -> None:
     History(folders[-1]).write("on_end_done")
 
 
-def _insert(ctx: TaskContext, folder: str, number: int, *, is_held: bool = False) -> None:
+def _insert(ctx: TaskContext, folder: str, number: int, *, table: str = "effects", is_held: bool = False) -> None:
     assert ctx.item is not None
     with ctx.transaction() as session:
         values = {"number": number, "fence": ctx.item.fence}
-        session.execute(text("INSERT INTO effects (number, fence) VALUES (:number, :fence)"), values)
+        session.execute(text(f"INSERT INTO {table} (number, fence) VALUES (:number, :fence)"), values)
         _write(ctx, "inserted", folder, number)
         if is_held:
             Gate.wait(folder)
@@ -133,5 +145,6 @@ def _write(ctx: TaskContext, kind: str, folder: str, number: int) -> None:
     item = ctx.item
     assert item is not None
     History(Path(folder)).write(
-        kind, number=number, fence=item.fence, run_count=item.run_count, interruptions=item.interruptions
-    )
+        kind, number=number, fence=item.fence, run_count=item.run_count, interruptions=item.interruptions,
+        until=item.release_time.timestamp() if item.release_time else None,
+    )  # fmt: skip
