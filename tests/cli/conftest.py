@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,12 @@ from taskqueue.cli import main
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = "tests.cli.jobs"
 PROGRAM = ("-m", "taskqueue")
+
+
+def children(process: subprocess.Popen[Any]) -> set[int]:
+    """The processes that a command has forked; none where the system does not tell."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return set(map(int, listed.read_text().split())) if listed.exists() else set()
 
 
 class Shell:
@@ -56,7 +64,11 @@ class Shell:
         """End what still runs."""
         for process in self._started:
             if process.poll() is None:
+                offspring = children(process)
                 process.kill()
+                for pid in offspring:  # they would keep the pipes open
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 process.communicate()
             for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:

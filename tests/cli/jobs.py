@@ -16,6 +16,8 @@ from taskqueue import QueueService
 HOSTILE = "[red]evil[/red] \x1b[31m\x1b]0;title\x07 \u202egnp.exe\x9b2J"
 service = QueueService(allow=[__name__])
 without_list = QueueService()
+#: Notices in a test's time that a process has died.
+quick = QueueService(allow=[__name__], lease_slice=1.0, heartbeat=0.3)
 no_service = 17
 
 
@@ -68,6 +70,19 @@ def until_opened(ctx: Any, started: str, gate: str) -> None:
     ctx.report(3, 7, "reading names")
     Path(started).write_text("started")
     Path(gate).read_text()
+
+
+def until_opened_in_transaction(ctx: Any, started: str, gate: str) -> None:
+    """The same, in the task's own transaction."""
+    with ctx.transaction():
+        Path(started).write_text("started")
+        Path(gate).read_text()
+
+
+def write_pid(ctx: Any) -> None:
+    """Tells which process has executed it, and leaves it time to be found too big."""
+    time.sleep(0.2)
+    append(ctx, str(os.getpid()))
 
 
 def interrupts_itself(ctx: Any) -> None:
