@@ -5,59 +5,26 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from taskqueue import BatchQueue, QueueService, Task
 from taskqueue.worker import roster
 from tests.cli.conftest import JOBS, Here, Shell, children, refused
-
-ALLOW = ("--allow", JOBS)
-NOTHING_HELD = {"blocked": 0, "leased": 0, "delayed": 0, "dead": 0}
-DEADLINE = 20.0
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"did not happen: {what}"
-        time.sleep(0.02)
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process still does something."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def journal(shell: Shell) -> list[str]:
-    """What tasks have written, in order."""
-    path = shell.folder / "journal"
-    return path.read_text().split() if path.exists() else []
-
-
-def wait_for_start(started: Path) -> None:
-    """Wait until a task has said that it has started; the next one will say so anew."""
-    wait_until(started.exists, "the task has started")
-    started.unlink()
-
-
-def fill(queue: BatchQueue, number: int = 20) -> None:
-    queue.create_items(Task(f"{JOBS}:append", (str(n),)) for n in range(number))
-
-
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=DEADLINE)
-    return process.returncode, out, err
-
+from tests.cli.working import (
+    ALLOW,
+    NOTHING_HELD,
+    at_work,
+    fill,
+    finish,
+    is_alive,
+    journal,
+    states,
+    wait_for_start,
+    wait_until,
+)
 
 # --- how it ends by itself ---
 
@@ -145,18 +112,6 @@ def test_all_queues_with_agent_server_are_served(shell: Shell, service: QueueSer
 # --- signals ---
 
 
-def at_work(shell: Shell, queue: BatchQueue, callback: str, *options: str) -> subprocess.Popen[str]:
-    """A command whose one process has a task in hand, and others leased ahead behind it."""
-    started = shell.folder / "started"
-    fill(queue, 30)
-    args = (str(started), str(shell.fifo("gate"))) if callback == "until_opened" else (str(started),)
-    queue.create_item(Task(f"{JOBS}:{callback}", args, "the blocker"))
-    fill(queue, 10)
-    process = shell.start("work", "q", *ALLOW, *options)
-    wait_for_start(started)
-    return process
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_lets_the_item_in_hand_be_finished(
     number: signal.Signals, code: int, shell: Shell, queue: BatchQueue
@@ -205,14 +160,6 @@ def test_a_second_signal_gives_all_back_at_once(first: signal.Signals, shell: Sh
     # then
     assert finish(process)[0] == 143
     assert_given_back(queue)
-
-
-def states(queue: BatchQueue) -> set[str]:
-    service = QueueService(queue.database.url)  # type: ignore[attr-defined]
-    try:
-        return {info.state for info in roster.workers(service)}
-    finally:
-        service.close()
 
 
 def assert_given_back(queue: BatchQueue) -> None:
@@ -322,7 +269,7 @@ def test_processes_that_stood_still_together_with_their_parent_are_not_taken_for
     assert code == 0 and "hangs" not in err
 
 
-# --- refusals, and who is there ---
+# --- refusals ---
 
 
 def test_without_an_allow_list_it_refuses_to_start(shell: Shell, queue: BatchQueue) -> None:
@@ -344,62 +291,3 @@ def test_without_an_allow_list_it_refuses_to_start(shell: Shell, queue: BatchQue
 def test_a_bad_argument_is_one_line_and_exit_code_2(args: tuple[str, ...], here: Here, queue: BatchQueue) -> None:
     line = refused(here("work", *args, *ALLOW))
     assert line.isprintable()
-
-
-def test_workers_lists_who_is_there_and_what_they_have_in_hand(shell: Shell, here: Here, queue: BatchQueue) -> None:
-    # given
-    assert "no workers" in here("workers").stdout
-    assert json.loads(here("workers", "--json").stdout) == []
-    process = at_work(shell, queue, "until_stopped")
-    # when
-    (info,) = json.loads(here("workers", "--json").stdout)
-    table = here("workers").stdout
-    # then
-    (child,) = children(process)
-    assert (info["pid"], info["queues"], info["threads"], info["state"]) == (child, ["q"], 1, "serving")
-    assert "the blocker" in [item["title"] for item in info["items"]]
-    assert str(child) in table and "the blocker" in table and "serving" in table
-    # and when it is killed, with its parent
-    process.kill()
-    os.kill(child, signal.SIGKILL)
-    service = QueueService(shell.url)
-    service.database.statement(lambda tx: tx.change("UPDATE {holder} SET beat_time = beat_time - 30000"))
-    service.close()
-    # then
-    assert json.loads(here("workers", "--json").stdout)[0]["state"] == "silent"
-
-
-@pytest.mark.parametrize(
-    "facts",
-    ["", "[]", "7", '{"pid": "x", "threads": null, "queues": 5, "host": 7, "state": []}',
-     '{"queues": ["no-such", "../..", "\\u001b[31m", 7, null]}', '{"host": "\\u001b]0;x\\u0007\\u202e"}', "{"],
-)  # fmt: skip
-def test_damaged_facts_of_a_worker_neither_break_nor_fool_the_list(facts: str, here: Here, queue: BatchQueue) -> None:
-    # given
-    database = queue.database  # type: ignore[attr-defined]
-    database.statement(
-        lambda tx: tx.change(
-            "INSERT INTO {holder} (token, label, start_time, beat_time, beat_period, worker) "
-            "VALUES ('0123456789abcdef', 'x', {now}, {now}, 3000, :facts)", facts=facts,
-        )
-    )  # fmt: skip
-    # when
-    results = here("workers"), here("workers", "--json")
-    # then
-    for result in results:
-        assert result.exit_code == 0, result.stderr or result.exception
-        assert all(char.isprintable() or char == "\n" for char in result.stdout)
-
-
-def test_hostile_titles_are_printed_harmlessly(here: Here, queue: BatchQueue) -> None:
-    # given
-    queue.create_item(Task(f"{JOBS}:ok", (), "\x1b[2J\u202eevil\nline\x9b"))
-    service = QueueService(queue.database.url)  # type: ignore[attr-defined]
-    roster.sign_of_life(service, ["q"], 1, "serving")
-    assert queue.claim_item() is not None
-    # when
-    result = here("workers")
-    service.close()
-    # then
-    assert "evil" in result.stdout
-    assert all(char.isprintable() or char == "\n" for char in result.stdout)
