@@ -90,10 +90,15 @@ def make_spec(name: str, type: str, options: Mapping[str, Any]) -> QueueSpec:
     return _consistent(QueueSpec(name=check_name(name), type=type, **check_options(options)))
 
 
+def is_name(name: object) -> bool:
+    """Whether that may be a name."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def check_name(name: object, what: str = "queue") -> str:
     """``name`` if it may name a queue or ``what``: 1 to 128 ASCII letters, digits and ``_ . : -``, compared exactly."""
-    if isinstance(name, str) and _NAME.fullmatch(name):
-        return name
+    if is_name(name):
+        return str(name)
     raise SpecError(f"{shown(name)} cannot name a {what}: use 1 to 128 ASCII letters, digits, '_', '.', ':' or '-'")
 
 

@@ -27,7 +27,7 @@ _SILENT = 30.0
 _PAUSE, _LONGEST_PAUSE, _YOUNG = 0.1, 30.0, 5.0
 _TICK = 0.05
 #: A look at the children that comes so late (seconds) says nothing about them.
-_PAUSED = 5.0
+_PAUSED = 0.5
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any
 from .. import clock
 from ..queues.sql_base import SqlBase, process
 from ..service import QueueService
+from ..spec import is_name
 from ..storage import presence
 from ..storage.presence import WorkerRow
 
@@ -72,7 +73,7 @@ def _info(row: WorkerRow, stale_after: int) -> WorkerInfo:
     facts = _facts(row.facts)
     state = "silent" if row.beat.is_stale(stale_after) else str(facts.get("state", "serving"))
     queues = facts.get("queues")
-    names = tuple(name for name in queues if isinstance(name, str)) if isinstance(queues, list) else ()
+    names = tuple(name for name in queues if is_name(name)) if isinstance(queues, list) else ()
     return WorkerInfo(
         row.token, str(facts.get("host", "")), _number(facts, "pid"), names, _number(facts, "threads"),
         clock.from_ms(row.start_time), clock.from_ms(row.beat_time), state,

@@ -222,15 +222,13 @@ def test_processes_whose_parent_is_killed_end_by_themselves(shell: Shell, servic
     assert roster.workers(service) == []
 
 
-@pytest.mark.parametrize("where", ["plain", "in_transaction"])
 def test_a_task_that_takes_too_long_is_ended_with_its_process_and_counts_as_failed(
-    where: str, shell: Shell, service: QueueService
+    shell: Shell, service: QueueService
 ) -> None:
     # given
     queue = service.create("Sql", "q", lease_time=1, error="dead")
     started, gate = shell.folder / "started", shell.fifo("gate")
-    suffix = "_in_transaction" if where == "in_transaction" else ""
-    item = queue.enqueue(f"{JOBS}:until_opened{suffix}", str(started), str(gate), title="endless")
+    item = queue.enqueue(f"{JOBS}:until_opened", str(started), str(gate), title="endless")
     queue.enqueue(f"{JOBS}:append", "next")
     # when
     process = shell.start("work", "q", "--drain", *ALLOW)
@@ -242,6 +240,24 @@ def test_a_task_that_takes_too_long_is_ended_with_its_process_and_counts_as_fail
     assert (dead.id, dead.failures) == (item.id, 1)
     assert "took longer than lease_time" in dead.error
     assert journal(shell) == ["next"]
+
+
+def test_a_task_that_takes_too_long_is_ended_although_it_holds_the_one_writer_of_sqlite(
+    shell: Shell, service: QueueService
+) -> None:
+    # given
+    queue = service.create("Sql", "q", lease_time=1, error="dead")
+    started, gate = shell.folder / "started", shell.fifo("gate")
+    queue.enqueue(f"{JOBS}:until_opened_in_transaction", str(started), str(gate), title="endless")
+    process = shell.start("work", "q", *ALLOW)
+    wait_for_start(started)
+    first = children(process)
+    # when, then: what it would have to store nobody can store, so that it counts as lost with its worker
+    wait_until(lambda: len(children(process)) == 1 and children(process) != first, "its process is replaced")
+    process.terminate()
+    code, _out, err = finish(process)
+    assert code == 0, err
+    assert "exceeded a task's lease_time" in err
 
 
 def test_processes_that_stood_still_together_with_their_parent_are_not_taken_for_hanging(
