@@ -148,6 +148,6 @@ def test_a_worker_that_died_is_silent_and_then_forgotten(service: QueueService, 
     # and when a day has passed, and another one starts
     service.database.statement(lambda tx: tx.change(age, age=90_000_000))
     with at_work(service):
-        wait_for(lambda: is_served(service, "jobs"), "it is there")
+        wait_for(lambda: roster.serving(service, "jobs"), "it is there")
         # then
         assert len(roster.workers(service)) == 1
