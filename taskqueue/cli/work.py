@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -73,7 +73,8 @@ def work(
 
     Any number of workers on any number of hosts may serve the same queues; sequential queues stay sequential. Ctrl-C
     or SIGTERM ends it in good order: no item is begun any more, those in hand may be finished; a second one, or the end
-    of the grace period, gives them back.
+    of the grace period, gives them back. With --drain the exit code is 1 when a queue is left with items because it is
+    aborted, paused or a draft.
 
     \b
     Examples:
@@ -101,6 +102,8 @@ def work(
         click.echo(f"Serving {_what(queues, names)} with {number}", err=True)
     with _metrics(given, metrics_host, metrics_port):
         _work(worker, once=once, drain=drain, as_json=as_json)
+    if drain:
+        _require_drained(queue for queue in queues if names or queue.spec.agent == "server")
 
 
 @contextmanager
@@ -118,6 +121,18 @@ def _what(queues: list[BatchQueue], names: tuple[str, ...]) -> str:
         return one_line(", ".join(names))
     served = [queue.name for queue in queues if queue.spec.agent == "server"]
     return f"all queues with agent=server (now {one_line(', '.join(served)) or 'none'})"
+
+
+def _require_drained(queues: Iterable[BatchQueue]) -> None:
+    """Whoever waits for the end, as cron does, must hear that a queue was not served."""
+    left = [
+        f"queue {queue.name!r} is {status} and has {counted(number, 'item')} left"
+        for queue in queues
+        if (status := queue.status) not in ("active", "deleted") and (number := queue.number_of_items())
+    ]
+    if left:
+        click.echo(f"Not served: {'; '.join(left)}. See 'taskqueue show', 'retry', 'skip' and 'resume'.", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _once(worker: Worker) -> WorkerReport:

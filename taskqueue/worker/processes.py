@@ -11,13 +11,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ..errors import ConfigurationError
 from ..service import QueueService
 from .budget import Budget
 from .crew import OVERDUE, Crew, Orders
 
 _log = logging.getLogger(__name__)
 #: How a child says that it ended because of its memory, and that it had to end a task that took too long.
-RECYCLE = 75
+RECYCLE, REFUSED = 75, 78
 _ENDINGS = {0: "stopped", 10: "drained", 11: "spent", 12: "nothing", RECYCLE: "memory"}
 _REASONS = {RECYCLE: "has used up its memory", OVERDUE: "exceeded a task's lease_time"}
 _CODES = {text: code for code, text in _ENDINGS.items()}
@@ -33,7 +34,7 @@ _PAUSED = 0.5
 @dataclass
 class _Child:
     pid: int
-    #: Where its signs of life come out.
+    #: Where its signs of life come out: dots, and why it cannot do its work.
     pipe: int
     born: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
@@ -51,6 +52,7 @@ class Supervisor:
         self._asked = 0
         self._sent = 0
         self._heard = time.monotonic()
+        self._refusal = ""
         self._pause = _PAUSE
         self._next_birth = 0.0
         self._missing = number
@@ -61,7 +63,10 @@ class Supervisor:
         self._asked = 2 if now else max(self._asked, 1)
 
     def run(self) -> None:
-        """Keep them at work until stopped, or until all have ended by themselves."""
+        """Keep them at work until stopped, or until all have ended by themselves.
+
+        Raises :class:`ConfigurationError` when they cannot do their work as things are.
+        """
         self._service.close()  # no child shall inherit a connection
         try:
             while self._children or (self._missing and not self._asked):
@@ -69,11 +74,15 @@ class Supervisor:
                 self._pass_on()
                 self._hear()
                 self._bury()
+                if self._refusal:
+                    self.stop()
         finally:
             for child in self._children.values():
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGKILL)
                 os.waitpid(child.pid, 0)
+        if self._refusal:
+            raise ConfigurationError(self._refusal)
         self.ended_by = self.ended_by or "stopped"
 
     def _replace(self) -> None:
@@ -99,7 +108,9 @@ class Supervisor:
             for child in self._children.values():
                 child.heard = moment
         for pipe in ready:
-            pipes[pipe].heard = moment if os.read(pipe, 4096) else pipes[pipe].heard
+            said = os.read(pipe, 4096)
+            pipes[pipe].heard = moment if said else pipes[pipe].heard
+            self._refusal += said.strip(b".").decode()
         if ready:
             time.sleep(_TICK)  # they say something many times a second; once is enough
         for child in self._children.values():
@@ -113,6 +124,7 @@ class Supervisor:
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if not pid:
                 continue
+            self._refusal = self._refusal or _rest_of(child.pipe)
             os.close(child.pipe)
             del self._children[pid]
             self._note(child, os.waitstatus_to_exitcode(status))
@@ -121,7 +133,7 @@ class Supervisor:
         if code in _ENDINGS and code != RECYCLE:
             self.ended_by = _ENDINGS[code]
             return
-        if self._asked:
+        if self._asked or code == REFUSED:
             return
         self._missing += 1
         how = _REASONS.get(code) or f"died ({_cause(code)})"
@@ -129,6 +141,13 @@ class Supervisor:
         is_young = time.monotonic() - child.born < _YOUNG and code != OVERDUE
         self._pause = min(self._pause * 2, _LONGEST_PAUSE) if is_young else _PAUSE
         self._next_birth = time.monotonic() + self._pause
+
+
+def _rest_of(pipe: int) -> str:
+    said = b""
+    while more := os.read(pipe, 4096):  # its writer is dead, so that this ends
+        said += more
+    return said.strip(b".").decode()
 
 
 def _cause(code: int) -> str:
@@ -150,6 +169,9 @@ def _fork(service: QueueService, orders: Orders, budget: Budget) -> _Child:
     try:
         os.close(reading)
         code = _work(Crew(service, orders, budget, is_forked=True), writing, parent, before)
+    except ConfigurationError as error:  # the next one could not do better
+        os.write(writing, str(error).encode())
+        code = REFUSED
     except BaseException:
         _log.exception("a worker process failed")
     finally:

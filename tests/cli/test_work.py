@@ -307,3 +307,26 @@ def test_without_an_allow_list_it_refuses_to_start(shell: Shell, queue: BatchQue
 def test_a_bad_argument_is_one_line_and_exit_code_2(args: tuple[str, ...], here: Here, queue: BatchQueue) -> None:
     line = refused(here("work", *args, *ALLOW))
     assert line.isprintable()
+
+
+def test_an_executor_that_cannot_be_had_is_said_and_ends_the_worker(shell: Shell, queue: BatchQueue) -> None:
+    queue.enqueue(f"{JOBS}:append", "x")
+
+    code, _out, err = finish(shell.start("work", "q", "--drain", "--processes", "2", "--executor", "foo", *ALLOW))
+
+    assert code == 2
+    assert err.splitlines()[-1].startswith("Error: an executor is named as"), err
+    assert "replaced" not in err and "Traceback" not in err
+    assert queue.number_of_items() == 1
+
+
+def test_a_drain_that_leaves_items_on_a_queue_that_is_not_active_says_so(shell: Shell, service: QueueService) -> None:
+    queue = service.create("Sql", "q", error="abort")
+    for value in ("x", "y"):
+        queue.enqueue(f"{JOBS}:append", value)
+    queue.set_status("aborted")
+
+    code, _out, err = finish(shell.start("work", "q", "--drain", *ALLOW))
+
+    assert code == 1
+    assert "queue 'q' is aborted and has 2 items left" in err
