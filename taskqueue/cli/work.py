@@ -87,7 +87,8 @@ def work(
     given.allow(allow)
     if given.missing_file is not None and not given.service.local_queues():
         raise ConfigurationError(
-            f"there is no database file {given.missing_file}: name the database by --database or --app"
+            f"there is no database file {given.missing_file}, because no queue was ever made there: if yours are "
+            "elsewhere, name the database by --database or --app"
         )
     queues = [given.queue(name) for name in names] or given.queues()
     require_allowed(queue for queue in queues if names or queue.spec.agent == "server")

@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import LeaseLost
+from ..errors import LeaseLost, PayloadTooNew
 from ..item import QueueItem
 from ..outcome import Outcome
 from ..queues import settlement
 from ..queues.batch import BatchQueue
 from ..signals import item_finished
-from ..verdicts import Later
 from .calls import Calls, Engine, call_here
 from .context import Reporter, TaskContext
 from .decision import Decision
@@ -49,8 +48,8 @@ class Attempt:
 
     @property
     def is_put_off(self) -> bool:
-        """Whether the task asked to be called later, which is no failure."""
-        return self.outcome is Outcome.RELINQUISH and isinstance(self.exception, Later)
+        """Whether the task asked to be called later, or ended because it was told to stop, which is no failure."""
+        return self.outcome is Outcome.RELINQUISH and not isinstance(self.exception, PayloadTooNew)
 
 
 class Execution:
@@ -221,7 +220,7 @@ def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
 
 def _log_failure(trial: Trial, outcome: Outcome) -> None:
     exception, queue = trial.exception, trial.holding.queue
-    level = logging.INFO if isinstance(exception, Later) else logging.WARNING
+    level = logging.INFO if outcome is Outcome.RELINQUISH else logging.WARNING
     trouble = None if isinstance(exception, (*PLAIN, LeaseLost)) else exception
     facts = {"queue": queue.name, "item": trial.item.id, "attempt": trial.context.attempt}
     where = "{queue} #{item} attempt {attempt}".format(**facts)

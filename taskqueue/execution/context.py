@@ -68,6 +68,8 @@ class TaskContext:
         self._reporter = reporter
         #: Set once the completion of the item was committed by :meth:`transaction`.
         self.is_completed = False
+        #: Whether the task has been told to stop because whoever executes it is about to end.
+        self.is_told_to_stop = False
         #: Whether :meth:`transaction` was opened, and whether it found the lease lost.
         self.is_open = self.is_lost = False
 
@@ -85,6 +87,7 @@ class TaskContext:
     def should_stop(self) -> bool:
         """Whether a stop or the cancellation was asked for, or the lease is lost: save what you can, return soon."""
         if self._stop is not None and self._stop.is_set():
+            self.is_told_to_stop = True
             return True
         if self._holding is None or self.item is None or self.is_completed:
             return False

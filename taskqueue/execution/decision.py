@@ -73,7 +73,7 @@ class Decision:
             return Outcome.LEASE_LOST
         if self.is_interrupted(trial):
             return Outcome.RETRY
-        if isinstance(exception, (PayloadTooNew, Later)):
+        if isinstance(exception, (PayloadTooNew, Later)) or trial.context.is_told_to_stop:
             return Outcome.RELINQUISH
         if isinstance(exception, (PayloadError, CallbackRefused)):
             return Outcome.DEAD
@@ -125,7 +125,9 @@ class Decision:
     def _put_back(self, trial: Trial) -> Settlement:
         if isinstance(trial.exception, Later):
             return replace(settlement.RELINQUISH, delay=clock.to_ms(trial.exception.after))
-        return settlement.release(_TOO_NEW_PAUSE * 1000)
+        if isinstance(trial.exception, PayloadTooNew):
+            return settlement.release(_TOO_NEW_PAUSE * 1000)
+        return settlement.RELINQUISH  # it was told to stop, and did
 
     def _pause(self, trial: Trial) -> int:
         if isinstance(trial.exception, Retry) and trial.exception.after is not None:

@@ -12,7 +12,7 @@ import pytest
 from taskqueue import BatchQueue, QueueService, SpecError, TaskContext, Worker
 from tests.contract.backends import once_per_database, only_servers, only_sql
 from tests.contract.conftest import MakeQueue, MakeService
-from tests.contract.tasks import fail, note, step
+from tests.contract.tasks import fail, note, step, until
 from tests.contract.workers import TIMEOUT, at_work, in_thread, wait_for, wait_for_threads
 from tests.servers import Server
 
@@ -318,3 +318,22 @@ def test_two_workers_of_one_service(service: QueueService, make_queue: MakeQueue
 def test_unusable_arguments_are_refused(service: QueueService, wrong: dict[str, Any]) -> None:
     with pytest.raises(SpecError):
         Worker(service, **wrong)
+
+
+def test_a_task_that_ends_because_it_was_told_to_stop_has_not_failed(service: QueueService, queue: BatchQueue) -> None:
+    # given
+    began = threading.Event()
+
+    def work_on(ctx: TaskContext) -> None:
+        began.set()
+        assert until(lambda: ctx.should_stop, TIMEOUT)
+        raise RuntimeError("half done")
+
+    item = queue.create_item(step(work_on))
+    # when
+    with at_work(service, queue.name):
+        assert began.wait(TIMEOUT)
+    # then
+    left = queue.fetch_item(item.id)
+    assert left is not None and (left.failures, left.run_count, left.release_time) == (0, 0, None)
+    assert (queue.status, queue.dead_items()) == ("active", [])

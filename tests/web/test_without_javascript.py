@@ -206,7 +206,8 @@ def test_given_a_ticket_when_it_is_not_ones_own_then_it_is_good_for_nothing(site
         use(site.visitor("boss"), ticket),
         use(site.visitor("reader"), ticket),
         use(site.admin, f"{run.url}/tick?t={other_ticket.partition('?t=')[2]}"),
-        use(site.admin, ticket[:-1] + ("a" if ticket[-1] != "a" else "b")),
+        # Not the last character, some bits of which say nothing.
+        use(site.admin, ticket[:-5] + ("a" if ticket[-5] != "a" else "b") + ticket[-4:]),
         use(site.admin, f"{run.url}/tick?t={token}x"),
         use(site.admin, f"{run.url}/tick?t="),
         use(site.admin, f"{run.url}/tick"),
