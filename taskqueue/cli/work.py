@@ -96,7 +96,7 @@ def work(
     log_to_terminal(JsonFormatter() if log_format == "json" else None)
     worker = Worker(
         given.service, names or None, threads=threads, processes=processes, prefetch=prefetch, grouped=grouped,
-        executor=executor,        grace=grace, max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
+        executor=executor, grace=grace, max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
     )  # fmt: skip
     if not (once or drain or as_json):
         number = "one process" if processes == 1 else f"{processes} processes"
