@@ -110,6 +110,7 @@ def test_make_without_a_target_lists_the_targets() -> None:
         "demo",
         "demo-web",
         "test",
+        "soak",
         "lint",
         "format",
         "bench",
