@@ -80,7 +80,7 @@ class Crew:
         self._uses_database = service.uses_database and (orders.names is None or not local.issuperset(orders.names))
         self._lookout = Lookout(
             service, self._rota, orders.names, orders.threads, orders.until, self._ending,
-            uses_database=self._uses_database,
+            uses_database=self._uses_database, meanwhile=self._flush,
         )  # fmt: skip
         #: Why it ended: "stopped", "drained", "nothing", "spent" or "memory".
         self.ended_by = ""
@@ -135,26 +135,21 @@ class Crew:
             holding, stop=self._ending, reporter=reporter, executor=self._executor, grouped=self._orders.grouped
         )
 
+    def _flush(self) -> None:
+        """Commit what threads have finished that are busy with the next item for long."""
+        for hand in self._hands:
+            execution = hand.execution
+            if execution is not None:
+                execution.flush(at_once=False)
+
     # --- the thread that watches over them ---
 
     def _watch_over(self, beat: Callable[[], None]) -> None:
         while not self._is_over():
             beat()
-            if self._orders.grouped:
-                self._flush()
             if self._may_exit:
                 self._end_overdue(self._hands[0])
             time.sleep(_TICK)
-
-    def _flush(self) -> None:
-        """Commit what threads have finished that are busy with the next item for long."""
-        for hand in self._hands:
-            execution = hand.execution
-            try:
-                if execution is not None:
-                    execution.flush(at_once=False)
-            except TaskQueueError as error:
-                _log.warning("completions could not be committed, and are tried again: %s", error)
 
     def _is_over(self) -> bool:
         if self._asked:

@@ -42,12 +42,14 @@ class Lookout:
         threads: how many threads the worker has, for the roster.
         until: "" to look for ever; "drained" or "nothing": see :attr:`is_done`.
         uses_database: whether there is more than queues of this process.
+        meanwhile: called several times a second; may wait for the database, as all that is done here.
     """
 
     def __init__(
         self, service: QueueService, rota: Rota, names: Sequence[str] | None, threads: int, until: str,
-        stop: threading.Event, *, uses_database: bool,
+        stop: threading.Event, *, uses_database: bool, meanwhile: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
+        self._meanwhile = meanwhile
         self._uses_database = uses_database
         self._service = service
         self._rota = rota
@@ -72,6 +74,7 @@ class Lookout:
                         watch = watch or self._open()
                         self._listen(watch, min(left, _WATCH))
                         self._try(self._rest)
+                        self._try(self._meanwhile)
             finally:
                 if watch is not None:
                     watch.close()
