@@ -1,4 +1,4 @@
-"""Finished items whose completion is committed together: several times as fast, and a crash may repeat them."""
+"""Finished items whose completion is committed together: faster, and a crash may repeat them."""
 
 from __future__ import annotations
 
