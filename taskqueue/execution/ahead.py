@@ -93,12 +93,12 @@ class LeaseAhead:
     def _fill(self) -> None:
         self._looked_now()
         limit = self._batch_size()
-        items = self._holding.lease(limit)
+        # Whoever paused or aborted the queue before the claim must be heard.
+        items, is_active = self._holding.lease_to_execute(limit)
         self.was_full = len(items) >= limit
         if items:
             self._queue.begin()
-        # Looked at after the claim: whoever paused or aborted the queue before it must be heard.
-        keep = self._kept(items) if items and self._queue.is_active() else 0
+        keep = self._kept(items) if is_active else 0
         self._holding.give_back(items[keep:])
         self._ready.extend(items[:keep])
 

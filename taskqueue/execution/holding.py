@@ -1,4 +1,4 @@
-"""What a process holds: its leases, renewed by one thread with one statement per beat."""
+"""What a process holds: its leases, renewed by a thread with one statement per beat."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .. import clock
 from ..errors import TaskQueueError
 from ..item import QueueItem
 from ..queues.batch import BatchQueue
+from .timekeeper import timekeeper
 
 _log = logging.getLogger(__name__)
 #: A lease counts as certain for this part of its slice after the last renewal, by our own monotonic clock.
@@ -51,6 +52,7 @@ class Holding:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+    _wish: object = None
 
     @property
     def slice_ms(self) -> int:
@@ -58,14 +60,16 @@ class Holding:
         return clock.to_ms(self.queue.settings.lease_slice)
 
     def __enter__(self) -> Holding:
-        self._thread = threading.Thread(target=self._beat, name=f"taskqueue-heartbeat-{self.queue.name}", daemon=True)
-        self._thread.start()
+        self._announce()
+        self._wish = timekeeper.after(self.queue.settings.heartbeat, self._start_beating)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
+        timekeeper.call_off(self._wish)
+        with self._lock:
+            self._ended.set()
         if self._thread is not None:
             self._thread.join(_JOIN)  # longer only when the database is away; the thread ends by itself then
         try:
@@ -85,6 +89,13 @@ class Holding:
         items = self.queue.lease(limit, self.slice_ms)
         self._add(items, sent)
         return items
+
+    def lease_to_execute(self, limit: int) -> tuple[list[QueueItem], bool]:
+        """The same, and whether they may be executed: whether the queue was active no earlier than that."""
+        sent = time.monotonic()
+        items, is_active = self.queue.lease_to_execute(limit, self.slice_ms)
+        self._add(items, sent)
+        return items, is_active
 
     def steal(self) -> QueueItem | None:
         """Take the head over, whoever holds it, and hold it."""
@@ -164,22 +175,33 @@ class Holding:
 
     # --- the heartbeat ---
 
+    def _start_beating(self) -> None:
+        """The first beat is due. Most holdings of a quick worker have ended by then, and need no thread."""
+        with self._lock:
+            if not self._ended.is_set():
+                name = f"taskqueue-heartbeat-{self.queue.name}"
+                self._thread = threading.Thread(target=self._keep_beating, name=name, daemon=True)
+                self._thread.start()
+
+    def _keep_beating(self) -> None:
+        self._beat()
+        while not self._ended.wait(self.queue.settings.heartbeat):
+            self._beat()
+
     def _beat(self) -> None:
         self._announce()
-        while not self._ended.wait(self.queue.settings.heartbeat):
-            self._announce()
-            with self._lock:
-                # A task that does not report in time is not kept alive any longer: others may have its item.
-                holds = [hold for hold in self._holds.values() if not hold.is_lost and not self._overdue(hold)]
-            try:
-                if holds:
-                    self._renew(holds)
-                    self._notice_cancelled([hold for hold in holds if hold.began is not None])
-                self.give_back(self._take_waiting())
-            except TaskQueueError as error:
-                _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
-            except Exception:  # whatever it was, the next beat must come
-                _log.exception("heartbeat of queue %s failed and is tried again", self.queue.name)
+        with self._lock:
+            # A task that does not report in time is not kept alive any longer: others may have its item.
+            holds = [hold for hold in self._holds.values() if not hold.is_lost and not self._overdue(hold)]
+        try:
+            if holds:
+                self._renew(holds)
+                self._notice_cancelled([hold for hold in holds if hold.began is not None])
+            self.give_back(self._take_waiting())
+        except TaskQueueError as error:
+            _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
+        except Exception:  # whatever it was, the next beat must come
+            _log.exception("heartbeat of queue %s failed and is tried again", self.queue.name)
 
     def _announce(self) -> None:
         try:

@@ -64,7 +64,10 @@ class BatchQueue(ArchivedQueue):
         self.settings.bell.ring(self.name)
 
     def is_active(self) -> bool:
-        return self.status == "active" and False not in queue_active.answers(self)
+        return self._may_be_served(self.status)
+
+    def _may_be_served(self, status: str) -> bool:
+        return status == "active" and False not in queue_active.answers(self)
 
     def update(self, **options: Any) -> None:
         if "is_persistent" in options and options["is_persistent"] != self.spec.is_persistent:
@@ -268,6 +271,11 @@ class BatchQueue(ArchivedQueue):
     @abstractmethod
     def lease(self, limit: int, lease: int) -> list[QueueItem]:
         """Lease up to ``limit`` items for ``lease`` ms, in order; on a sequential queue consecutive ones."""
+
+    def lease_to_execute(self, limit: int, lease: int) -> tuple[list[QueueItem], bool]:
+        """:meth:`lease`, and whether the queue was active no earlier than that; False when there is nothing."""
+        items = self.lease(limit, lease)
+        return items, bool(items) and self.is_active()
 
     @abstractmethod
     def is_next(self, item: QueueItem) -> bool:

@@ -89,6 +89,8 @@ class SqlBase(BatchQueue):
         self._inserts = Inserts(database, self.rows, self.batches, self._finished)
         self._local_status = spec.status
         self._promoted = (0, 0)
+        #: The latest registration that came with a claim, and what was made of it: it seldom changes.
+        self._registered = "", spec, spec.status
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -96,11 +98,10 @@ class SqlBase(BatchQueue):
             yield
 
     def announce(self) -> None:
-        key, moment = process.token, time.monotonic()
         last_key, last = self.database.last_beat
-        if key == last_key and moment - last < self.settings.heartbeat / 2:
+        if process.token == last_key and time.monotonic() - last < self.settings.heartbeat / 2:
             return  # another thread of this process has just said so
-        self.database.last_beat = key, moment
+        self.database.last_beat = process.token, time.monotonic()
         self.database.statement(
             lambda tx: presence.beat(tx, process.token, process.label, clock.to_ms(self.settings.heartbeat))
         )
@@ -129,6 +130,9 @@ class SqlBase(BatchQueue):
         found: Registration | None = self._read(lambda tx: registry.find(tx, self.name))
         if found is None:
             return "deleted"
+        return self._note(found)
+
+    def _note(self, found: Registration) -> str:
         spec = QueueSpec(name=self.name, type=found.type, status=found.status, **found.options)
         if spec != self.spec:
             self.spec = spec  # another process has updated the options
@@ -188,6 +192,20 @@ class SqlBase(BatchQueue):
 
     def lease(self, limit: int, lease: int) -> list[QueueItem]:
         return [self._item(row) for row in self._lease(limit, lease, process.next_holder())]
+
+    def lease_to_execute(self, limit: int, lease: int) -> tuple[list[QueueItem], bool]:
+        rows = self._lease(limit, lease, process.next_holder())
+        return [self._item(row) for row in rows], bool(rows) and self._was_active(rows[0].registered)
+
+    def _was_active(self, registered: str | None) -> bool:
+        """By what the claim has read; None: it has read nothing."""
+        if registered is None or not self.spec.is_persistent:
+            return self.is_active()
+        text, spec, status = self._registered
+        if text != registered or spec is not self.spec:
+            status = self._note(registry.parsed(self.name, registered))
+            self._registered = registered, self.spec, status
+        return self._may_be_served(status)
 
     @abstractmethod
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]: ...

@@ -30,10 +30,21 @@ class SqlParallelQueue(SqlBase):
                 rows = self.rows.claim(tx, size, lease, holder)
             return rows
 
+        def claim_single(tx: Transaction) -> list[ItemRow] | None:
+            mine = self.rows.held_by(tx, holder) if tx.unsure else []
+            if mine:
+                return mine
+            self._promote(tx, at_once=False)
+            rows = self.rows.claim_single(tx, limit, lease, holder)
+            return None if rows == [] and self._promote(tx, at_once=True) else rows
+
         most = self.spec.concurrency_limit
-        if most is None and self.rows.claims_in_one_statement:
+        if most is not None:
+            return self.database.transaction(claim)
+        if self.rows.claims_in_one_statement:
             return self.database.statement(claim)
-        return self.database.transaction(claim)
+        rows = self.database.statement(claim_single)
+        return self.database.transaction(claim) if rows is None else rows
 
     def _is_full(self, tx: Transaction) -> bool:
         most = self.spec.concurrency_limit

@@ -17,7 +17,21 @@ _CLAIMED = (
     "holder = :holder, run_count = run_count + 1, fence = fence + 1, "
     "dedup_key = CASE WHEN until_start = 1 THEN NULL ELSE dedup_key END"
 )
+#: The states in which an item waits for a moment, and what becomes of it besides when that has come.
+_PROMOTED = {DELAYED: "", LEASED: ", interruptions = interruptions + 1"}
+_IS_DUE = "state = {state} AND release_time <= {{now}}"
 _TAKEN = f"state = {LEASED}, release_time = {{now}} + :lease, {_CLAIMED}"
+
+
+#: What is read before items are leased: the database's time, the item, and the registration of the queue.
+_FOUND = f"{{now}}, {COLUMNS}, {{registered}}"
+
+
+def _due(state: int) -> str:
+    return (
+        f"SELECT id, state FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND {_IS_DUE.format(state=state)} "
+        f"ORDER BY release_time LIMIT {CHUNK}"
+    )
 
 
 class Claims(Reading):
@@ -32,27 +46,22 @@ class Claims(Reading):
 
     def promote(self, tx: Transaction) -> int:
         """Make ready what is due, and count an interruption for each lease that ended by itself."""
-        return self._promote(tx, DELAYED, "") + self._promote(tx, LEASED, ", interruptions = interruptions + 1")
-
-    def _promote(self, tx: Transaction, state: int, change: str) -> int:
-        due = f"state = {state} AND release_time <= {{now}}"
         promoted = 0
         while True:
             # Read without locks first: right after many leases ended, a locking probe is many times slower.
-            rows = tx.rows(
-                f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND {due} "
-                f"ORDER BY release_time LIMIT {CHUNK}",
-                queue=self._queue,
-            )
-            if not rows:
+            rows = tx.rows(" UNION ALL ".join(f"SELECT * FROM ({_due(state)}) AS due" for state in _PROMOTED),
+                           queue=self._queue)  # fmt: skip
+            found = {state: [row[0] for row in rows if row[1] == state] for state in _PROMOTED}
+            promoted += sum(self._make_ready(tx, state, ids) for state, ids in found.items() if ids)
+            if all(len(ids) < CHUNK for ids in found.values()):
                 return promoted
-            promoted += tx.change(
-                f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = ''{change} "
-                f"WHERE id IN ($ids) AND {due}",
-                listed(row[0] for row in rows),
-            )
-            if len(rows) < CHUNK:
-                return promoted
+
+    def _make_ready(self, tx: Transaction, state: int, ids: Sequence[int]) -> int:
+        return tx.change(
+            f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = ''{_PROMOTED[state]} "
+            f"WHERE id IN ($ids) AND {_IS_DUE.format(state=state)}",
+            listed(ids),
+        )
 
     # --- claiming ------------------------------------------------------------------------------
 
@@ -70,12 +79,14 @@ class Claims(Reading):
             # MATERIALIZED fences the planner off, which else may run the LIMIT again and lease too many.
             rows = tx.rows(
                 f"WITH ready AS MATERIALIZED ({ready} {{skip_locked}}) UPDATE {{item}} AS item SET {_TAKEN} "
-                f"FROM ready WHERE item.id = ready.id RETURNING {returned('item')}",
+                f"FROM ready WHERE item.id = ready.id RETURNING {returned('item')}, {{registered}}",
                 size,
                 **values,
             )
         else:
-            rows = tx.rows(f"UPDATE {{item}} SET {_TAKEN} WHERE id IN ({ready}) RETURNING {COLUMNS}", size, **values)
+            rows = tx.rows(
+                f"UPDATE {{item}} SET {_TAKEN} WHERE id IN ({ready}) RETURNING {COLUMNS}, {{registered}}", size, **values
+            )
         return in_order(ItemRow(*row) for row in rows)
 
     def _claim_in_two_steps(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
@@ -96,11 +107,25 @@ class Claims(Reading):
             wanted = limit - len(taken)
             chunk, candidates = candidates[:wanted], candidates[wanted:]
             rows = tx.rows(
-                f"SELECT {{now}}, {COLUMNS} FROM {{item}} WHERE id IN ($ids) AND state = {READY} {{skip_locked}}",
+                f"SELECT {_FOUND} FROM {{item}} WHERE id IN ($ids) AND state = {READY} {{skip_locked}}",
                 listed(chunk),
+                queue=self._queue,
             )
             taken += self._take(tx, rows, lease, holder)
         return taken
+
+    def claim_single(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow] | None:
+        """Outside a transaction, in two round trips: lease the one item that is ready or wanted, if nobody else does.
+
+        None when :meth:`claim` has to be asked, because there are more, or others are at it.
+        """
+        rows = self._ready(tx, min(limit, 2))
+        if len(rows) > 1:
+            return None
+        return self._take(tx, rows, lease, holder) or (None if rows else [])
+
+    def _ready(self, tx: Transaction, limit: int) -> Sequence[Any]:
+        return tx.rows(f"SELECT {_FOUND} {READY_IN_ORDER}", {"limit": str(int(limit))}, queue=self._queue)
 
     def claim_head(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
         """On a sequential queue, under its lock: lease the head and up to ``limit`` - 1 items right behind it.
@@ -113,7 +138,7 @@ class Claims(Reading):
             queue=self._queue,
         ):
             return []
-        rows = tx.rows(f"SELECT {{now}}, {COLUMNS} {READY_IN_ORDER}", {"limit": str(int(limit))}, queue=self._queue)
+        rows = self._ready(tx, limit)
         if not rows:
             return []
         last = ItemRow(*rows[-1][1:])
@@ -127,7 +152,7 @@ class Claims(Reading):
     def steal(self, tx: Transaction, item_id: int, lease: int, holder: str) -> ItemRow | None:
         """Lease one item although somebody may hold it; whoever did is fenced off."""
         rows = tx.rows(
-            f"SELECT {{now}}, {COLUMNS} FROM {{item}} WHERE id = :id AND queue_name = :queue {{for_update}}",
+            f"SELECT {_FOUND} FROM {{item}} WHERE id = :id AND queue_name = :queue {{for_update}}",
             id=item_id,
             queue=self._queue,
         )

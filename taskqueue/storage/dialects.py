@@ -45,6 +45,8 @@ class Dialect:
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     #: Whether INSERT and DELETE can return the rows they touched.
     returning = True
+    #: What ``registry.parsed`` reads: the registration of the queue ``:queue`` as one value, or NULL.
+    registered = "(SELECT type || ' ' || status || ' ' || options FROM {queue} WHERE name = :queue)"
     #: An expression that tells listening workers of the queue ``:queue`` once the statement is committed.
     call = ""
 
@@ -65,7 +67,7 @@ class Dialect:
         words = {"claim_index": self.claim_index, "order_index": self.order_index, "for_update": self.for_update,
                  "skip_locked": self.skip_locked, "share": self.share, "insert": self.insert,
                  "on_duplicate": self.on_duplicate,
-            "before": self.before, "now": now}  # fmt: skip
+            "before": self.before, "registered": self.registered, "now": now}  # fmt: skip
         index_names = {word: hint.format(**self._words) for word, hint in words.items()}
         return self.parameters(template.format(**self._words, **index_names))
 
@@ -149,6 +151,7 @@ class MySQL(Dialect):
     order_index = "FORCE INDEX ({prefix}item_order)"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "LOCK IN SHARE MODE"
     insert = "INSERT IGNORE INTO"
+    registered = "(SELECT CONCAT(type, ' ', status, ' ', options) FROM {queue} WHERE name = :queue)"
     # It reads a comparison of pairs from the start of the index.
     before = "(weight < :weight OR (weight = :weight AND id < :id))"
     identity = "SELECT CONCAT_WS('/', @@hostname, @@port, @@datadir, DATABASE())"

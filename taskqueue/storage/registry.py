@@ -31,6 +31,11 @@ def find(tx: Transaction, name: str) -> Registration | None:
     return _registration(row) if row else None
 
 
+def parsed(name: str, text: str) -> Registration:
+    """What a claim has read of a registration on its way (``{registered}``)."""
+    return _registration((name, *text.split(" ", 2)))
+
+
 def every(tx: Transaction) -> list[Registration]:
     """All registrations, by name."""
     return [_registration(row) for row in tx.rows(f"{_SELECT} ORDER BY name")]

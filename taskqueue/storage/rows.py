@@ -31,6 +31,8 @@ class ItemRow(NamedTuple):
     data: str
     is_cancelled: int = 0
     batch_id: int | None = None
+    #: What a claim has read of the queue's registration at the same moment (see ``registry.parsed``).
+    registered: str | None = None
 
 
 class Standing(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -46,6 +47,7 @@ def sign_of_life(service: QueueService, queues: list[str], threads: int, state: 
     facts = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "queues": queues, "threads": threads,
                         "state": state})  # fmt: skip
     period = clock.to_ms(service.settings.heartbeat)
+    service.database.last_beat = process.token, time.monotonic()
     service.database.statement(lambda tx: presence.beat_of_worker(tx, process.token, process.label, period, facts))
 
 
