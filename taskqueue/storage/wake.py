@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import TaskQueueError
+from ..spec import check_name
 from .database import Database
 from .schema import DELAYED, LEASED, READY
 from .transaction import Transaction
 
 #: Seconds between two probes, and between two looks at the version of a file, which cost next to nothing.
-_PROBE_EVERY, _VERSION_EVERY = 0.018, 0.015
+_PROBE_EVERY, _VERSION_EVERY = 0.019, 0.015
 _IS_READY = f"state = {READY} AND release_time = 0"
 _IS_DUE = tuple(f"state = {state} AND release_time <= {{now}}" for state in (DELAYED, LEASED))
 
@@ -27,24 +28,20 @@ _IS_DUE = tuple(f"state = {state} AND release_time <= {{now}}" for state in (DEL
 _CHUNK = 100
 
 
-def queues_with_work(tx: Transaction, names: Sequence[str], *, due: bool = True) -> set[str]:
-    """Those of the queues in which something is ready.
-
-    With ``due`` also those where a delay or a lease has ended, or which are empty and have not completed yet.
-    """
+def queues_with_work(tx: Transaction, names: Sequence[str]) -> set[str]:
+    """Those of the queues in which something is ready or due, or which are empty and have not completed yet."""
     chunks = (names[begin : begin + _CHUNK] for begin in range(0, len(names), _CHUNK))
-    return {name for chunk in chunks for name in _ask(tx, chunk, due)}
+    return {name for chunk in chunks for name in _ask(tx, chunk)} | _begun(tx, set(names))
 
 
-def _ask(tx: Transaction, names: Sequence[str], due: bool) -> set[str]:
+def _ask(tx: Transaction, names: Sequence[str]) -> set[str]:
     values = {f"queue_{letters(index)}": name for index, name in enumerate(names)}
     branches = (
         f"SELECT :{key} WHERE EXISTS (SELECT 1 FROM {{item}} {{claim_index}} WHERE queue_name = :{key} AND {state})"
         for key in values
-        for state in (_IS_READY, *(_IS_DUE if due else ()))
+        for state in (_IS_READY, *_IS_DUE)
     )
-    found = {row[0] for row in tx.rows(" UNION ALL ".join(branches), **values)}
-    return found | _begun(tx, set(names)) if due else found
+    return {row[0] for row in tx.rows(" UNION ALL ".join(branches), **values)}
 
 
 def _begun(tx: Transaction, names: set[str]) -> set[str]:
@@ -82,19 +79,22 @@ class Watch(ABC):
     def close(self) -> None:
         """Give back what it holds."""
 
-    def _look(self, names: Sequence[str]) -> set[str]:
-        return self._database.statement(lambda tx: queues_with_work(tx, names, due=False), write=False)
-
 
 class Probing(Watch):
     """Asks again and again."""
 
     _every = _PROBE_EVERY
 
+    def __init__(self, database: Database, stop: threading.Event) -> None:
+        super().__init__(database, stop)
+        self._names: Sequence[str] = ()
+        self._questions: list[str] = []
+
     def wait(self, names: Names, seconds: float) -> set[str]:
         """See :class:`Watch`."""
         end = time.monotonic() + seconds
-        while not self._stop.wait(min(self._every, seconds)):
+        while not self._stop.is_set():
+            time.sleep(min(self._every, seconds))  # at this pace an event's own waiting would cost as much as the probe
             if self._has_changed() and (found := self._look(names())):
                 return found
             if time.monotonic() >= end:
@@ -103,6 +103,22 @@ class Probing(Watch):
 
     def _has_changed(self) -> bool:
         return True
+
+    def _look(self, names: Sequence[str]) -> set[str]:
+        if names != self._names:
+            self._names, self._questions = names, self._written(names)
+        return self._database.statement(self._answers, write=False) if names else set()
+
+    def _answers(self, tx: Transaction) -> set[str]:
+        return {row[0] for text in self._questions for row in tx.rows("$question", {"question": text})}
+
+    def _written(self, names: Sequence[str]) -> list[str]:
+        """What is asked each time, with the names in it, which are no more than letters, digits and ``_ . : -``."""
+        one = self._database.dialect.render(
+            f"SELECT $name WHERE EXISTS (SELECT 1 FROM {{item}} {{claim_index}} WHERE queue_name = $name AND {_IS_READY})"
+        )
+        texts = [one.replace("$name", f"'{check_name(name)}'") for name in names]
+        return [" UNION ALL ".join(texts[begin : begin + _CHUNK]) for begin in range(0, len(texts), _CHUNK)]
 
     def close(self) -> None:
         """See :class:`Watch`."""

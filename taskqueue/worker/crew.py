@@ -28,7 +28,7 @@ from .turn import Hand, Turn
 
 _log = logging.getLogger(__name__)
 #: So often (seconds) it is looked whether to end.
-_TICK = 0.02
+_TICK = 0.04
 #: A task that exceeds its lease_time may see ``ctx.should_stop`` for so long (seconds) before its process is ended;
 #: and so long may it take to write down how it ended.
 _LAST_CHANCE = 2.0
