@@ -28,10 +28,7 @@ _FOUND = f"{{now}}, {COLUMNS}, {{registered}}"
 
 
 def _due(state: int) -> str:
-    return (
-        f"SELECT id, state FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND {_IS_DUE.format(state=state)} "
-        f"ORDER BY release_time LIMIT {CHUNK}"
-    )
+    return f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND {_IS_DUE.format(state=state)}"
 
 
 class Claims(Reading):
@@ -46,22 +43,25 @@ class Claims(Reading):
 
     def promote(self, tx: Transaction) -> int:
         """Make ready what is due, and count an interruption for each lease that ended by itself."""
+        # Nearly always there is nothing: asked for all states at once, by one seek for each.
+        found = tx.rows(" UNION ALL ".join(f"SELECT {state} WHERE EXISTS ({_due(state)})" for state in _PROMOTED),
+                        queue=self._queue)  # fmt: skip
+        return sum(self._promote(tx, row[0]) for row in found)
+
+    def _promote(self, tx: Transaction, state: int) -> int:
         promoted = 0
         while True:
             # Read without locks first: right after many leases ended, a locking probe is many times slower.
-            rows = tx.rows(" UNION ALL ".join(f"SELECT * FROM ({_due(state)}) AS due" for state in _PROMOTED),
-                           queue=self._queue)  # fmt: skip
-            found = {state: [row[0] for row in rows if row[1] == state] for state in _PROMOTED}
-            promoted += sum(self._make_ready(tx, state, ids) for state, ids in found.items() if ids)
-            if all(len(ids) < CHUNK for ids in found.values()):
+            rows = tx.rows(f"{_due(state)} ORDER BY release_time LIMIT {CHUNK}", queue=self._queue)
+            if not rows:
                 return promoted
-
-    def _make_ready(self, tx: Transaction, state: int, ids: Sequence[int]) -> int:
-        return tx.change(
-            f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = ''{_PROMOTED[state]} "
-            f"WHERE id IN ($ids) AND {_IS_DUE.format(state=state)}",
-            listed(ids),
-        )
+            promoted += tx.change(
+                f"UPDATE {{item}} SET state = {READY}, release_time = 0, holder = ''{_PROMOTED[state]} "
+                f"WHERE id IN ($ids) AND {_IS_DUE.format(state=state)}",
+                listed(row[0] for row in rows),
+            )
+            if len(rows) < CHUNK:
+                return promoted
 
     # --- claiming ------------------------------------------------------------------------------
 
@@ -85,7 +85,9 @@ class Claims(Reading):
             )
         else:
             rows = tx.rows(
-                f"UPDATE {{item}} SET {_TAKEN} WHERE id IN ({ready}) RETURNING {COLUMNS}, {{registered}}", size, **values
+                f"UPDATE {{item}} SET {_TAKEN} WHERE id IN ({ready}) RETURNING {COLUMNS}, {{registered}}",
+                size,
+                **values,
             )
         return in_order(ItemRow(*row) for row in rows)
 

@@ -115,7 +115,8 @@ class Probing(Watch):
     def _written(self, names: Sequence[str]) -> list[str]:
         """What is asked each time, with the names in it, which are no more than letters, digits and ``_ . : -``."""
         one = self._database.dialect.render(
-            f"SELECT $name WHERE EXISTS (SELECT 1 FROM {{item}} {{claim_index}} WHERE queue_name = $name AND {_IS_READY})"
+            "SELECT $name WHERE EXISTS "
+            f"(SELECT 1 FROM {{item}} {{claim_index}} WHERE queue_name = $name AND {_IS_READY})"
         )
         texts = [one.replace("$name", f"'{check_name(name)}'") for name in names]
         return [" UNION ALL ".join(texts[begin : begin + _CHUNK]) for begin in range(0, len(texts), _CHUNK)]
