@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,14 @@ class Handler:
 
     function: Callable[..., Any]
     is_batch: bool = False
+    #: ``pause(item, exception)``: seconds until a failed item is tried again, or None when its attempts are used up;
+    #: instead of the queue's retry options. ``item.failures`` does not count the failure in question yet.
+    pause: Callable[[Any, BaseException | None], float | None] | None = None
+    #: ``follow(item, exception)``: the items (:class:`NewItem`) that are put on the queue in the transaction in which
+    #: a failed item leaves it.
+    follow: Callable[[Any, BaseException | None], Sequence[Any]] | None = None
+    #: ``tell(item, exception)``: what is stored of a failure: its text, and its traceback or None.
+    tell: Callable[[Any, BaseException | None], tuple[str, str | None]] | None = None
 
 
 @dataclass

@@ -26,6 +26,7 @@ from ..outcome import Outcome
 from ..queues import settlement
 from ..queues.batch import BatchQueue
 from ..queues.settlement import Settlement
+from ..settings import Handler
 from ..signals import task_error
 from ..verdicts import Later, Retry, is_unrecoverable
 from .failure import error_text, traceback_text
@@ -77,9 +78,18 @@ class Decision:
             return Outcome.RELINQUISH
         if isinstance(exception, (PayloadError, CallbackRefused)):
             return Outcome.DEAD
-        if trial.item.failures < self.queue.spec.retry_limit and not is_unrecoverable(exception):
+        if not is_unrecoverable(exception) and self._has_attempts_left(trial):
             return Outcome.RETRY
         return Outcome(self.policy or self.queue.spec.policy)
+
+    @property
+    def _handler(self) -> Handler | None:
+        return self.queue.settings.handlers.get(self.queue.spec.payload or "")
+
+    def _has_attempts_left(self, trial: Trial) -> bool:
+        if self._handler is not None and self._handler.pause is not None:
+            return self._handler.pause(trial.item, trial.exception) is not None
+        return trial.item.failures < self.queue.spec.retry_limit
 
     def is_interrupted(self, trial: Trial) -> bool:
         """Whether what the attempt needed went away under it, by no fault of the task."""
@@ -113,14 +123,22 @@ class Decision:
         """How the item leaves our hands."""
         if outcome is Outcome.OK:
             return settlement.DONE if trial.result is None else replace(settlement.DONE, result=trial.result)
-        error, trace = error_text(trial.exception), traceback_text(trial.exception)
+        error, trace = self._told(trial)
         if outcome is Outcome.RETRY and self.is_interrupted(trial):
             return settlement.interrupt(error)
         if outcome is Outcome.RETRY:
             return settlement.retry(self._pause(trial), error, trace)
         if outcome is Outcome.RELINQUISH:
             return self._put_back(trial)
-        return _FOR_GOOD[outcome](error, trace)
+        end = _FOR_GOOD[outcome](error, trace)
+        if self._handler is None or self._handler.follow is None or end.stays:
+            return end
+        return replace(end, followers=self._handler.follow(trial.item, trial.exception))
+
+    def _told(self, trial: Trial) -> tuple[str, str | None]:
+        if self._handler is not None and self._handler.tell is not None:
+            return self._handler.tell(trial.item, trial.exception)
+        return error_text(trial.exception), traceback_text(trial.exception)
 
     def _put_back(self, trial: Trial) -> Settlement:
         if isinstance(trial.exception, Later):
@@ -132,6 +150,8 @@ class Decision:
     def _pause(self, trial: Trial) -> int:
         if isinstance(trial.exception, Retry) and trial.exception.after is not None:
             return clock.to_ms(trial.exception.after)
+        if self._handler is not None and self._handler.pause is not None:
+            return clock.to_ms(self._handler.pause(trial.item, trial.exception) or 0.0)
         spec = self.queue.spec
         seconds = spec.retry_delay(trial.item.failures + 1)
         if spec.retry_backoff > 1:  # many that failed together must not come back together

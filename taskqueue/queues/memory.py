@@ -234,6 +234,8 @@ class MemoryQueue(BatchQueue):
                 self.archive.bury(record, self._letter(record, how))
             elif how.result is not None:
                 self.archive.keep_result(record.id, record.uid, how.result, clock.to_ms(self.spec.keep_result or 0))
+            for follower in how.followers:
+                self._add(follower)
             if record.batch is not None:
                 self._count_ended(record.batch, failed=not how.is_success)
             return

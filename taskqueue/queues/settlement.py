@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import NewItem
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Settlement:
     #: What the task of this one item returned, packed (:meth:`ArchivedQueue.pack_result`); kept as long as
     #: ``keep_result`` says.
     result: str | None = None
+    #: Put on the queue in the same transaction, if the item is removed by it.
+    followers: Sequence[NewItem] = ()
 
     @property
     def is_success(self) -> bool:

@@ -23,6 +23,7 @@ from ..settings import Settings
 from ..spec import QueueSpec
 from ..storage import presence, registry, runs
 from ..storage.batches import Batches, BatchRow
+from ..storage.committed import after_commit
 from ..storage.database import Database
 from ..storage.dead import DeadLetters
 from ..storage.items import Items
@@ -175,6 +176,13 @@ class SqlBase(BatchQueue):
 
     # --- coming in ---
 
+    def _changed_by(self, session: Joinable | None) -> None:
+        joined = self.database.orm_session(session)
+        if joined is None:  # committed already; or a Connection, whose commit nobody hears of: then others look
+            self.changed()
+        else:
+            after_commit(joined, self.name, self.changed)
+
     def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
         return self._item(self._inserts.one(new, session))
 
@@ -289,6 +297,8 @@ class SqlBase(BatchQueue):
             self._settle_valid(tx, [pair for pair in rest if pair[0] in cancelled], end)
         gone = cancelled if how.stays else valid.keys()
         self._inserts.ended(tx, (valid[item_id].batch_id for item_id in gone), failed=not how.is_success)
+        for follower in how.followers if valid.keys() - cancelled else ():
+            self._inserts.within(tx, follower)
         return settled | valid.keys()
 
     def _settle_valid(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> None:

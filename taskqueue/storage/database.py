@@ -38,6 +38,8 @@ from .schema import define_tables
 from .transaction import SessionCursor, TaskSession, Transaction
 
 Result = TypeVar("Result")
+#: What may carry the caller's own transaction.
+Joinable = Session | scoped_session[Any] | Connection
 #: Seconds for which a lost connection or a conflict is tried again.
 PATIENCE = 10.0
 #: Seconds that a thread waits for its turn to write where there is one writer.
@@ -327,7 +329,7 @@ class Database:
 
     # --- the caller's transactions -------------------------------------------------------------
 
-    def joined(self, session: Session | scoped_session[Any] | Connection) -> Transaction:
+    def joined(self, session: Joinable) -> Transaction:
         """Statements that belong to the caller's own transaction. Raises :class:`SessionMismatch`."""
         if isinstance(session, scoped_session):
             session = session()
@@ -340,6 +342,11 @@ class Database:
         if not self.dialect.single_writer:
             self._refuse_autocommit(connection)
         return Transaction(SessionCursor(connection), self.dialect)
+
+    def orm_session(self, session: Joinable | None) -> Session | scoped_session[Any] | None:
+        """The Session that statements join: the given one, or that of the task in hand; None when it is none."""
+        found = session if session is not None else self.current_session
+        return None if isinstance(found, Connection) else found
 
     def _compare(self, connection: Connection) -> None:
         same_kind = DIALECTS.get(connection.engine.url.get_backend_name()) is type(self.dialect)

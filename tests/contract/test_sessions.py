@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from taskqueue import BatchQueue, NotSupported, QueueService, SessionMismatch
@@ -184,3 +184,28 @@ def test_memory_cannot_join_a_transaction(make_queue: MakeQueue) -> None:
 
     engine.dispose()
     assert queue.number_of_items() == 0
+
+
+@only_sql
+def test_given_a_session_when_it_commits_then_the_bell_rings_once_and_not_before(
+    service: QueueService, make_queue: MakeQueue
+) -> None:
+    queue, heard = make_queue(), []
+    queue.settings.bell.listen(heard.append)
+    try:
+        with Session(service.engine) as session:
+            queue.create_item(1, session=session)
+            with session.begin_nested():
+                queue.create_item(2, session=session)
+            assert heard == []  # a released savepoint decides nothing
+            session.commit()
+            assert heard == [queue.name]
+
+            queue.create_item(3, session=session)
+            session.rollback()
+            session.execute(text("SELECT 1"))
+            session.commit()
+    finally:
+        queue.settings.bell.leave(heard.append)
+
+    assert heard == [queue.name]
