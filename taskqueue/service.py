@@ -23,7 +23,7 @@ from .schedules import Scheduling
 from .settings import Handler, IdentityHook, Settings, SwitchUser
 from .spec import TASK_PAYLOAD, QueueSpec, check_name, check_options, make_spec, nearest, shown
 from .storage import registry
-from .storage.database import Database
+from .storage.database import Database, Joinable
 from .storage.registry import Registration
 from .storage.retention import Pruned, prune
 
@@ -172,6 +172,19 @@ class QueueService(Scheduling):
             return self._make(self._spec(name, type, checked), reset)
 
     create = _OnDefault(_create)
+
+    def create_within(self, session: Joinable, /, type: str, name: str, **options: Any) -> BatchQueue:
+        """:meth:`create` inside the caller's own transaction, on whose commit a new registration depends.
+
+        For the first use of a queue while that transaction has already written: on SQLite no other could.
+        """
+        with self._lock:
+            queue = self._standing(check_name(name), type)
+            if queue is None:
+                spec = self._spec(name, type, check_options(options))
+                registry.add(self.database.joined(session), _registration(spec))
+                queue = self._open(spec)
+            return queue
 
     def _load(self, /, name: str) -> BatchQueue:
         """The registered queue of that name. Raises :class:`QueueNotFound`."""

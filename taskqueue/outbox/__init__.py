@@ -1,0 +1,27 @@
+"""The outbox: services whose calls are recorded in the caller's transaction and made after its commit."""
+
+from .bases import AuditLogService, MessagingService
+from .context import MessageContext, current_message
+from .handlers import after, handles, on
+from .options import ServiceOptions
+from .outbox import Outbox, queued, unqueued
+from .policy import CAP, DEFAULT, RetryPolicy
+from .reference import MessageRef
+
+__all__ = [
+    "CAP",
+    "DEFAULT",
+    "AuditLogService",
+    "MessageContext",
+    "MessageRef",
+    "MessagingService",
+    "Outbox",
+    "RetryPolicy",
+    "ServiceOptions",
+    "after",
+    "current_message",
+    "handles",
+    "on",
+    "queued",
+    "unqueued",
+]

@@ -1,0 +1,114 @@
+"""What is configured for a service, and what may be said about one call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from typing import Any
+
+from ..errors import ConfigurationError, SpecError
+from ..spec import check_name, nearest, shown
+from .policy import DEFAULT, POLICIES, RetryPolicy
+
+#: The queue of all services that have none of their own.
+QUEUE = "outbox"
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
+
+
+def seconds_of(duration: float | timedelta | str, what: str) -> float:
+    """Seconds of a number, a timedelta, or a text as "90s", "10m", "1h", "2d", "250ms". Raises :class:`SpecError`."""
+    if isinstance(duration, timedelta):
+        return duration.total_seconds()
+    if isinstance(duration, (int, float)) and not isinstance(duration, bool) and duration >= 0:
+        return float(duration)
+    found = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
+    if found is None:
+        raise SpecError(
+            f"{what} must be seconds, a timedelta, or a text as '90s', '10m' or '1h', not {shown(duration)}"
+        )
+    return float(found[1]) * _UNITS[found[2]]
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """How the messages of a service are kept and tried.
+
+    Arguments:
+        outboxed: whether :meth:`Outbox.connect` gives the queued form of the service.
+        queue: the queue on which its messages stand; services may share one.
+        retry: a :class:`RetryPolicy`, or the name of one: "default" or "cap".
+        parallel: False: one message of the queue at a time, in their order, also after a failure.
+        timeout: how long a handler may take without reporting, in seconds or as "1h".
+        chunk_size: how many messages are taken from the queue at a time.
+        store_last_error: False: of a failure only its class and its time are kept, for texts that may hold secrets.
+        keep: for how long it is remembered that a message was delivered, and its result; None: not at all.
+    """
+
+    outboxed: bool = False
+    queue: str = QUEUE
+    retry: RetryPolicy = DEFAULT
+    parallel: bool = True
+    timeout: float = 3600.0
+    chunk_size: int = 10
+    store_last_error: bool = True
+    keep: float | None = None
+
+    def with_options(self, options: Mapping[str, Any]) -> ServiceOptions:
+        """A copy with options replaced; ``max_attempts`` changes the policy. Raises :class:`SpecError`."""
+        given = dict(options)
+        attempts = given.pop("max_attempts", None)
+        for name in given:
+            if name not in NAMES:
+                hint = nearest(name, (*NAMES, "max_attempts"))
+                raise SpecError(f"unknown option {name!r} of a queued service{hint}")
+        if "retry" in given:
+            given["retry"] = _policy(given["retry"])
+        if "timeout" in given:
+            given["timeout"] = seconds_of(given["timeout"], "timeout")
+        if given.get("keep") is not None:
+            given["keep"] = seconds_of(given["keep"], "keep")
+        if "queue" in given:
+            check_name(given["queue"])
+        changed = replace(self, **given)
+        for name in ("outboxed", "parallel", "store_last_error"):
+            if not isinstance(getattr(changed, name), bool):
+                raise SpecError(f"{name} must be True or False, not {shown(getattr(changed, name))}")
+        if attempts is not None:
+            changed = replace(changed, retry=replace(changed.retry, attempts=attempts))
+        return changed
+
+    def queue_options(self) -> dict[str, Any]:
+        """What the queue is created with, its type included."""
+        return {
+            "type": "SqlParallel" if self.parallel else "Sql",
+            "agent": "server",
+            "payload": "outbox",
+            "error": "dead",
+            "lease_time": self.timeout,
+            "batch_limit": self.chunk_size,
+            "keep_result": self.keep,
+        }
+
+
+NAMES = tuple(field.name for field in fields(ServiceOptions))
+
+
+def _policy(given: Any) -> RetryPolicy:
+    if isinstance(given, RetryPolicy):
+        return given
+    if isinstance(given, str) and given in POLICIES:
+        return POLICIES[given]
+    raise SpecError(f"retry must be a RetryPolicy or one of {', '.join(map(repr, POLICIES))}, not {shown(given)}")
+
+
+def refuse_conflict(name: str, before: ServiceOptions, now: ServiceOptions) -> None:
+    """Raise :class:`ConfigurationError` when a service was queued with other options before."""
+    differing = [key for key in NAMES if getattr(before, key) != getattr(now, key)]
+    if differing:
+        listed = ", ".join(f"{key}={getattr(before, key)!r} (not {getattr(now, key)!r})" for key in differing)
+        raise ConfigurationError(
+            f"service {name!r} was queued with {listed} before: say its options once, in Outbox(services=...)"
+        )

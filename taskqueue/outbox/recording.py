@@ -1,0 +1,161 @@
+"""The ways to record a call: on a queue, in memory until the commit, or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from .. import clock
+from ..errors import NotSupported, SpecError
+from ..queues.arguments import delay_ms
+from ..spec import shown
+from ..storage.committed import after_commit
+from .dispatch import Dispatcher
+from .message import Message, checked_headers
+from .options import seconds_of
+from .queues import Queues
+from .reference import MessageRef
+from .target import Target
+
+if TYPE_CHECKING:
+    from ..queues.base import Joinable
+
+_log = logging.getLogger(__name__)
+#: Facts about who makes a call: "user", "claims", "locale".
+Facts = Callable[[], Mapping[str, Any]]
+
+
+class Recorder(ABC):
+    """Records the calls of the services of one outbox.
+
+    Arguments:
+        facts: who makes a call, where the call does not say so.
+        session: gives the session of the moment, or None; for calls that were given none.
+        tenant: the tenant whose database this is.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._facts = facts
+        self._session = session
+        self._tenant = tenant
+
+    def record(
+        self, target: Target, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any],
+        session: Joinable | None, options: Mapping[str, Any],
+    ) -> MessageRef:  # fmt: skip
+        """Record one call (see :data:`.proxy.CALL_OPTIONS`)."""
+        message = self.message(target, kind, event, args, kwargs, options)
+        return self._record(target, message, session if session is not None else self._session(), options)
+
+    def message(
+        self, target: Target, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any],
+        options: Mapping[str, Any],
+    ) -> Message:  # fmt: skip
+        """The message of a call that is made now."""
+        facts = {**self._facts(), **{key: options[key] for key in ("user", "claims", "locale") if key in options}}
+        expires, lasts = _expiry(options.get("expires"))
+        return Message(
+            target.name, event, kind, args, dict(kwargs), checked_headers(options.get("headers")), facts.get("user"),
+            dict(facts.get("claims") or {}), facts.get("locale"), self._tenant, expires, lasts,
+            options.get("min_version"),
+        )  # fmt: skip
+
+    @abstractmethod
+    def _record(
+        self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
+    ) -> MessageRef: ...
+
+    def flush(self, target: Target) -> int:
+        """Deliver what is due on the service's queue now."""
+        return 0
+
+
+class Persistent(Recorder):
+    """As an item on a queue, in the caller's transaction."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None,
+        queues: Queues,
+    ) -> None:  # fmt: skip
+        super().__init__(dispatcher, facts, session, tenant)
+        self._queues = queues
+
+    def _record(
+        self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
+    ) -> MessageRef:
+        queue = self._queues.of(target.options, session)
+        item = queue.create_item(message.to_data(), session=session, **_of_item(options))
+        return MessageRef.of(queue, item)
+
+    def flush(self, target: Target) -> int:
+        return self._queues.flush(self._queues.of(target.options, None))
+
+
+class Deferred(Recorder):
+    """In memory: delivered once after the commit, in order. A failure is logged and counted, and never repaired."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None,
+        open_session: Callable[[], Any],
+    ) -> None:  # fmt: skip
+        super().__init__(dispatcher, facts, session, tenant)
+        self._open_session = open_session
+        #: How many deliveries have failed so far.
+        self.lost = 0
+
+    def _record(
+        self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
+    ) -> MessageRef:
+        message_id = os.urandom(16).hex()
+        if session is None:
+            self._deliver(message, message_id)
+            return MessageRef(message_id, _state="delivered")
+        if not hasattr(session, "in_nested_transaction") or hasattr(session, "exec_driver_sql"):
+            raise NotSupported("an outbox in memory hears of the commit of a Session, not of a Connection")
+        after_commit(session, message_id, lambda: self._deliver(message, message_id))
+        return MessageRef(message_id, _state="deferred")
+
+    def _deliver(self, message: Message, message_id: str) -> None:
+        try:
+            with self._open_session() as session, session.begin():
+                self._dispatcher.deliver(message, session, message_id)
+        except Exception:
+            self.lost += 1
+            _log.exception("%s failed after the commit; an outbox in memory does not try again", message.title)
+
+
+class Immediate(Recorder):
+    """Not at all: the call is made at once, in the caller's transaction, and what it raises reaches the caller."""
+
+    def _record(
+        self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
+    ) -> MessageRef:
+        message_id = os.urandom(16).hex()
+        self._dispatcher.deliver(message, session, message_id)  # type: ignore[arg-type]
+        return MessageRef(message_id, _state="delivered")
+
+
+def _of_item(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What concerns the item."""
+    found = {key: options[key] for key in ("order_key", "release_time", "dedup_key", "weight") if key in options}
+    if "delay" in options:
+        found["delay"] = seconds_of(options["delay"], "delay")
+    return found
+
+
+def _expiry(expires: datetime | timedelta | float | str | None) -> tuple[int | None, int | None]:
+    """The moment at which a message expires, or how long (ms) it lasts."""
+    if expires is None:
+        return None, None
+    if isinstance(expires, datetime):
+        if expires.tzinfo is None:
+            raise SpecError(f"expires must have a time zone, as datetime.now(timezone.utc) has: {shown(expires)}")
+        return clock.moment_ms(expires), None
+    return None, delay_ms(seconds_of(expires, "expires"), "expires")

@@ -1,0 +1,99 @@
+"""A registered service: which of its methods are called for a message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import SpecError
+from ..spec import nearest
+from ..verdicts import Unrecoverable
+from .context import MessageContext
+from .handlers import ANY, Mark, marks_of
+from .message import CALLBACK, EMIT, Message
+from .options import ServiceOptions
+from .policy import RetryPolicy
+
+
+class Target:
+    """One service under its name.
+
+    Arguments:
+        owner: the outbox that it belongs to.
+        thing: any object with methods. Those that are marked (see :mod:`.handlers`) get a :class:`MessageContext`
+            first; the others are called as they are.
+        options: of its configuration.
+    """
+
+    def __init__(self, owner: Any, name: str, thing: Any, options: ServiceOptions) -> None:
+        self.owner = owner
+        #: Its queued forms that belong to no session.
+        self.forms: dict[str, Any] = {}
+        self.name = name
+        self.thing = thing
+        self.options = options
+        #: Whether the options were used, so that others would come too late.
+        self.is_queued = False
+        self._methods: dict[tuple[str, str], list[tuple[str, Mark]]] = {}
+        for method, mark in marks_of(type(thing)):
+            self._methods.setdefault((mark.kind, mark.event), []).append((method, mark))
+
+    # --- what there is ---
+
+    def check(self, kind: str, event: str) -> None:
+        """Refuse a call that nothing here could ever handle. Raises :class:`SpecError`."""
+        if kind != EMIT and self._request(event) is None:
+            raise SpecError(
+                f"service {self.name!r} has no method or handler {event!r}{nearest(event, self._requests())}"
+            )
+
+    def has_method(self, name: str) -> bool:
+        """Whether the service itself has a method of that name that is not marked."""
+        method = getattr(self.thing, name, None)
+        return not name.startswith("_") and callable(method) and ("request", name) not in self._methods
+
+    def has_callback(self, event: str, outcome: str) -> bool:
+        """Whether anything here wants to know what became of messages of that event."""
+        return (outcome, event) in self._methods
+
+    def policy(self, message: Message) -> RetryPolicy:
+        """How often the message is tried: the first policy among those of its handlers, else that of the service."""
+        marks = [mark for _method, mark in self._handlers(message) if mark.retry is not None]
+        return marks[0].retry or self.options.retry if marks else self.options.retry
+
+    def _requests(self) -> list[str]:
+        marked = [event for kind, event in self._methods if kind == "request"]
+        return marked + [name for name in dir(self.thing) if not name.startswith("_")]
+
+    def _request(self, event: str) -> Callable[..., Any] | None:
+        found = self._methods.get(("request", event))
+        method = getattr(self.thing, found[0][0] if found else event, None)
+        return method if callable(method) and (found or not event.startswith("_")) else None
+
+    def _handlers(self, message: Message) -> list[tuple[str, Mark]]:
+        if message.kind == CALLBACK:
+            return self._methods.get((message.outcome or "", message.event), [])
+        if message.kind != EMIT:
+            return self._methods.get(("request", message.event), [])
+        return self._methods.get(("event", message.event), []) + self._methods.get(("event", ANY), [])
+
+    # --- delivery ---
+
+    def deliver(self, context: MessageContext, message: Message, finish: Callable[[Any], Any]) -> Any:
+        """Call what handles the message; ``finish`` runs a coroutine to its end. Returns the result.
+
+        Raises :class:`Unrecoverable` when nothing handles it, and whatever a handler raises.
+        """
+        handlers = self._handlers(message)
+        if handlers:
+            results = [
+                finish(getattr(self.thing, method)(context, *message.args, **message.kwargs))
+                for method, _mark in handlers
+            ]
+            return results[0] if len(results) == 1 else None
+        if message.kind in (EMIT, CALLBACK):
+            return None  # nobody is interested
+        method = self._request(message.event)
+        if method is None:
+            raise Unrecoverable(f"service {self.name!r} has no method or handler {message.event!r}")
+        return finish(method(*message.args, **message.kwargs))
