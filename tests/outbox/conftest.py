@@ -1,4 +1,4 @@
-"""What the tests of the outbox share: a fresh database of each kind, an outbox with one service, a table of the app's."""
+"""What the tests of the outbox share: an empty database of each kind, an outbox, a table of the application's."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ FLOORS = (
     ("callbacks serializer outcome redact", "spec", "cron task", "item", "payload", "settings"),
     ("storage",),
     (
-        "queues.settlement queues.arguments queues.ended",
+        "queues.arguments queues.ended",
         "queues.dead_filter queues.base",
-        "queues.archive",
+        "queues.archive queues.settlement",
         "queues.archived",
         "queues.batch",
     ),
