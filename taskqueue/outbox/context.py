@@ -14,6 +14,8 @@ from .message import Message
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from ..service import QueueService
+
 _current: ContextVar[MessageContext | None] = ContextVar("taskqueue_message", default=None)
 
 
@@ -45,6 +47,12 @@ class MessageContext:
                 raise NotSupported("this message is delivered without a database: the outbox has no session for it")
             self._session = self._stack.enter_context(self._task.transaction())
         return self._session  # type: ignore[no-any-return]
+
+    def has_session_of(self, service: QueueService) -> bool:
+        """Whether :attr:`session` is there to be asked for, and is one on the database of that service."""
+        if self._task is None:
+            return self._session is not None
+        return self._task.queue.settings is service.settings
 
     @contextmanager
     def delivering(self) -> Iterator[None]:

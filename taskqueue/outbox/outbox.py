@@ -14,6 +14,7 @@ from ..errors import ConfigurationError, SpecError
 from ..service import QueueService
 from ..spec import check_name, nearest, shown
 from .dispatch import Dispatcher
+from .moment import Moment
 from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
@@ -37,7 +38,8 @@ class Outbox:
         services: options by name (see :class:`ServiceOptions`); they override what the classes declare.
         kind: "persistent"; "memory": delivered once after the commit, never tried again; "off": calls are made at once.
         session: gives the session of the moment, or is a ``scoped_session``: for calls that were given none.
-        user: gives the id of the user of the moment, or a mapping with "user", "claims" and "locale".
+        user: gives the id of the user of the moment, or a mapping with "user", "claims" and "locale". Neither is asked
+            inside of a handler: what that calls goes on in its transaction, in the name of the same user.
         app_id: keeps several applications on one database apart.
         version: of the application; messages with a greater ``min_version`` are left to its newer workers.
         defaults: options of all services.
@@ -69,25 +71,20 @@ class Outbox:
         self._service = service
         self._defaults = ServiceOptions().with_options(defaults or {})
         self._configured = {name: dict(options) for name, options in (services or {}).items()}
-        self._user = user
         self._targets: dict[str, Target] = {}
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher(service.settings, self._targets, version)
         self.queues = Queues(service, app_id)
-        self._recorder = self._make_recorder(kind, session or _no_session, tenant)
+        self._recorder = self._make_recorder(kind, Moment(service, session, user), tenant)
         service.settings.handlers[PAYLOAD] = self._dispatcher.handler()
 
-    def _make_recorder(self, kind: str, session: Callable[[], Any], tenant: str | None) -> Recorder:
-        common = self._dispatcher, self._facts, session, tenant
+    def _make_recorder(self, kind: str, moment: Moment, tenant: str | None) -> Recorder:
+        common = self._dispatcher, moment, tenant
         if kind == "persistent":
             return Persistent(*common, self.queues)
         if kind == "memory":
             return Deferred(*common, lambda: Session(self._service.engine))
         return Immediate(*common)
-
-    def _facts(self) -> Mapping[str, Any]:
-        found = self._user() if self._user is not None else None
-        return found if isinstance(found, Mapping) else {"user": found}
 
     # --- services ---
 
@@ -197,8 +194,8 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
 
     Arguments:
         thing: a service that was registered with an :class:`Outbox`, or a queued form.
-        session: the SQLAlchemy Session or Connection in whose transaction calls are recorded; None: the outbox's
-            ``session`` of the moment, else the open transaction of the handler that calls, else one of our own.
+        session: the SQLAlchemy Session or Connection in whose transaction calls are recorded; None: the transaction of
+            the handler that calls, else the outbox's ``session`` of the moment, else one of our own.
         options: those of the service (:class:`ServiceOptions`) may be said once; differing ones raise
             :class:`ConfigurationError`. Those of a call: ``order_key`` (messages with the same key are delivered one
             after the other), ``delay``, ``release_time``, ``dedup_key``, ``weight``, ``headers``, ``expires``,
@@ -214,7 +211,3 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
 def unqueued(thing: Any) -> Any:
     """The service itself, of its queued form; a service that is not queued is returned as it is."""
     return thing._target.thing if isinstance(thing, Queued) else thing
-
-
-def _no_session() -> None:
-    return None

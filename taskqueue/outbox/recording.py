@@ -16,6 +16,7 @@ from ..spec import shown
 from ..storage.committed import after_commit
 from .dispatch import Dispatcher
 from .message import Message, checked_headers
+from .moment import Moment
 from .options import seconds_of
 from .queues import Queues
 from .reference import MessageRef
@@ -25,25 +26,19 @@ if TYPE_CHECKING:
     from ..queues.base import Joinable
 
 _log = logging.getLogger(__name__)
-#: Facts about who makes a call: "user", "claims", "locale".
-Facts = Callable[[], Mapping[str, Any]]
 
 
 class Recorder(ABC):
     """Records the calls of the services of one outbox.
 
     Arguments:
-        facts: who makes a call, where the call does not say so.
-        session: gives the session of the moment, or None; for calls that were given none.
+        moment: who makes a call, and in which transaction, where the call does not say so.
         tenant: the tenant whose database this is.
     """
 
-    def __init__(
-        self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, moment: Moment, tenant: str | None) -> None:
         self._dispatcher = dispatcher
-        self._facts = facts
-        self._session = session
+        self._moment = moment
         self._tenant = tenant
 
     def record(
@@ -52,14 +47,15 @@ class Recorder(ABC):
     ) -> MessageRef:  # fmt: skip
         """Record one call (see :data:`.proxy.CALL_OPTIONS`)."""
         message = self.message(target, kind, event, args, kwargs, options)
-        return self._record(target, message, session if session is not None else self._session(), options)
+        return self._record(target, message, session if session is not None else self._moment.session(), options)
 
     def message(
         self, target: Target, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> Message:  # fmt: skip
         """The message of a call that is made now."""
-        facts = {**self._facts(), **{key: options[key] for key in ("user", "claims", "locale") if key in options}}
+        said = {key: options[key] for key in ("user", "claims", "locale") if key in options}
+        facts = said if "user" in said else {**self._moment.facts(), **said}
         expires, lasts = _expiry(options.get("expires"))
         return Message(
             target.name, event, kind, args, dict(kwargs), checked_headers(options.get("headers")), facts.get("user"),
@@ -80,11 +76,8 @@ class Recorder(ABC):
 class Persistent(Recorder):
     """As an item on a queue, in the caller's transaction."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None,
-        queues: Queues,
-    ) -> None:  # fmt: skip
-        super().__init__(dispatcher, facts, session, tenant)
+    def __init__(self, dispatcher: Dispatcher, moment: Moment, tenant: str | None, queues: Queues) -> None:
+        super().__init__(dispatcher, moment, tenant)
         self._queues = queues
 
     def _record(
@@ -102,10 +95,9 @@ class Deferred(Recorder):
     """In memory: delivered once after the commit, in order. A failure is logged and counted, and never repaired."""
 
     def __init__(
-        self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None,
-        open_session: Callable[[], Any],
-    ) -> None:  # fmt: skip
-        super().__init__(dispatcher, facts, session, tenant)
+        self, dispatcher: Dispatcher, moment: Moment, tenant: str | None, open_session: Callable[[], Any]
+    ) -> None:
+        super().__init__(dispatcher, moment, tenant)
         self._open_session = open_session
         #: How many deliveries have failed so far.
         self.lost = 0
