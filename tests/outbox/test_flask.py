@@ -1,4 +1,4 @@
-"""``Outbox(service, session=db.session, user=...)`` in Flask: a queued call belongs to the request's session and user."""
+"""``Outbox(service, session=db.session, user=...)`` in Flask: a queued call belongs to session and user of the request."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_given_two_requests_at_a_time_when_one_rolls_back_then_the_call_of_the_o
 
 def test_given_no_request_when_called_then_one_sentence_says_what_to_do(shop: Shop) -> None:
     with pytest.raises(
-        ConfigurationError, match=r"^user= of the outbox has no answer here .* say queued\(service, user"
+        ConfigurationError, match=r"^user= of the outbox has no answer here .* queued\(service, user"
     ):
         shop.form.tell("x")
     with pytest.raises(
