@@ -1,7 +1,8 @@
-"""``Outbox(service, session=db.session, user=...)`` in Flask: a queued call belongs to session and user of the request."""
+"""``Outbox(service, session=db.session, user=...)`` in Flask: a queued call belongs to the request, and to its user."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -139,21 +140,27 @@ def test_given_a_request_that_does_not_commit_when_it_is_torn_down_then_nothing_
 @pytest.mark.parametrize("url", ["mariadb", "postgresql"], indirect=True)
 def test_given_two_requests_at_a_time_when_one_rolls_back_then_the_call_of_the_other_stands(shop: Shop) -> None:
     shop.outbox.prepare()
-    with shop.app.test_request_context(headers={"X-User": "alice"}):
-        shop.form.tell("outer")
-        with shop.app.test_request_context(headers={"X-User": "bob"}):
-            shop.form.tell("inner")
-            shop.session.commit()
-        shop.session.rollback()
+    is_called, may_end = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with shop.app.test_request_context(headers={"X-User": "alice"}):
+            shop.form.tell("rolled back")
+            is_called.set()
+            assert may_end.wait(60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert is_called.wait(60)
+    shop.client.post("/bookings/committed?end=commit", headers={"X-User": "bob"})
+    may_end.set()
+    thread.join()
 
     shop.outbox.flush()
-    assert shop.partner.told == [("inner", "bob")]
+    assert shop.partner.told == [("committed", "bob")]
 
 
 def test_given_no_request_when_called_then_one_sentence_says_what_to_do(shop: Shop) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"^user= of the outbox has no answer here .* queued\(service, user"
-    ):
+    with pytest.raises(ConfigurationError, match=r"^user= of the outbox has no answer here .* queued\(service, user"):
         shop.form.tell("x")
     with pytest.raises(
         ConfigurationError,
