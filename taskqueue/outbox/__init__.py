@@ -2,6 +2,7 @@
 
 from .bases import AuditLogService, MessagingService
 from .context import MessageContext, current_message
+from .dead import DeadMessage
 from .handlers import after, handles, on
 from .options import ServiceOptions
 from .outbox import Outbox, queued, unqueued
@@ -12,6 +13,7 @@ __all__ = [
     "CAP",
     "DEFAULT",
     "AuditLogService",
+    "DeadMessage",
     "MessageContext",
     "MessageRef",
     "MessagingService",

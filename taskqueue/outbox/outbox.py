@@ -11,8 +11,10 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session
 
 from ..errors import ConfigurationError, SpecError
+from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..spec import check_name, nearest, shown
+from .dead import DeadMessages
 from .dispatch import Dispatcher
 from .moment import Moment
 from .options import ServiceOptions, refuse_conflict
@@ -66,8 +68,8 @@ class Outbox:
             raise SpecError(f"kind is one of {', '.join(KINDS)}, not {shown(kind)}{nearest(str(kind), KINDS)}")
         if PAYLOAD in service.settings.handlers:
             raise ConfigurationError("this QueueService has an outbox already: one Outbox serves all its services")
-        if app_id is not None:
-            check_name(app_id, "application")
+        if app_id is not None and ":" in check_name(app_id, "application"):
+            raise SpecError(f"the id of an application has no ':', as {app_id!r} has")
         self._service = service
         self._defaults = ServiceOptions().with_options(defaults or {})
         self._configured = {name: dict(options) for name, options in (services or {}).items()}
@@ -75,6 +77,8 @@ class Outbox:
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher(service.settings, self._targets, version)
         self.queues = Queues(service, app_id)
+        #: The messages that used up their attempts, or that nothing can deliver.
+        self.dead = DeadMessages(self.queues.named)
         self._recorder = self._make_recorder(kind, Moment(service, session, user), tenant)
         service.settings.handlers[PAYLOAD] = self._dispatcher.handler()
 
@@ -169,11 +173,31 @@ class Outbox:
         Arguments:
             wait: also for what workers are just delivering.
         """
-        found = self.queues.standing()
-        chosen = [one for one in found if queue is None or one.name == queue]
-        if queue is not None and not chosen:
-            raise SpecError(f"the outbox has no queue {queue!r}{nearest(queue, [one.name for one in found])}")
-        return sum(self.queues.flush(one, wait=wait) for one in chosen)
+        return sum(self.queues.flush(one, wait=wait) for one in self.queues.named(queue))
+
+    def suspend(self, *, queue: str | None = None, service: str | None = None) -> None:
+        """Deliver nothing of a queue, or of a service that has one of its own, until :meth:`resume`; calls are recorded
+        all the same. Raises :class:`SpecError`."""
+        self._queue_of(queue, service).set_status("paused")
+
+    def resume(self, *, queue: str | None = None, service: str | None = None) -> None:
+        """Deliver again. Raises :class:`SpecError`."""
+        self._queue_of(queue, service).set_status("active")
+
+    def _queue_of(self, queue: str | None, service: str | None) -> BatchQueue:
+        if (queue is None) == (service is None):
+            raise SpecError("say which queue, or which service that has a queue of its own")
+        if service is None:
+            return self.queues.named(queue)[0]
+        options = self._target(service).options
+        others = [one.name for one in self._targets.values() if one.options.queue == options.queue]
+        others.remove(service)
+        if others:
+            raise SpecError(
+                f"service {service!r} shares the queue {options.queue!r} with {', '.join(others)}: name the queue, or "
+                "give the service one of its own (option queue)"
+            )
+        return self.queues.of(options, None)
 
 
 #: By the identity of the service, which its target keeps alive, as the outbox does the target.

@@ -307,10 +307,10 @@ class SqlBase(BatchQueue):
             self._settle_valid(tx, [pair for pair in rest if pair[0] in cancelled], end)
         gone = cancelled if how.stays else valid.keys()
         self._inserts.ended(tx, (valid[item_id].batch_id for item_id in gone), failed=not how.is_success)
-        if not how.awaits_turn:
-            self._hand_on(tx, (found.order_key for found in valid.values()))
         for follower in how.followers if valid.keys() - cancelled else ():
             self._inserts.within(tx, follower)
+        if not how.awaits_turn:
+            self._hand_on(tx, (found.order_key for found in valid.values()))
         return settled | valid.keys()
 
     def _settle_valid(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> None:

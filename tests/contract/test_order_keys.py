@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from taskqueue import BatchQueue, QueueItem, Runner, SpecError, TaskContext, travel
+from taskqueue import BatchQueue, QueueItem, Runner, SpecError, travel
 from taskqueue.queues import settlement
 from taskqueue.storage.schema import WAITS_ITS_TURN
 from tests.contract import tasks
-from tests.contract.backends import only_sql, only_sql_parallel
+from tests.contract.backends import only_sql_parallel
 from tests.contract.conftest import MakeQueue
 
 OtherOf = Callable[[BatchQueue], BatchQueue]
