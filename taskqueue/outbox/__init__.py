@@ -4,6 +4,7 @@ from .bases import AuditLogService, MessagingService
 from .context import MessageContext, current_message
 from .dead import DeadMessage
 from .handlers import after, handles, on
+from .mapped import StoredMessage
 from .options import ServiceOptions
 from .outbox import Outbox, queued, unqueued
 from .policy import CAP, DEFAULT, RetryPolicy
@@ -20,6 +21,7 @@ __all__ = [
     "Outbox",
     "RetryPolicy",
     "ServiceOptions",
+    "StoredMessage",
     "after",
     "current_message",
     "handles",

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..errors import PayloadError, SpecError
+from ..queues.archived import CHUNK
 from ..queues.batch import BatchQueue
 from ..queues.ended import DeadItem
 from ..queues.sql_base import SqlBase
@@ -160,8 +162,9 @@ class _Chosen:
         if self.uids is None:
             return None
         assert isinstance(self.queue, SqlBase)  # noqa: S101  (an outbox has no others)
-        look = partial(self.queue.dead.with_uids, uids=self.uids)
-        found: Iterable[int] = self.queue.database.statement(look, write=False)
+        rest, found = iter(self.uids), []
+        while chunk := [*islice(rest, CHUNK)]:
+            found += self.queue.database.statement(partial(self.queue.dead.with_uids, uids=chunk), write=False)
         return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -16,6 +17,7 @@ from ..service import QueueService
 from ..spec import check_name, nearest, shown
 from .dead import DeadMessages
 from .dispatch import Dispatcher
+from .mapped import StoredMessage, message_class
 from .moment import Moment
 from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
@@ -76,11 +78,13 @@ class Outbox:
         self._targets: dict[str, Target] = {}
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher(service.settings, self._targets, version)
+        self._app_id = app_id
         self.queues = Queues(service, app_id)
         #: The messages that used up their attempts, or that nothing can deliver.
         self.dead = DeadMessages(self.queues.named)
         self._recorder = self._make_recorder(kind, Moment(service, session, user), tenant)
         service.settings.handlers[PAYLOAD] = self._dispatcher.handler()
+        service.settings.outbox = self
 
     def _make_recorder(self, kind: str, moment: Moment, tenant: str | None) -> Recorder:
         common = self._dispatcher, moment, tenant
@@ -150,13 +154,25 @@ class Outbox:
         if session is None:
             return target.forms.setdefault(_FORMS, form)
         # A Connection cannot keep it: its info belongs to the connection of the driver, which others get next.
-        return form if isinstance(session, Connection) else session.info.setdefault((_FORMS, target.name), form)
+        return form if isinstance(session, Connection) else session.info.setdefault((_FORMS, self, target.name), form)
 
     def _configure(self, target: Target, options: Mapping[str, Any]) -> None:
         wanted = target.options.with_options(options)
         if target.is_queued:
             refuse_conflict(target.name, target.options, wanted)
         target.options = wanted
+
+    # --- looking ---
+
+    @cached_property
+    def Message(self) -> type[StoredMessage]:
+        """A class over all messages that wait or are dead, for ``select()`` in a session of the application on the same
+        database; it is mapped to no table of its own, and to change one of its objects raises :class:`NotSupported`."""
+        database = self._service.database
+        return message_class(
+            database.tables, self._app_id, is_signed=self._service.settings.codec.signs,
+            dialect_name=database.dialect.name,
+        )  # fmt: skip
 
     # --- delivery ---
 
