@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any
 
 #: How it behaves, and what that is called.
-MOODS = {"open": "answers", "moody": "fails every other time", "closed": "is closed"}
+MOODS = {"open": "It answers", "moody": "It fails every other time", "closed": "It is closed"}
 #: It never has more than that of anything.
 MOST = 100
 _PORT = 8481
