@@ -15,6 +15,8 @@ from ..storage.committed import after_commit
 from .options import ServiceOptions
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from ..queues.base import Joinable
 
 #: While others hold messages: how soon (seconds) it is looked again.
@@ -34,7 +36,7 @@ class Queues:
         self._known: dict[str, tuple[BatchQueue, dict[str, Any]]] = {}
 
     def of(self, options: ServiceOptions, session: Joinable | None) -> BatchQueue:
-        """The queue for the messages of a service; made in the caller's transaction if there is one.
+        """The queue for the messages of a service, made if it is new.
 
         Raises :class:`ConfigurationError` when services that share a queue want different things of it.
         """
@@ -50,16 +52,23 @@ class Queues:
         return queue
 
     def _open(self, name: str, wanted: dict[str, Any], session: Joinable | None) -> BatchQueue:
-        options = {**wanted, "name": name}
-        if session is None or self._service.exists(name):
+        options, database = {**wanted, "name": name}, self._service.database
+        session = session if session is not None else database.current_session
+        if session is None or not database.dialect.single_writer:
             queue = self._service.create(**options)
             self._known[name] = queue, wanted
             return queue
+        # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
         queue = self._service.create_within(session, **options)
-        joined = self._service.database.orm_session(session)
+        joined = database.orm_session(session)
         if joined is not None:
             after_commit(joined, ("outbox", name), lambda: self._known.setdefault(name, (queue, wanted)))
         return queue
+
+    @property
+    def session_of_task(self) -> Session | None:
+        """That of the ``ctx.transaction()`` which is open in this thread."""
+        return self._service.database.current_session
 
     def standing(self) -> list[BatchQueue]:
         """All queues of this outbox that exist, also those that other processes have made."""
