@@ -74,8 +74,8 @@ class Calls:
         """Raise :class:`ConfigurationError` when no executor may make these calls."""
         if self.handler is not None and self.handler.needs_transaction:
             raise ConfigurationError(
-                f"queue {self._queue.name!r} has payload {_payload(self._queue)!r}, whose handler works in a transaction "
-                "of the worker and cannot be called by an executor: serve this queue by a worker without one"
+                f"queue {self._queue.name!r} has payload {_payload(self._queue)!r}, whose handler works in a "
+                "transaction of this process and cannot be called by an executor: serve this queue with threads"
             )
 
     def read(self, item: QueueItem) -> Any:

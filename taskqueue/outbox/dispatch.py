@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.orm import Session, scoped_session
 
@@ -22,13 +22,11 @@ from ..queues.batch import BatchQueue
 from ..queues.sql_base import SqlBase
 from ..serializer import storable
 from ..settings import Handler, Settings
+from ..storage.database import Joinable
 from ..verdicts import Unrecoverable
 from .context import MessageContext, OpenSession
 from .message import CALLBACK, Message
 from .target import Target
-
-if TYPE_CHECKING:
-    from ..queues.base import Joinable
 
 #: So much of an error is told to those who asked what became of a message.
 _LONGEST = 20_000

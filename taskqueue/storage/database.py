@@ -33,7 +33,7 @@ from ..errors import (
 from .channel import Channel, open_channel
 from .dialects import DIALECTS, STATEMENT_TIMEOUT
 from .faults import Fault, classify, is_driver_error, masked, translate
-from .first_use import make_ready, make_ready_within
+from .first_use import has_tables, make_ready, make_ready_within
 from .schema import define_tables
 from .transaction import SessionCursor, TaskSession, Transaction
 
@@ -450,10 +450,10 @@ class Database:
 
         That may be the one writer, without whom no tables can be made: then they are made in it, and gone with it.
         """
-        if not self.dialect.single_writer:
+        if self._ready or not self.dialect.single_writer or has_tables(self._both_engines()[1], self.dialect):
             self.ensure_schema()
-        elif not self._ready:
-            self._ready = not make_ready_within(connection, self.dialect, self.tables)
+        else:
+            make_ready_within(connection, self.dialect, self.tables)
 
 
 def _parse(target: str | URL) -> URL:

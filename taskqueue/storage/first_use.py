@@ -35,19 +35,23 @@ def make_ready(engine: Engine, reader: Engine, dialect: Dialect, tables: Tables,
         raise translate(error, engine.url) from error
 
 
-def make_ready_within(connection: Connection, dialect: Dialect, tables: Tables) -> bool:
-    """The same inside a transaction of the caller, where a failed statement does not end that.
+def has_tables(reader: Engine, dialect: Dialect) -> bool:
+    """Whether there is nothing to create, as far as others can see. Raises :class:`DatabaseError`."""
+    try:
+        return _revision(reader, dialect) is not None
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise translate(error, reader.url) from error
 
-    Returns whether tables were created, which are there for others only after its commit. Raises as
-    :func:`make_ready`.
-    """
+
+def make_ready_within(connection: Connection, dialect: Dialect, tables: Tables) -> None:
+    """:func:`make_ready` in the caller's own transaction, with which new tables come and go."""
     try:
         dialect.check_version(str(connection.exec_driver_sql(dialect.version).scalar()))
-        found = _revision_seen_by(connection, dialect)
-        if found is None:
+        if _revision_seen_by(connection, dialect) is None:
             create_tables(tables, connection)
         _compare(_revision_seen_by(connection, dialect), masked(connection.engine.url))
-        return found is None
     except Exception as error:
         if not is_driver_error(error):
             raise
