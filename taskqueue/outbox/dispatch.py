@@ -190,6 +190,8 @@ def _joining(joinable: Joinable) -> Iterator[Session]:
     if isinstance(joinable, Session):
         yield joinable
         return
+    if not joinable.in_transaction():
+        joinable.begin()  # else the session would begin, and end, one of its own
     with Session(joinable, join_transaction_mode="rollback_only") as session:
         yield session
         session.commit()  # of what it has; not of the connection

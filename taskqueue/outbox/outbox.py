@@ -117,6 +117,9 @@ class Outbox:
         with self._lock:
             if name in self._targets:
                 raise SpecError(f"the outbox has a service {name!r} already")
+            known = _targets.get(id(thing))
+            if known is not None and known.owner is self:
+                raise SpecError(f"this service is registered as {known.name!r} already")
             target = Target(
                 self, name, thing, self._defaults.with_options({**declared, **self._configured.get(name, {})})
             )

@@ -33,7 +33,9 @@ class Queues:
     def __init__(self, service: QueueService, app_id: str | None = None) -> None:
         self._service = service
         self._suffix = f":{app_id}" if app_id else ""
-        self._known: dict[str, tuple[BatchQueue, dict[str, Any]]] = {}
+        #: What the first service that uses a queue wants of it.
+        self._wanted: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, BatchQueue] = {}
 
     def of(self, options: ServiceOptions, session: Joinable | None) -> BatchQueue:
         """The queue for the messages of a service, made if it is new.
@@ -41,28 +43,25 @@ class Queues:
         Raises :class:`ConfigurationError` when services that share a queue want different things of it.
         """
         name, wanted = options.queue + self._suffix, options.queue_options()
-        if name not in self._known:
-            return self._open(name, wanted, session)
-        queue, known = self._known[name]
+        known = self._wanted.setdefault(name, wanted)
         if known != wanted:
             differing = ", ".join(sorted(key for key in wanted if wanted[key] != known[key]))
             raise ConfigurationError(
                 f"two services share the queue {name!r}, but not its options ({differing}): give one a queue of its own"
             )
-        return queue
+        return self._known[name] if name in self._known else self._open(name, wanted, session)
 
     def _open(self, name: str, wanted: dict[str, Any], session: Joinable | None) -> BatchQueue:
         options, database = {**wanted, "name": name}, self._service.database
         session = session if session is not None else database.current_session
         if session is None or not database.dialect.single_writer:
-            queue = self._service.create(**options)
-            self._known[name] = queue, wanted
+            self._known[name] = queue = self._service.create(**options)
             return queue
         # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
         queue = self._service.create_within(session, **options)
         joined = database.orm_session(session)
         if joined is not None:
-            after_commit(joined, ("outbox", name), lambda: self._known.setdefault(name, (queue, wanted)))
+            after_commit(joined, ("outbox", name), lambda: self._known.setdefault(name, queue))
         return queue
 
     @property
