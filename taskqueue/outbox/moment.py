@@ -1,4 +1,4 @@
-"""Who makes a call, and in which transaction, where the call itself does not say so."""
+"""Who makes a call, and in which transaction, as the application says it where the call itself does not."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.orm import Session
 
 from ..errors import ConfigurationError, SpecError
-from ..service import QueueService
 from ..spec import shown
-from .context import current_message
 
 if TYPE_CHECKING:
     from ..queues.base import Joinable
 
 
 class Moment:
-    """What holds at the moment of a call: in a handler that of its message, else what the application says.
+    """What holds at the moment of a call.
 
     Arguments:
         session: gives the session of the moment, or None; a ``scoped_session`` is such a thing.
@@ -26,9 +24,7 @@ class Moment:
     Raises :class:`SpecError` when one of them cannot be called.
     """
 
-    def __init__(
-        self, service: QueueService, session: Callable[[], Any] | None, user: Callable[[], Any] | None
-    ) -> None:
+    def __init__(self, session: Callable[[], Any] | None, user: Callable[[], Any] | None) -> None:
         if isinstance(session, Session):
             raise SpecError(
                 "session= of an Outbox takes a scoped_session, or a function that gives the session of the moment; "
@@ -37,29 +33,18 @@ class Moment:
         for name, given in (("session", session), ("user", user)):
             if given is not None and not callable(given):
                 raise SpecError(f"{name}= of an Outbox must be something to call, not {shown(given)}")
-        self._service = service
         self._session = session
         self._user = user
 
     def session(self) -> Joinable | None:
-        """The transaction of the handler or task that calls, else the session of the application, if it has one.
-
-        Raises :class:`ConfigurationError` where the application should have one, and has none.
-        """
-        handler = current_message()
-        if handler is not None and handler.has_session_of(self._service):
-            return handler.session
-        own = self._service.database.current_session if self._service.uses_database else None
-        found: Joinable | None = own if own is not None else self._ask(
+        """The session of the moment. Raises :class:`ConfigurationError` where the application should have one."""
+        found: Joinable | None = self._ask(
             "session", self._session, "call inside of app.app_context(), or say queued(service, session)"
-        )  # fmt: skip
+        )
         return found
 
     def facts(self) -> Mapping[str, Any]:
         """Who calls: "user", and perhaps "claims" and "locale". Raises :class:`ConfigurationError`."""
-        handler = current_message()
-        if handler is not None:
-            return {"user": handler.user, "claims": handler.claims, "locale": handler.locale}
         found = self._ask(
             "user", self._user, "let it return None where nobody is signed in, or say queued(service, user=...)"
         )
