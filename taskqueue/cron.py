@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -39,7 +40,7 @@ class Cron:
             # An hour that comes twice is meant once: asked in the second one, the library names the first.
             if (milliseconds := clock.moment_ms(found)) > moment:
                 return milliseconds
-        raise ConfigurationError(f"the cron expression {shown(self.expression)} never comes: no such day exists")
+        raise self._never()
 
     def _from(self, moment: int) -> CronSim:
         began = clock.from_ms(moment).astimezone(_zone(self.timezone))
@@ -49,11 +50,29 @@ class Cron:
                 return CronSim(self.expression, began)
             reason = f"{_FIELDS} fields are needed"
         except CronSimError as error:
+            if self._is_of_good_fields():
+                raise self._never() from error
             reason = str(error)
         raise ConfigurationError(
             f"{shown(self.expression)} is no cron expression ({reason}): write minute, hour, day of the month, month "
             "and day of the week, as '30 6 * * MON-FRI'"
         )
+
+    def _is_of_good_fields(self) -> bool:
+        """Whether each field has a meaning, so that it is day and month together that have none."""
+        *time, day, month, weekday = self.expression.split()
+        return _is_known([*time, day, "*", weekday]) and _is_known([*time, "*", month, weekday])
+
+    def _never(self) -> ConfigurationError:
+        return ConfigurationError(f"the cron expression {shown(self.expression)} never comes due: there is no such day")
+
+
+def _is_known(fields: Sequence[str]) -> bool:
+    try:
+        CronSim(" ".join(fields), clock.from_ms(0))
+    except CronSimError:
+        return False
+    return True
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -103,16 +103,24 @@ def test_time_only_goes_forward_and_never_jumps_a_day(zone: str, day: str, expre
         "a b c d e",
         "@daily",
         "* * * * * " + "1," * 200,
-        "0 0 30 2 *",
+        "0 0 30 13 *",
+        "0 0 32 2 *",
         None,
         5,
     ],
 )
 def test_an_expression_that_says_nothing_is_refused(expression: str) -> None:
-    with pytest.raises(ConfigurationError, match="cron expression") as refusal:
+    with pytest.raises(ConfigurationError, match="is no cron expression") as refusal:
         Cron(expression)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 APR,JUN *", "0 0 */28 * MON#2"])
+def test_an_expression_that_never_comes_is_refused_as_such(expression: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        Cron(expression)
+    assert str(refusal.value) == f"the cron expression '{expression}' never comes due: there is no such day"
 
 
 @pytest.mark.parametrize(
