@@ -41,7 +41,7 @@ READY, LEASED, DELAYED = 0, 1, 2
 #: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
 IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
-REVISION = "0003"
+REVISION = "0004"
 VERSION_TABLE = "version"
 
 _BIG_ID = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
@@ -354,7 +354,7 @@ def _result_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> T
 
 def _batch_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
     """Items that belong together, and what is put on the queue when the last of them has ended."""
-    return Table(
+    table = Table(
         f"{prefix}batch",
         metadata,
         Column("id", _BIG_ID, primary_key=True, autoincrement=True),
@@ -364,9 +364,12 @@ def _batch_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Ta
         Column("weight", Integer, nullable=False, server_default="0"),
         *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("total", "pending", "failed")),
         Column("create_time", BigInteger, nullable=False),
+        Column("end_time", BigInteger, nullable=False, server_default="0"),  # 0: not all of its items have ended
         sqlite_autoincrement=True,
         **options,
     )
+    Index(f"{prefix}batch_end", table.c.queue_name, table.c.end_time)
+    return table
 
 
 def _periodic_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
