@@ -1,4 +1,7 @@
-"""When a cron expression comes next, in a time zone, with Debian's rules for the days on which the clock is changed."""
+"""When a cron expression comes next, in a time zone.
+
+On the days on which the clock is changed Debian's rules hold for expressions without seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from .spec import shown
 
 #: As many characters as a column holds.
 _LONGEST = 191
-_FIELDS = 5
+_FIELDS = (5, 6)
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Cron:
     """A cron expression in a time zone.
 
     Arguments:
-        expression: five fields: minute, hour, day of the month, month, day of the week.
+        expression: five fields: minute, hour, day of the month, month, day of the week; or six, the second before them.
         timezone: the name of an IANA time zone, such as "Europe/Berlin".
 
     Raises :class:`ConfigurationError` when one of them is unknown, or the expression never comes.
@@ -46,9 +49,9 @@ class Cron:
         began = clock.from_ms(moment).astimezone(_zone(self.timezone))
         is_text = isinstance(self.expression, str) and len(self.expression) <= _LONGEST
         try:
-            if is_text and len(self.expression.split()) == _FIELDS:
+            if is_text and len(self.expression.split()) in _FIELDS:
                 return CronSim(self.expression, began)
-            reason = f"{_FIELDS} fields are needed"
+            reason = "5 fields are needed, or 6 with leading seconds"
         except CronSimError as error:
             if self._is_of_good_fields():
                 raise self._never() from error
