@@ -25,7 +25,7 @@ from ..signals import item_finished
 from .calls import Calls, Engine, call_here
 from .context import Reporter, TaskContext
 from .decision import Decision
-from .failure import PLAIN, error_text
+from .failure import PLAIN, error_text, told_of
 from .group import Group
 from .holding import Holding
 from .remote import Remote
@@ -207,7 +207,7 @@ class Execution:
             trial.context.log.error(
                 "failed after its transaction had been committed, and counts as done: %s",
                 error_text(trial.exception),
-                exc_info=trial.exception,
+                exc_info=told_of(trial.exception),
             )
         trial.exception = None
 
@@ -222,7 +222,7 @@ def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
 def _log_failure(trial: Trial, outcome: Outcome) -> None:
     exception, queue = trial.exception, trial.holding.queue
     level = logging.INFO if outcome is Outcome.RELINQUISH else logging.WARNING
-    trouble = None if isinstance(exception, (*PLAIN, LeaseLost)) else exception
+    trouble = None if isinstance(exception, (*PLAIN, LeaseLost)) else told_of(exception)
     facts = {"queue": queue.name, "item": trial.item.id, "attempt": trial.context.attempt}
     where = "{queue} #{item} attempt {attempt}".format(**facts)
     _log.log(level, "[%s] %s: %s", where, outcome, error_text(exception), exc_info=trouble, extra=facts)
