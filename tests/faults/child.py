@@ -50,6 +50,8 @@ class Script:
     patience: float = PATIENCE
     #: The first number that a producer gives.
     first: int = 0
+    #: How many threads a worker has.
+    threads: int = 1
 
 
 def main(script: Script) -> None:
@@ -134,7 +136,7 @@ def _serve(script: Script, service: QueueService, history: History) -> None:
 
 def _work(script: Script, service: QueueService, history: History) -> None:
     """Serve all queues with agent="server" until SIGTERM."""
-    worker = Worker(service)
+    worker = Worker(service, threads=script.threads)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     history.write("serving")
     report = worker.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import time
 from pathlib import Path
@@ -63,6 +64,16 @@ def linger(ctx: TaskContext, folder: str, number: int) -> None:
     """Take a little time, in which an overlap would show."""
     _write(ctx, "start", folder, number)
     time.sleep(0.002)
+    _write(ctx, "end", folder, number)
+
+
+def stagger(ctx: TaskContext, folder: str, number: int) -> None:
+    """Fail a third of the time."""
+    _write(ctx, "start", folder, number)
+    time.sleep(0.001)
+    if random.random() < 1 / 3:
+        _write(ctx, "stumbled", folder, number)
+        raise ValueError("stumbled")
     _write(ctx, "end", folder, number)
 
 
