@@ -36,11 +36,19 @@ class History:
 
     def lines(self, kind: str | None = None, **facts: Any) -> list[Line]:
         """The events so far, or those of one kind and with the given facts."""
-        text = self.path.read_text() if self.path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]  # of a line that is just being written a reader may see a part
-        lines = [json.loads(line) for line in whole.splitlines()]
+        lines, _end = self.read_on(0)
         wanted = facts if kind is None else {"kind": kind, **facts}
         return [line for line in lines if wanted.items() <= line.items()]
+
+    def read_on(self, place: int) -> tuple[list[Line], int]:
+        """The events from a place in the file on, and the place after them."""
+        if not self.path.exists():
+            return [], place
+        with self.path.open("rb") as file:
+            file.seek(place)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]  # of a line that is just being written a reader may see a part
+        return [json.loads(line) for line in whole.splitlines()], place + len(whole)
 
     def numbers(self, kind: str, **facts: Any) -> list[int]:
         """The numbers of the tasks that such an event happened to, in order."""

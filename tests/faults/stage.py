@@ -35,6 +35,12 @@ class Child:
     process: ForkServerProcess
     log: Path
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process.pid is not None
+        return self.process.pid
+
     def kill(self) -> None:
         """End it at once, with no chance to do anything."""
         self.process.kill()
@@ -69,11 +75,10 @@ class Child:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
+        os.kill(self.pid, number)
 
     def _state(self) -> str:
-        listing = subprocess.run(["ps", "-o", "state=", "-p", str(self.process.pid)], capture_output=True, text=True)
+        listing = subprocess.run(["ps", "-o", "state=", "-p", str(self.pid)], capture_output=True, text=True)
         return listing.stdout.strip()[:1]
 
     def log_text(self) -> str:

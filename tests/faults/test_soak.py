@@ -42,6 +42,7 @@ def test_given_workers_that_are_killed_and_put_to_sleep_when_all_is_done_then_ev
     numbers = soak.numbers
     exact = [number for name in QUEUES if name != "plain" for number in numbers[name]]
     print(f"{len(exact) + len(numbers['plain'])} items, {soak.kills} kills, {soak.sleeps} sleeps, "
+          f"{soak.heirs} tasks with an heir, "
           f"{left} items left after {SECONDS:g} s and {time.monotonic() - healed:.0f} s to do them")  # fmt: skip
     assert violations(
         stage.history.lines(), soak.effects(), plain=numbers["plain"], exact=exact,
