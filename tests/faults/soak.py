@@ -24,7 +24,7 @@ TICK = 0.02
 #: So many items are added when fewer are left.
 MORE = 1000
 #: One task of so many takes so long (seconds), that who sleeps in the middle of it finds its heir still at work.
-LONG_EVERY, LONG = 300, (1.0, 2.0)
+LONG_EVERY, LONG = 700, (1.0, 2.0)
 #: Queue -> (type, task, share of all items).
 QUEUES = {
     "plain": ("SqlParallel", tasks.record, 0.4),
@@ -53,7 +53,7 @@ class Soak:
         self.numbers: dict[str, list[int]] = {}
         self.long: set[int] = set()
         self._in_hand = InHand(stage.history, self.long)
-        #: How often a worker was killed, was put to sleep, and woke up in a task that somebody else had begun meanwhile.
+        #: How often a worker was killed, was put to sleep, and woke up in a task that somebody else had begun, too.
         self.kills = self.sleeps = self.heirs = 0
 
     def create(self) -> None:
@@ -91,11 +91,11 @@ class Soak:
                 kill = self._next_kill()
                 if self.left() < MORE:
                     self.fill(MORE)  # on a fast machine
-            if asleep is not None and self._may_wake(asleep):
-                asleep.worker.thaw()
+            if asleep is not None and self._has_slept_long_enough(asleep):
+                self._wake(asleep)
                 asleep = None
         if asleep is not None:
-            asleep.worker.thaw()
+            self._wake(asleep)
         return workers
 
     def _next_kill(self) -> float:
@@ -105,6 +105,7 @@ class Soak:
         victim = self._dice.choice([worker for worker in workers if spared is None or worker is not spared.worker])
         victim.kill()
         self.kills += 1
+        self._in_hand.look()  # at its last line
         self._in_hand.forget(victim.pid)
         workers[workers.index(victim)] = self._stage.start("work")
 
@@ -116,13 +117,14 @@ class Soak:
         self.sleeps += 1
         return Sleeper(worker, time.monotonic())
 
-    def _may_wake(self, asleep: Sleeper) -> bool:
-        slept = time.monotonic() - asleep.since
-        if slept < SLEEP:
-            return False
-        has_heir = self._in_hand.is_shared(asleep.worker.pid)
-        self.heirs += has_heir
-        return has_heir or not self._in_hand.of(asleep.worker.pid) or slept >= LONGEST_SLEEP
+    def _has_slept_long_enough(self, asleep: Sleeper) -> bool:
+        slept, pid = time.monotonic() - asleep.since, asleep.worker.pid
+        waits_for_an_heir = self._in_hand.of(pid) is not None and not self._in_hand.is_shared(pid)
+        return slept >= (LONGEST_SLEEP if waits_for_an_heir else SLEEP)
+
+    def _wake(self, asleep: Sleeper) -> None:
+        self.heirs += self._in_hand.is_shared(asleep.worker.pid)
+        asleep.worker.thaw()
 
     def left(self) -> int:
         """How many items are not done."""
