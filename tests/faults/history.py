@@ -24,6 +24,9 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "history.jsonl"
+        #: What was read so far, and the place in the file after it: whoever waits looks again and again.
+        self._lines: list[Line] = []
+        self._place = 0
 
     def write(self, kind: str, **facts: Any) -> None:
         """Append one event of this process."""
@@ -36,9 +39,10 @@ class History:
 
     def lines(self, kind: str | None = None, **facts: Any) -> list[Line]:
         """The events so far, or those of one kind and with the given facts."""
-        lines, _end = self.read_on(0)
+        news, self._place = self.read_on(self._place)
+        self._lines += news
         wanted = facts if kind is None else {"kind": kind, **facts}
-        return [line for line in lines if wanted.items() <= line.items()]
+        return [line for line in self._lines if wanted.items() <= line.items()]
 
     def read_on(self, place: int) -> tuple[list[Line], int]:
         """The events from a place in the file on, and the place after them."""
