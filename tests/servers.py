@@ -141,7 +141,7 @@ class Server(ABC):
             return
         # Stopped first, so that it starts no further process while the present ones are listed.
         process.send_signal(signal.SIGSTOP)
-        family = [process.pid, *_children(process.pid)]
+        family = [process.pid, *children(process.pid)]
         for pid in family:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -503,7 +503,7 @@ def _free_port() -> int:
     raise ServerError("no free port was found")
 
 
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
     """The ids of all children of a process. (Those of PostgreSQL leave its process group.)"""
     return [pid for pid, (_, its_parent) in _processes() if its_parent == parent]
 

@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from taskqueue import BatchQueue, NothingReady, QueueService, Runner, TaskQueueError, Worker, signals, travel
+from taskqueue import BatchQueue, NothingReady, QueueService, Runner, TaskQueueError, Worker, cli, signals, travel
 from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
 from tests.faults.history import History
@@ -52,6 +52,8 @@ class Script:
     first: int = 0
     #: How many threads a worker has.
     threads: int = 1
+    #: What stands behind ``taskqueue`` on the command line.
+    arguments: tuple[str, ...] = ()
 
 
 def main(script: Script) -> None:
@@ -143,6 +145,11 @@ def _work(script: Script, service: QueueService, history: History) -> None:
     history.write("ended", error=None, executed=report.executed, ended_by=report.ended_by)
 
 
+def _command(script: Script, service: QueueService, history: History) -> None:
+    """The command line, with a service of its own."""
+    cli.main(["--database", script.url, *script.arguments], prog_name="taskqueue")
+
+
 def _produce(script: Script, service: QueueService, history: History) -> None:
     """Add items until the end is announced, never too many at once."""
     queue, number = service.load(script.queue), script.first
@@ -165,7 +172,7 @@ def closing(folder: Path) -> Path:
     return folder / "closing"
 
 
-_ROLES = {"run": _run, "step": _step, "serve": _serve, "work": _work, "produce": _produce}
+_ROLES = {"run": _run, "step": _step, "serve": _serve, "work": _work, "command": _command, "produce": _produce}
 
 
 def _write_to(log: Path) -> None:
