@@ -84,12 +84,11 @@ class Execution:
         self._holding = holding
         self._stop = stop
         self._reporter = reporter
-        self._calls = Calls(self._queue)
+        self._calls = Calls(self._queue, by_executor=executor is not None)
         self._decision = Decision(self._queue, policy)
         self._group = Group(self._queue) if grouped else None
         self._engine: Engine = call_here
         if executor is not None:
-            self._calls.check_remote()
             self._engine = Remote(executor, self._calls.handler)
 
     @property
