@@ -179,12 +179,14 @@ class QueueService(Scheduling):
         For the first use of a queue while that transaction has already written: on SQLite no other could.
         """
         with self._lock:
-            queue = self._standing(check_name(name), type)
-            if queue is None:
-                spec = self._spec(name, type, check_options(options))
-                registry.add(self.database.joined(session), _registration(spec))
-                queue = self._open(spec)
-            return queue
+            spec, tx = self._spec(check_name(name), type, check_options(options)), self.database.joined(session)
+            found = registry.find(tx, name)
+            if found is None:
+                registry.add(tx, _registration(spec))
+            else:
+                spec = QueueSpec(name=name, type=found.type, status=found.status, **found.options)
+            queue = self._queues.get(name)
+            return queue if queue is not None and queue.spec.type == spec.type else self._open(spec)
 
     def _load(self, /, name: str) -> BatchQueue:
         """The registered queue of that name. Raises :class:`QueueNotFound`."""

@@ -30,8 +30,10 @@ class Handler:
     #: ``follow(item, exception)``: the items (:class:`NewItem`) that are put on the queue in the transaction in which
     #: a failed item leaves it.
     follow: Callable[[Any, BaseException | None], Sequence[Any]] | None = None
-    #: ``tell(item, exception)``: what is stored of a failure: its text, and its traceback or None.
+    #: ``tell(item, exception)``: what is written down of a failure: its text, and its traceback or None.
     tell: Callable[[Any, BaseException | None], tuple[str, str | None]] | None = None
+    #: Whether it works in the transaction of the worker, so that no executor may be given its calls.
+    needs_transaction: bool = False
 
 
 @dataclass

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from ..errors import ConfigurationError, NotSupported, SpecError
 from ..queues.batch import BatchQueue
@@ -20,6 +21,7 @@ from .dispatch import Dispatcher
 from .inbox import Inbox
 from .mapped import StoredMessage, message_class
 from .message import EMIT, Message
+from .moment import Moment
 from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
@@ -41,9 +43,12 @@ class Outbox:
     Arguments:
         service: whose database the messages stand in. Workers on it deliver them, once they have the same services.
         services: options by name (see :class:`ServiceOptions`); they override what the classes declare.
-        kind: "persistent"; "memory": delivered once after the commit, never tried again; "off": calls are made at once.
-        session: gives the session of the moment, or is a ``scoped_session``: for calls that were given none.
-        user: gives the id of the user of the moment, or a mapping with "user", "claims" and "locale".
+        kind: "persistent"; "memory": delivered once after the commit, never tried again (see :attr:`lost`); "off":
+            calls are made at once. Only the first tells anybody what became of a message (see :func:`.handlers.after`).
+        session: gives the session of the moment, or is a ``scoped_session``: for calls that were given none and are not
+            made by a handler.
+        user: gives the id of the user of the moment, or a mapping with "user", "claims" and "locale"; not asked where
+            a handler calls: that goes on in the name of its own user.
         app_id: keeps several applications on one database apart.
         version: of the application; messages with a greater ``min_version`` are left to its newer workers.
         defaults: options of all services.
@@ -75,29 +80,25 @@ class Outbox:
         self._service = service
         self._defaults = ServiceOptions().with_options(defaults or {})
         self._configured = {name: dict(options) for name, options in (services or {}).items()}
-        self._user = user
         self._targets: dict[str, Target] = {}
         self._lock = threading.RLock()
-        self._dispatcher = Dispatcher(service.settings, self._targets, version)
+        self._dispatcher = Dispatcher(service.settings, self._targets, self._open_session, version)
         self._app_id = app_id
         self.queues = Queues(service, app_id)
         #: The messages that used up their attempts, or that nothing can deliver.
         self.dead = DeadMessages(self.queues.named)
-        self._recorder = self._make_recorder(kind, session or _no_session, tenant)
+        self._recorder = self._make_recorder(kind, Moment(session, user), tenant)
         service.settings.handlers[PAYLOAD] = self._dispatcher.handler()
         service.settings.outbox = self
 
-    def _make_recorder(self, kind: str, session: Callable[[], Any], tenant: str | None) -> Recorder:
-        common = self._dispatcher, self._facts, session, tenant
+    def _make_recorder(self, kind: str, moment: Moment, tenant: str | None) -> Recorder:
+        common = self._dispatcher, moment.facts, moment.session, tenant
         if kind == "persistent":
             return Persistent(*common, self.queues)
-        if kind == "memory":
-            return Deferred(*common, lambda: Session(self._service.engine))
-        return Immediate(*common)
+        return Deferred(*common) if kind == "memory" else Immediate(*common)
 
-    def _facts(self) -> Mapping[str, Any]:
-        found = self._user() if self._user is not None else None
-        return found if isinstance(found, Mapping) else {"user": found}
+    def _open_session(self) -> AbstractContextManager[Session]:
+        return sessionmaker(self._service.engine).begin()
 
     # --- services ---
 
@@ -123,6 +124,9 @@ class Outbox:
         with self._lock:
             if name in self._targets:
                 raise SpecError(f"the outbox has a service {name!r} already")
+            known = _targets.get(id(thing))
+            if known is not None and known.owner is self:
+                raise SpecError(f"this service is registered as {known.name!r} already")
             target = Target(
                 self, name, thing, self._defaults.with_options({**declared, **self._configured.get(name, {})})
             )
@@ -151,21 +155,23 @@ class Outbox:
         rest = {key: value for key, value in options.items() if key not in CALL_OPTIONS}
         with self._lock:
             if rest:
-                self._configure(target, rest)
+                wanted = target.options.with_options(rest, CALL_OPTIONS)
+                if target.is_queued:
+                    refuse_conflict(target.name, target.options, wanted)
+                target.options = wanted
             target.is_queued = True
-        if call:
-            return Queued(target, self._recorder, session, call)
-        form = Queued(target, self._recorder, session, {})
-        if session is None:
-            return target.forms.setdefault(_FORMS, form)
-        # A Connection cannot keep it: its info belongs to the connection of the driver, which others get next.
-        return form if isinstance(session, Connection) else session.info.setdefault((_FORMS, self, target.name), form)
+            form = Queued(target, self._recorder, session, call)
+            if call or isinstance(session, Connection):  # its info is the driver's connection's, which others get next
+                return form
+            if session is not None:
+                return session.info.setdefault((_FORMS, target), form)
+            target.form = target.form or form
+            return target.form
 
-    def _configure(self, target: Target, options: Mapping[str, Any]) -> None:
-        wanted = target.options.with_options(options)
-        if target.is_queued:
-            refuse_conflict(target.name, target.options, wanted)
-        target.options = wanted
+    @property
+    def lost(self) -> int:
+        """How many messages an outbox in memory has lost, because they failed after the commit."""
+        return self._recorder.lost
 
     def inbox(self, service: str) -> Inbox:
         """What takes the messages of a broker in for the handlers of a service (see :class:`Inbox`).
@@ -254,8 +260,8 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
 
     Arguments:
         thing: a service that was registered with an :class:`Outbox`, or a queued form.
-        session: the SQLAlchemy Session or Connection in whose transaction calls are recorded; None: the outbox's
-            ``session`` of the moment, else the open transaction of the handler that calls, else one of our own.
+        session: the SQLAlchemy Session or Connection in whose transaction calls are recorded; None: that of the handler
+            or task that makes the call, else the outbox's ``session`` of the moment, else one of our own.
         options: those of the service (:class:`ServiceOptions`) may be said once; differing ones raise
             :class:`ConfigurationError`. Those of a call: ``order_key`` (messages with the same key are delivered one
             after the other), ``delay``, ``release_time``, ``dedup_key``, ``weight``, ``headers``, ``expires``,
@@ -271,7 +277,3 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
 def unqueued(thing: Any) -> Any:
     """The service itself, of its queued form; a service that is not queued is returned as it is."""
     return thing._target.thing if isinstance(thing, Queued) else thing
-
-
-def _no_session() -> None:
-    return None

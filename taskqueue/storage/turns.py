@@ -32,11 +32,9 @@ def _has_before(state: int) -> str:
     )
 
 
-def _first(state: int, limit: int) -> str:
-    return (
-        "SELECT * FROM (SELECT other.weight, other.id, other.state, other.release_time - {now} AS wait, other.holder "
-        f"{_of_key(':key', state)} ORDER BY other.weight, other.id LIMIT {limit}) AS found"
-    )
+def _first(state: int) -> str:
+    """The id of the first item of that state."""
+    return f"SELECT other.id {_of_key(':key', state)} ORDER BY other.weight, other.id LIMIT 1"
 
 
 _IN_TURN = (
@@ -44,7 +42,11 @@ _IN_TURN = (
     f"AND NOT {_has_before(READY)} AND NOT {_has_before(DELAYED)} "
     f"AND NOT EXISTS (SELECT 1 {_of_key('mine.order_key', LEASED)} AND other.id NOT IN ($ids))"
 )
-_RIVALS = " UNION ALL ".join([_first(READY, 1), _first(LEASED, CHUNK), _first(DELAYED, 1)])
+_RIVAL = "SELECT other.weight, other.id, other.state, other.release_time - {now}, other.holder"
+_RIVALS = (
+    f"{_RIVAL} {_of_key(':key', LEASED)} UNION ALL {_RIVAL} FROM {{item}} AS other WHERE other.id = ({_first(READY)}) "
+    f"UNION ALL {_RIVAL} FROM {{item}} AS other WHERE other.id = ({_first(DELAYED)})"
+)
 _READY = f"SELECT other.id {_of_key(':key', READY)} ORDER BY other.weight, other.id LIMIT {CHUNK}"
 
 
@@ -76,7 +78,7 @@ class Turns:
         return {row[0]: row[1] for row in rows}
 
     def rivals(self, tx: Transaction, order_key: str) -> list[Rival]:
-        """What is leased of a key, and the first that is not, in the order of the queue."""
+        """What is leased of a key, its first ready and its first delayed item, in the order of the queue."""
         rows = tx.rows(_RIVALS, queue=self._queue, key=order_key)
         return sorted(Rival(*row) for row in rows)
 
