@@ -575,7 +575,7 @@ def test_a_task_that_does_not_listen_is_left_after_the_grace_period_or_a_second_
     if grace == "600":
         pages.process.send_signal(signal.SIGTERM)
     # then: nothing is lost
-    assert pages.process.wait(10) == 143
+    assert pages.process.wait(30) == 143
     assert queue.fetch_item(item.id) is not None
 
 
