@@ -4,6 +4,7 @@ from .bases import AuditLogService, MessagingService
 from .context import MessageContext, current_message
 from .dead import DeadMessage
 from .handlers import after, handles, on
+from .inbox import Inbox
 from .mapped import StoredMessage
 from .options import ServiceOptions
 from .outbox import Outbox, queued, unqueued
@@ -15,6 +16,7 @@ __all__ = [
     "DEFAULT",
     "AuditLogService",
     "DeadMessage",
+    "Inbox",
     "MessageContext",
     "MessageRef",
     "MessagingService",

@@ -93,10 +93,19 @@ class DeadMessages:
     def __init__(self, queues: Callable[[str | None], Iterable[BatchQueue]]) -> None:
         self._queues = queues
 
-    def list(self, *ids: str | MessageRef, **filters: Unpack[MessageFilters]) -> Iterator[DeadMessage]:
-        """By queue, then the oldest first; read in pages. Raises :class:`SpecError`."""
+    def list(
+        self, *ids: str | MessageRef, after: tuple[str, int] | None = None, **filters: Unpack[MessageFilters]
+    ) -> Iterator[DeadMessage]:
+        """By the names of the queues, then the oldest first; read in pages.
+
+        Arguments:
+            after: ``(queue_name, item_id)`` of the last one that is known already.
+
+        Raises :class:`SpecError`.
+        """
         for chosen in self._chosen(ids, filters):
-            yield from chosen.messages()
+            if after is None or chosen.queue.name >= after[0]:
+                yield from chosen.messages(after[1] if after and chosen.queue.name == after[0] else -1)
 
     def count(self, *ids: str | MessageRef, **filters: Unpack[MessageFilters]) -> int:
         """How many there are. Raises :class:`SpecError`."""
@@ -141,8 +150,10 @@ class _Chosen:
     #: What the queue itself knows.
     rest: dict[str, Any]
 
-    def messages(self) -> Iterator[DeadMessage]:
+    def messages(self, after_id: int = -1) -> Iterator[DeadMessage]:
         for letter in self.queue.dead_letters(self._named(), **self.rest):
+            if letter.id <= after_id:
+                continue
             message = DeadMessage.of(letter)
             if self.service in (None, message.service) and self.event in (None, message.event):
                 yield message

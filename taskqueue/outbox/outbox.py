@@ -5,20 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..errors import ConfigurationError, SpecError
+from ..errors import ConfigurationError, NotSupported, SpecError
 from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..spec import check_name, nearest, shown
 from .dead import DeadMessages
 from .dispatch import Dispatcher
+from .inbox import Inbox
 from .mapped import StoredMessage, message_class
+from .message import EMIT, Message
 from .moment import Moment
 from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
@@ -170,6 +172,21 @@ class Outbox:
     def lost(self) -> int:
         """How many messages an outbox in memory has lost, because they failed after the commit."""
         return self._recorder.lost
+
+    def inbox(self, service: str) -> Inbox:
+        """What takes the messages of a broker in for the handlers of a service (see :class:`Inbox`).
+
+        Raises :class:`SpecError` on an unknown service, :class:`NotSupported` when the outbox stores nothing.
+        """
+        target = self._target(service)
+        recorder = self._recorder
+        if not isinstance(recorder, Persistent):
+            raise NotSupported("an inbox stores what it receives: it needs an Outbox of kind='persistent'")
+
+        def message_of(event: str, data: Any, headers: Mapping[str, Any] | None) -> Message:
+            return recorder.message(target, EMIT, event, [data], {}, {} if headers is None else {"headers": headers})
+
+        return Inbox(target, partial(self.queues.of, target.options), message_of)
 
     # --- looking ---
 

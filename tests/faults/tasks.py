@@ -54,9 +54,10 @@ class Gate:
             os.close(file)
 
 
-def record(ctx: TaskContext, folder: str, number: int) -> None:
-    """Start and end."""
+def record(ctx: TaskContext, folder: str, number: int, seconds: float = 0) -> None:
+    """Start and end, with so much time in between."""
     _write(ctx, "start", folder, number)
+    time.sleep(seconds)
     _write(ctx, "end", folder, number)
 
 
@@ -99,9 +100,10 @@ def effect(ctx: TaskContext, folder: str, number: int) -> None:
     _write(ctx, "end", folder, number)
 
 
-def effect_in_order(ctx: TaskContext, folder: str, number: int) -> None:
-    """The same, into the table that keeps the order."""
+def effect_in_order(ctx: TaskContext, folder: str, number: int, seconds: float = 0) -> None:
+    """The same, into the table that keeps the order, after so much time."""
     _write(ctx, "start", folder, number)
+    time.sleep(seconds)
     _insert(ctx, folder, number, table="ordered_effects")
     _write(ctx, "end", folder, number)
 
