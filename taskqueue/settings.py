@@ -52,6 +52,8 @@ class Settings:
     pages: Callable[[Any, bool], Any] | None = None
     #: payload name -> what runs items of that payload.
     handlers: dict[str, Handler] = field(default_factory=dict)
+    #: The outbox of the service; set by itself.
+    outbox: Any = None
     #: Rung when something may have become ready in a queue.
     bell: Bell = field(default_factory=Bell)
     #: While execution holds an item it leases it for so long at a time ...

@@ -5,16 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..errors import ConfigurationError, SpecError
+from ..errors import ConfigurationError, NotSupported, SpecError
+from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..spec import check_name, nearest, shown
+from .dead import DeadMessages
 from .dispatch import Dispatcher
+from .inbox import Inbox
+from .mapped import StoredMessage, message_class
+from .message import EMIT, Message
+from .moment import Moment
 from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
@@ -40,7 +47,8 @@ class Outbox:
             calls are made at once. Only the first tells anybody what became of a message (see :func:`.handlers.after`).
         session: gives the session of the moment, or is a ``scoped_session``: for calls that were given none and are not
             made by a handler.
-        user: gives the id of the user of the moment, or a mapping with "user", "claims" and "locale".
+        user: gives the id of the user of the moment, or a mapping with "user", "claims" and "locale"; not asked where
+            a handler calls: that goes on in the name of its own user.
         app_id: keeps several applications on one database apart.
         version: of the application; messages with a greater ``min_version`` are left to its newer workers.
         defaults: options of all services.
@@ -67,31 +75,30 @@ class Outbox:
             raise SpecError(f"kind is one of {', '.join(KINDS)}, not {shown(kind)}{nearest(str(kind), KINDS)}")
         if PAYLOAD in service.settings.handlers:
             raise ConfigurationError("this QueueService has an outbox already: one Outbox serves all its services")
-        if app_id is not None:
-            check_name(app_id, "application")
+        if app_id is not None and ":" in check_name(app_id, "application"):
+            raise SpecError(f"the id of an application has no ':', as {app_id!r} has")
         self._service = service
         self._defaults = ServiceOptions().with_options(defaults or {})
         self._configured = {name: dict(options) for name, options in (services or {}).items()}
-        self._user = user
         self._targets: dict[str, Target] = {}
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher(service.settings, self._targets, self._open_session, version)
+        self._app_id = app_id
         self.queues = Queues(service, app_id)
-        self._recorder = self._make_recorder(kind, session or _no_session, tenant)
+        #: The messages that used up their attempts, or that nothing can deliver.
+        self.dead = DeadMessages(self.queues.named)
+        self._recorder = self._make_recorder(kind, Moment(session, user), tenant)
         service.settings.handlers[PAYLOAD] = self._dispatcher.handler()
+        service.settings.outbox = self
 
-    def _make_recorder(self, kind: str, session: Callable[[], Any], tenant: str | None) -> Recorder:
-        common = self._dispatcher, self._facts, session, tenant
+    def _make_recorder(self, kind: str, moment: Moment, tenant: str | None) -> Recorder:
+        common = self._dispatcher, moment.facts, moment.session, tenant
         if kind == "persistent":
             return Persistent(*common, self.queues)
         return Deferred(*common) if kind == "memory" else Immediate(*common)
 
     def _open_session(self) -> AbstractContextManager[Session]:
         return sessionmaker(self._service.engine).begin()
-
-    def _facts(self) -> Mapping[str, Any]:
-        found = self._user() if self._user is not None else None
-        return found if isinstance(found, Mapping) else {"user": found}
 
     # --- services ---
 
@@ -166,6 +173,33 @@ class Outbox:
         """How many messages an outbox in memory has lost, because they failed after the commit."""
         return self._recorder.lost
 
+    def inbox(self, service: str) -> Inbox:
+        """What takes the messages of a broker in for the handlers of a service (see :class:`Inbox`).
+
+        Raises :class:`SpecError` on an unknown service, :class:`NotSupported` when the outbox stores nothing.
+        """
+        target = self._target(service)
+        recorder = self._recorder
+        if not isinstance(recorder, Persistent):
+            raise NotSupported("an inbox stores what it receives: it needs an Outbox of kind='persistent'")
+
+        def message_of(event: str, data: Any, headers: Mapping[str, Any] | None) -> Message:
+            return recorder.message(target, EMIT, event, [data], {}, {} if headers is None else {"headers": headers})
+
+        return Inbox(target, partial(self.queues.of, target.options), message_of)
+
+    # --- looking ---
+
+    @cached_property
+    def Message(self) -> type[StoredMessage]:
+        """A class over all messages that wait or are dead, for ``select()`` in a session of the application on the same
+        database; it is mapped to no table of its own, and to change one of its objects raises :class:`NotSupported`."""
+        database = self._service.database
+        return message_class(
+            database.tables, self._app_id, is_signed=self._service.settings.codec.signs,
+            dialect_name=database.dialect.name,
+        )  # fmt: skip
+
     # --- delivery ---
 
     def prepare(self) -> None:
@@ -181,11 +215,31 @@ class Outbox:
         Arguments:
             wait: also for what workers are just delivering.
         """
-        found = self.queues.standing()
-        chosen = [one for one in found if queue is None or one.name == queue]
-        if queue is not None and not chosen:
-            raise SpecError(f"the outbox has no queue {queue!r}{nearest(queue, [one.name for one in found])}")
-        return sum(self.queues.flush(one, wait=wait) for one in chosen)
+        return sum(self.queues.flush(one, wait=wait) for one in self.queues.named(queue))
+
+    def suspend(self, *, queue: str | None = None, service: str | None = None) -> None:
+        """Deliver nothing of a queue, or of a service that has one of its own, until :meth:`resume`; calls are recorded
+        all the same. Raises :class:`SpecError`."""
+        self._queue_of(queue, service).set_status("paused")
+
+    def resume(self, *, queue: str | None = None, service: str | None = None) -> None:
+        """Deliver again. Raises :class:`SpecError`."""
+        self._queue_of(queue, service).set_status("active")
+
+    def _queue_of(self, queue: str | None, service: str | None) -> BatchQueue:
+        if (queue is None) == (service is None):
+            raise SpecError("say which queue, or which service that has a queue of its own")
+        if service is None:
+            return self.queues.named(queue)[0]
+        options = self._target(service).options
+        others = [one.name for one in self._targets.values() if one.options.queue == options.queue]
+        others.remove(service)
+        if others:
+            raise SpecError(
+                f"service {service!r} shares the queue {options.queue!r} with {', '.join(others)}: name the queue, or "
+                "give the service one of its own (option queue)"
+            )
+        return self.queues.of(options, None)
 
 
 #: By the identity of the service, which its target keeps alive, as the outbox does the target.
@@ -223,7 +277,3 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
 def unqueued(thing: Any) -> Any:
     """The service itself, of its queued form; a service that is not queued is returned as it is."""
     return thing._target.thing if isinstance(thing, Queued) else thing
-
-
-def _no_session() -> None:
-    return None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SpecError
 from ..execution.ahead import LeaseAhead
 from ..execution.attempt import Execution
 from ..execution.holding import Holding
 from ..queues.batch import BatchQueue
 from ..service import QueueService
+from ..spec import nearest, shown
 from ..storage.committed import after_commit
 from .options import ServiceOptions
 
@@ -40,8 +41,11 @@ class Queues:
     def of(self, options: ServiceOptions, session: Joinable | None) -> BatchQueue:
         """The queue for the messages of a service, made if it is new.
 
-        Raises :class:`ConfigurationError` when services that share a queue want different things of it.
+        Raises :class:`ConfigurationError` when services that share a queue want different things of it,
+        :class:`SpecError` on a name that looks like that of another application.
         """
+        if ":" in options.queue:
+            raise SpecError(f"queue {options.queue!r} of an outbox has a ':', behind which the application's id stands")
         name, wanted = options.queue + self._suffix, options.queue_options()
         known = self._wanted.setdefault(name, wanted)
         if known != wanted:
@@ -69,13 +73,27 @@ class Queues:
         """That of the ``ctx.transaction()`` which is open in this thread."""
         return self._service.database.current_session
 
+    def owns(self, name: str) -> bool:
+        """Whether a queue of that name belongs to this application."""
+        logical, _, app_id = name.partition(":")
+        return bool(logical) and app_id == self._suffix[1:]
+
     def standing(self) -> list[BatchQueue]:
         """All queues of this outbox that exist, also those that other processes have made."""
-        return [
-            queue for queue in self._service.queues()
-            if queue.spec.payload == "outbox" and queue.name.endswith(self._suffix)
-            and (self._suffix or ":" not in queue.name)
-        ]  # fmt: skip
+        return [queue for queue in self._service.queues() if queue.spec.payload == "outbox" and self.owns(queue.name)]
+
+    def named(self, name: str | None) -> list[BatchQueue]:
+        """The one of that name, as it was configured or as it stands in the database; None: all.
+
+        Raises :class:`SpecError`.
+        """
+        found = self.standing()
+        if name is None:
+            return found
+        chosen = [queue for queue in found if name in (queue.name, queue.name.removesuffix(self._suffix))]
+        if not chosen:
+            raise SpecError(f"the outbox has no queue {shown(name)}{nearest(str(name), [one.name for one in found])}")
+        return chosen
 
     def flush(self, queue: BatchQueue, *, wait: bool = True) -> int:
         """Deliver what is due now; return how many attempts were made. Failures are for the messages to bear.

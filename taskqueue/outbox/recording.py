@@ -65,9 +65,8 @@ class Recorder(ABC):
         options: Mapping[str, Any],
     ) -> Message:  # fmt: skip
         """The message of a call that is made now."""
-        in_hand = current_message()
-        facts = dict(in_hand.facts if in_hand is not None else self._facts())
-        facts.update({key: options[key] for key in ("user", "claims", "locale") if key in options})
+        said = {key: options[key] for key in ("user", "claims", "locale") if key in options}
+        facts = said if "user" in said else {**self._facts_of_moment(), **said}
         expires, lasts = _expiry(options.get("expires"))
         locale, version = facts.get("locale"), options.get("min_version")
         if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
@@ -77,6 +76,10 @@ class Recorder(ABC):
             checked_claims(facts.get("claims")), str(locale) if locale is not None else None, self._tenant, expires,
             lasts, version,
         )  # fmt: skip
+
+    def _facts_of_moment(self) -> Mapping[str, Any]:
+        in_hand = current_message()
+        return in_hand.facts if in_hand is not None else self._facts()
 
     def _session_of_moment(self) -> Joinable | None:
         """What a handler records is part of its own transaction, and not of one that nobody may ever commit."""

@@ -212,10 +212,12 @@ class Crew:
     def _give_back(self) -> None:
         """What is in hand after the grace period goes back to the queue; what its task still does is dropped."""
         for hand in self._hands:
-            holding, items = hand.holding, hand.items
+            holding, execution, items = hand.holding, hand.execution, hand.items
             if holding is None:
                 continue
             try:
+                if execution is not None:
+                    execution.flush()  # what is finished does not go back
                 holding.let_go()  # what is in hand, and what was leased ahead behind it
             except TaskQueueError as error:
                 _log.warning("items of queue %s could not be given back: %s", holding.queue.name, error)

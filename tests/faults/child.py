@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from taskqueue import BatchQueue, NothingReady, QueueService, Runner, Task, TaskQueueError, Worker, signals, travel
+from taskqueue import BatchQueue, NothingReady, QueueService, Runner, Task, TaskQueueError, Worker, cli, signals, travel
 from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
 from tests.faults.history import History
@@ -51,6 +51,10 @@ class Script:
     patience: float = PATIENCE
     #: The first number that a producer gives.
     first: int = 0
+    #: How many threads a worker has.
+    threads: int = 1
+    #: What stands behind ``taskqueue`` on the command line.
+    arguments: tuple[str, ...] = ()
 
 
 def main(script: Script) -> None:
@@ -136,11 +140,16 @@ def _serve(script: Script, service: QueueService, history: History) -> None:
 
 def _work(script: Script, service: QueueService, history: History) -> None:
     """Serve all queues with agent="server" until SIGTERM."""
-    worker = Worker(service)
+    worker = Worker(service, threads=script.threads)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     history.write("serving")
     report = worker.run()
     history.write("ended", error=None, executed=report.executed, ended_by=report.ended_by)
+
+
+def _command(script: Script, service: QueueService, history: History) -> None:
+    """The command line, with a service of its own."""
+    cli.main(["--database", script.url, *script.arguments], prog_name="taskqueue")
 
 
 def _deliver(script: Script, service: QueueService, history: History) -> None:
@@ -185,6 +194,7 @@ _ROLES = {
     "step": _step,
     "serve": _serve,
     "work": _work,
+    "command": _command,
     "produce": _produce,
     "deliver": _deliver,
     "book": _book,
