@@ -3,8 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 # Passed on to pytest or to the benchmarks: make test ARGS="-k lease"
 ARGS ?=
+# How many processes run the tests. All tests together wait more than they compute, so there are more of them than small
+# machines have processors; a choice of tests runs in one, without waiting until others have collected theirs.
+WORKERS ?= $(if $(ARGS),0,3)
 # For how long make soak goes on.
 MINUTES ?= 5
+
+# The tests start thousands of processes: without this each would compile the package anew where bytecode is not kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --quiet --disable-pip-version-check
@@ -30,7 +36,7 @@ demo-web: $(VENV)/.demo ## Run the demonstration in the browser
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests against SQLite and private MariaDB and PostgreSQL servers
 	@bash tests/install_servers.sh
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.dev ## Kill workers and put them to sleep for so long: make soak MINUTES=5

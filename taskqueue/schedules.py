@@ -32,7 +32,7 @@ class Schedule:
 
     name: str
     queue_name: str
-    #: Minute, hour, day of the month, month, day of the week, in ``timezone``.
+    #: Minute, hour, day of the month, month, day of the week, in ``timezone``; the second before them if there are six.
     cron: str
     timezone: str
     weight: int
@@ -74,7 +74,8 @@ class Scheduling:
 
         Arguments:
             name: of the schedule, written like the name of a queue.
-            cron: five fields: minute, hour, day of the month, month, day of the week; see docs/periodic.md.
+            cron: five fields: minute, hour, day of the month, month, day of the week; or six, the second before them;
+                see docs/periodic.md.
             task: a :class:`Task`, or any data that survives the serializer.
             queue: the name of a registered queue of a type that stands in a database.
             timezone: an IANA name; the clock whose hours ``cron`` means.

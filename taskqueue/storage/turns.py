@@ -24,11 +24,16 @@ def _of_key(key: str, state: int) -> str:
     )
 
 
-def _has_before(state: int) -> str:
+def _is_met(found: str) -> str:
+    """Whether a query finds what makes ``mine`` wait. No EXISTS, of which MariaDB makes a list of all there is."""
+    return f"COALESCE(({found} LIMIT 1), 0) = 1"
+
+
+def _stands_before(state: int) -> str:
     """Whether the first item of that state with the key of ``mine`` stands before it."""
-    return (
-        "COALESCE((SELECT CASE WHEN other.weight < mine.weight OR other.weight = mine.weight AND other.id < mine.id "
-        f"THEN 1 ELSE 0 END {_of_key('mine.order_key', state)} ORDER BY other.weight, other.id LIMIT 1), 0) = 1"
+    return _is_met(
+        "SELECT CASE WHEN other.weight < mine.weight OR other.weight = mine.weight AND other.id < mine.id "
+        f"THEN 1 ELSE 0 END {_of_key('mine.order_key', state)} ORDER BY other.weight, other.id"
     )
 
 
@@ -37,10 +42,10 @@ def _first(state: int) -> str:
     return f"SELECT other.id {_of_key(':key', state)} ORDER BY other.weight, other.id LIMIT 1"
 
 
+_IS_HELD_BY_OTHERS = _is_met(f"SELECT 1 {_of_key('mine.order_key', LEASED)} AND other.id NOT IN ($ids)")
 _IN_TURN = (
     f"SELECT mine.id, mine.fence FROM {{item}} AS mine WHERE mine.id IN ($ids) AND mine.state = {LEASED} "
-    f"AND NOT {_has_before(READY)} AND NOT {_has_before(DELAYED)} "
-    f"AND NOT EXISTS (SELECT 1 {_of_key('mine.order_key', LEASED)} AND other.id NOT IN ($ids))"
+    f"AND NOT ({_stands_before(READY)} OR {_stands_before(DELAYED)} OR {_IS_HELD_BY_OTHERS})"
 )
 _RIVAL = "SELECT other.weight, other.id, other.state, other.release_time - {now}, other.holder"
 _RIVALS = (
@@ -96,7 +101,7 @@ class Turns:
                 return rivals
             for ids in (leased - locked, wanted - leased - locked):
                 if ids:
-                    tx.rows("SELECT id FROM {item} WHERE id IN ($ids) ORDER BY id {for_update}", listed(ids))
+                    tx.rows("SELECT id FROM {item} WHERE id IN ($ids) {for_update}", listed(ids))
             locked |= wanted
 
     def hide(self, tx: Transaction, order_key: str, delay: int) -> None:
