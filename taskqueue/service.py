@@ -242,7 +242,7 @@ class QueueService(Scheduling):
     def _served(self, name: str, read: Callable[[], Registration]) -> BatchQueue | None:
         try:
             entry = read()
-            if entry.status != "active" or entry.options.get("is_template"):
+            if entry.status != "active" or entry.options.get("is_template") or not self._is_mine(name, entry):
                 return None
             spec = QueueSpec(name=name, type=entry.type, status=entry.status, **entry.options)
             queue = self._queues.get(name)
@@ -256,6 +256,10 @@ class QueueService(Scheduling):
         if queue.spec != spec:
             queue.spec = spec  # another process has updated the options
         return queue
+
+    def _is_mine(self, name: str, entry: Registration) -> bool:
+        handler = self.settings.handlers.get(entry.options.get("payload") or TASK_PAYLOAD)
+        return handler is None or handler.serves is None or handler.serves(name)
 
     def local_queues(self) -> list[BatchQueue]:
         """The queues that live in this process only, by name; no database is opened."""
