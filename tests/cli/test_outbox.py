@@ -69,6 +69,24 @@ def test_flush_delivers_what_is_due(shell: Shell, form: Any) -> None:
     assert (shell.folder / "journal").read_text() == "LH1\n"
 
 
+def test_a_worker_says_nothing_of_what_another_application_has_left(
+    shell: Shell, service: QueueService, form: Any
+) -> None:
+    other = QueueService(shell.url)
+    theirs = Outbox(other, app_id="b")
+    theirs.register("flights", Flights())
+    theirs.queued(theirs.connect("flights")).reserve("LH7")
+    theirs.suspend(queue="outbox")
+    form.reserve("LH1")
+
+    told = shell.run("--app", APP, "work", "--drain", "--json")
+
+    assert (told.returncode, json.loads(told.stdout)["executed"]) == (0, 1), told.stderr
+    assert (shell.folder / "journal").read_text() == "LH1\n"
+    assert other.load("outbox:b").number_of_items() == 1
+    other.close()
+
+
 def test_tenants_have_messages_of_their_own(shell: Shell, form: Any) -> None:
     north = Outbox(QueueService(f"sqlite:///{shell.folder / 'north.db'}"), tenant="north")
     north.register("flights", Flights())
