@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from .. import clock
 from ..errors import NotSupported, SpecError
 from ..queues.arguments import delay_ms
+from ..queues.sql_base import SqlBase
 from ..spec import shown
 from ..storage.committed import after_commit
 from .context import current_message
@@ -119,8 +120,12 @@ class Persistent(Recorder):
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
         queue = self._queues.of(target.options, session)
-        item = queue.create_item(message.to_data(), session=session, **_of_item(options))
-        return MessageRef.of(queue, item)
+        placed = _of_item(options)
+        if session is None or "dedup_key" in placed:
+            return MessageRef.of(queue, queue.create_item(message.to_data(), session=session, **placed))
+        assert isinstance(queue, SqlBase)  # noqa: S101  (an outbox has no others)
+        uid, item_id = queue.note_item(message.to_data(), session, **placed)
+        return MessageRef(uid, queue, item_id)
 
     def flush(self, target: Target) -> int:
         return self._queues.flush(self._queues.of(target.options, None))

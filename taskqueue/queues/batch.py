@@ -97,17 +97,23 @@ class BatchQueue(ArchivedQueue):
         order_key: str | None = None,
         session: Joinable | None = None,
     ) -> QueueItem:
-        new = self._new_item(data, check_weight(weight))
-        if delay is not None or release_time is not None:
-            new.delay, new.due = due(delay, release_time)
+        new = self._placed(data, weight, delay, release_time, order_key)
         if dedup_key is not None:
             new.dedup_key = check_key(dedup_key)
         new.until_start = check_unique_until(unique_until, dedup_key)
-        if order_key is not None:
-            new.order_key = check_key(order_key, "order_key")
         item = self._insert(new, session)
         self._changed_by(session)
         return item
+
+    def _placed(
+        self, data: Any, weight: int, delay: Seconds | None, release_time: datetime | None, order_key: str | None
+    ) -> NewItem:
+        new = self._new_item(data, check_weight(weight))
+        if delay is not None or release_time is not None:
+            new.delay, new.due = due(delay, release_time)
+        if order_key is not None:
+            new.order_key = check_key(order_key, "order_key")
+        return new
 
     def create_items(self, items: Iterable[Any], *, weight: int = 0, session: Joinable | None = None) -> int:
         check_weight(weight)

@@ -41,8 +41,11 @@ from .sql_archive import SqlArchive
 from .sql_inserts import Inserts, batch_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
+    from .arguments import Seconds
     from .base import Joinable
 
 _PAGE = 1000
@@ -183,6 +186,16 @@ class SqlBase(BatchQueue):
             self.changed()
         else:
             after_commit(joined, self.name, self.changed)
+
+    def note_item(
+        self, data: Any, session: Joinable, *, weight: int = 0, delay: Seconds | None = None,
+        release_time: datetime | None = None, order_key: str | None = None,
+    ) -> tuple[str, int]:  # fmt: skip
+        """Like :meth:`create_item`, in the caller's transaction, for who needs no more than the uid and the id."""
+        new = self._placed(data, weight, delay, release_time, order_key)
+        item_id = self._inserts.only_id(new, session)
+        self._changed_by(session)
+        return new.uid, item_id
 
     def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
         return self._item(self._inserts.one(new, session))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import clock
 from ..errors import DatabaseUnavailable, OutcomeUnknown
@@ -54,6 +54,10 @@ class Inserts:
         run = self._database.statement if new.dedup_key is None else self._database.transaction
         return run(lambda tx: self._add_or_find(tx, new, began))
 
+    def only_id(self, new: NewItem, session: Joinable) -> int:
+        """Store an item without a key in the caller's transaction; its id."""
+        return self._rows.insert_only(self._database.joined(session), **_values(new))
+
     def within(self, tx: Transaction, new: NewItem) -> ItemRow:
         """The same inside a transaction of ours, which may be run again."""
         return self._add_or_find(tx, new, time.monotonic())
@@ -66,16 +70,10 @@ class Inserts:
         return self._add(tx, new, call=self._database.may_call())
 
     def _add(self, tx: Transaction, new: NewItem, *, call: bool) -> ItemRow:
-        due, value = ("0", 0)
-        if new.due is not None:
-            due, value = ":due_value", new.due
-        elif new.delay:
-            due, value = "{now} + :due_value", new.delay
         while True:
             created = self._rows.insert(
-                tx, uid=new.uid, weight=new.weight, data=new.text, due=due, due_value=value,
-                dedup_key=new.dedup_key, until_start=new.until_start, order_key=new.order_key, call=call,
-            )  # fmt: skip
+                tx, dedup_key=new.dedup_key, until_start=new.until_start, call=call, **_values(new)
+            )
             if created is not None:
                 break
             standing = self._rows.with_key(tx, new.dedup_key or "")
@@ -139,6 +137,16 @@ class Inserts:
         if row is not None:
             callback = self._callback_of(batch_of(row), NewItem(row.uid, row.weight, row.data))
             self._add(tx, callback, call=True)
+
+
+def _values(new: NewItem) -> dict[str, Any]:
+    due, value = ("0", 0)
+    if new.due is not None:
+        due, value = ":due_value", new.due
+    elif new.delay:
+        due, value = "{now} + :due_value", new.delay
+    return {"uid": new.uid, "weight": new.weight, "data": new.text, "due": due, "due_value": value,
+            "order_key": new.order_key}  # fmt: skip
 
 
 def batch_of(row: BatchRow) -> Batch:

@@ -46,6 +46,8 @@ class Dialect:
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     #: Whether INSERT and DELETE can return the rows they touched.
     returning = True
+    #: Whether the driver's cursor knows the id of the row that was just inserted.
+    knows_new_id = True
     #: What ``registry.parsed`` reads: the registration of the queue ``:queue`` as one value, or NULL.
     registered = "(SELECT type || ' ' || status || ' ' || options FROM {queue} WHERE name = :queue)"
     #: An expression that tells listening workers of the queue ``:queue`` once the statement is committed.
@@ -198,6 +200,7 @@ class PostgreSQL(Dialect):
     now = "(SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint))"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "FOR SHARE"
     on_duplicate = "ON CONFLICT DO NOTHING"
+    knows_new_id = False
     call = "pg_notify('{prefix}wake', CAST(:queue AS text))"
     identity = "SELECT concat_ws('/', pg_postmaster_start_time(), inet_server_port(), current_database())"
     version = "SHOW server_version_num"

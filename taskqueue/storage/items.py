@@ -27,6 +27,31 @@ class Items(Claims, Settling):
         With ``until_start`` the key is free again as soon as the item is claimed. With ``call``, workers that listen
         are told, where the database can do that.
         """
+        statement, values = self._insertion(uid, weight, data, due, due_value, dedup_key, until_start, order_key)
+        if self._dialect.returning:
+            told = f", {self._dialect.call}" if call and self._dialect.call else ""
+            row = tx.row(f"{statement} RETURNING id, submit_time, release_time{told}", **values)
+            return (row[0], row[1], row[2]) if row else None
+        found = tx.insert(statement, **values)
+        return self._submitted(tx, found) if found else None
+
+    def insert_only(
+        self, tx: Transaction, *, uid: str, weight: int, data: str, due: str, due_value: int, order_key: str | None
+    ) -> int:
+        """Insert one item without a ``dedup_key``, and tell workers that listen; return its id alone.
+
+        In the caller's transaction a result with rows costs more than the INSERT itself.
+        """
+        statement, values = self._insertion(uid, weight, data, due, due_value, None, False, order_key)
+        if self._dialect.knows_new_id:
+            return tx.insert(statement, **values)
+        told = f", {self._dialect.call}" if self._dialect.call else ""
+        return tx.row(f"{statement} RETURNING id{told}", **values)[0]  # type: ignore[no-any-return]
+
+    def _insertion(
+        self, uid: str, weight: int, data: str, due: str, due_value: int, dedup_key: str | None, until_start: bool,
+        order_key: str | None,
+    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
         keyed = dedup_key is not None
         hidden = due != "0"
         statement = (
@@ -43,12 +68,7 @@ class Items(Claims, Settling):
         values.update(dedup_key=dedup_key, until_start=int(until_start), order_key=order_key)
         if hidden:
             values["due_value"] = due_value
-        if self._dialect.returning:
-            told = f", {self._dialect.call}" if call and self._dialect.call else ""
-            row = tx.row(f"{statement} RETURNING id, submit_time, release_time{told}", **values)
-            return (row[0], row[1], row[2]) if row else None
-        found = tx.insert(statement, **values)
-        return self._submitted(tx, found) if found else None
+        return statement, values
 
     def _submitted(self, tx: Transaction, item_id: int) -> tuple[int, int, int]:
         row = tx.row("SELECT id, submit_time, release_time FROM {item} WHERE id = :id", id=item_id)
