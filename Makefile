@@ -3,9 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Passed on to pytest or to the benchmarks: make test ARGS="-k lease"
 ARGS ?=
-# How many processes run the tests. All tests together wait more than they compute, so there are more of them than small
-# machines have processors; a choice of tests runs in one, without waiting until others have collected theirs.
-WORKERS ?= $(if $(ARGS),0,3)
+# In how many processes the tests run, which then wait at the same time; 0: in one. make test WORKERS=3
+WORKERS ?= 0
 # For how long make soak goes on.
 MINUTES ?= 5
 

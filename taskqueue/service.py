@@ -242,7 +242,11 @@ class QueueService(Scheduling):
     def _served(self, name: str, read: Callable[[], Registration]) -> BatchQueue | None:
         try:
             entry = read()
-            if entry.status != "active" or entry.options.get("is_template"):
+            if (
+                entry.status != "active"
+                or entry.options.get("is_template")
+                or not self.serves(name, entry.options.get("payload"))
+            ):
                 return None
             spec = QueueSpec(name=name, type=entry.type, status=entry.status, **entry.options)
             queue = self._queues.get(name)
@@ -256,6 +260,11 @@ class QueueService(Scheduling):
         if queue.spec != spec:
             queue.spec = spec  # another process has updated the options
         return queue
+
+    def serves(self, name: str, payload: str | None) -> bool:
+        """Whether a queue with that payload is for the workers of this application, and not of another one."""
+        handler = self.settings.handlers.get(payload or TASK_PAYLOAD)
+        return handler is None or handler.serves is None or handler.serves(name)
 
     def local_queues(self) -> list[BatchQueue]:
         """The queues that live in this process only, by name; no database is opened."""

@@ -34,6 +34,8 @@ class Handler:
     tell: Callable[[Any, BaseException | None], tuple[str, str | None]] | None = None
     #: Whether it works in the transaction of the worker, so that no executor may be given its calls.
     needs_transaction: bool = False
+    #: ``serves(queue_name)``: whether it is for the items of that queue; workers leave the others alone.
+    serves: Callable[[str], bool] | None = None
 
 
 @dataclass

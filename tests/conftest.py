@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,14 @@ _numbers = itertools.count(1)
 def pytest_report_header() -> list[str]:
     """Say at the top which servers the tests will have to do without."""
     return [f"!!! {reason}" for server in SERVERS.values() if (reason := server.missing())]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """What was printed and logged has to be UTF-8 when a worker of pytest-xdist sends it; some texts are not."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -57,16 +66,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture(scope="session")
-def shared_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """Gives the URL of one database of each kind for all tests that leave nothing behind in it."""
+def shared_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """Gives the URL of one database of each kind for all tests that leave nothing behind in it.
+
+    Those that leave something behind, which only others would mind, share one under another name.
+    """
 
     @cache
-    def url(name: str) -> str:
-        if name == "sqlite":
-            return f"sqlite:///{tmp_path_factory.mktemp('shared') / 'shared.db'}"
-        server: Server = request.getfixturevalue(f"{name}_server")
-        server.create_database("shared")
-        return server.url("shared")
+    def url(kind: str, name: str = "shared") -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp(name) / name}.db"
+        server: Server = request.getfixturevalue(f"{kind}_server")
+        server.create_database(name)
+        return server.url(name)
 
     return url
 

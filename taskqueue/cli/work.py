@@ -90,7 +90,9 @@ def work(
             f"there is no database file {given.missing_file}, because no queue was ever made there: if yours are "
             "elsewhere, name the database by --database or --app"
         )
-    queues = [given.queue(name) for name in names] or given.queues()
+    queues = [given.queue(name) for name in names] or [
+        queue for queue in given.queues() if given.service.serves(queue.name, queue.spec.payload)
+    ]
     require_allowed(queue for queue in queues if names or queue.spec.agent == "server")
     process.program = "taskqueue work"
     log_to_terminal(JsonFormatter() if log_format == "json" else None)

@@ -70,10 +70,14 @@ def _marked(function: Function, mark: Mark) -> Function:
 
 
 def marks_of(kind: type) -> Iterator[tuple[str, Mark]]:
-    """The names of the marked methods of a class, each with a mark, in the order of their definition; bases first."""
+    """The names of the marked methods of a class, each with a mark, in the order of their definition; bases first.
+
+    A method that overrides a marked one, and has no marks itself, keeps those.
+    """
     seen: dict[str, None] = {}
     for base in reversed(kind.__mro__):
         seen.update(dict.fromkeys(vars(base)))
     for name in seen:
-        for mark in getattr(getattr(kind, name, None), _MARKS, ()):
+        found = (getattr(getattr(base, name, None), _MARKS, ()) for base in kind.__mro__)
+        for mark in next(filter(None, found), ()) if callable(getattr(kind, name, None)) else ():
             yield name, mark

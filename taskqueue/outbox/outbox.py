@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -12,10 +13,11 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..errors import ConfigurationError, NotSupported, SpecError
+from ..errors import ConfigurationError, DatabaseError, NotSupported, SpecError
 from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..spec import check_name, nearest, shown
+from .context import current_message
 from .dead import DeadMessages
 from .dispatch import Dispatcher
 from .inbox import Inbox
@@ -27,6 +29,7 @@ from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
 from .recording import Deferred, Immediate, Persistent, Recorder
 from .target import Target
+from .tenants import Services, Tenants
 
 Class = TypeVar("Class", bound=type)
 Thing = TypeVar("Thing")
@@ -52,6 +55,8 @@ class Outbox:
         app_id: keeps several applications on one database apart.
         version: of the application; messages with a greater ``min_version`` are left to its newer workers.
         defaults: options of all services.
+        tenant: the name of the tenant whose database that is; :meth:`for_tenant` gives it.
+        tenants: the :class:`QueueService` of each tenant by its name, or a function that gives it for a name.
 
     Raises :class:`ConfigurationError` when the service has an outbox already, :class:`SpecError`.
     """
@@ -68,6 +73,8 @@ class Outbox:
         version: int | None = None,
         defaults: Mapping[str, Any] | None = None,
         tenant: str | None = None,
+        tenants: Services | None = None,
+        _root: Outbox | None = None,
     ) -> None:
         if not isinstance(service, QueueService):
             raise SpecError(f"an Outbox takes a QueueService, not {shown(service)}")
@@ -80,15 +87,29 @@ class Outbox:
         self._service = service
         self._defaults = ServiceOptions().with_options(defaults or {})
         self._configured = {name: dict(options) for name, options in (services or {}).items()}
-        self._targets: dict[str, Target] = {}
+        #: The outbox that is declared; those of its tenants have its services.
+        self._root = _root or self
+        self._targets: dict[str, Target] = {} if _root is None else _root._targets
+        #: The queued forms that belong to no session.
+        self._forms: dict[str, Queued] = {}
         self._lock = threading.RLock()
         self._dispatcher = Dispatcher(service.settings, self._targets, self._open_session, version)
         self._app_id = app_id
         self.queues = Queues(service, app_id)
         #: The messages that used up their attempts, or that nothing can deliver.
         self.dead = DeadMessages(self.queues.named)
+        self._tenant = tenant
         self._recorder = self._make_recorder(kind, Moment(session, user), tenant)
-        service.settings.handlers[PAYLOAD] = self._dispatcher.handler()
+        self._recorder.owner = self
+
+        def for_one(name: str, service: QueueService) -> Outbox:
+            return Outbox(
+                service, services=services, kind=kind, session=session, user=user, app_id=app_id, version=version,
+                defaults=defaults, tenant=name, _root=self,
+            )  # fmt: skip
+
+        self._tenants = Tenants(tenants, for_one) if tenants is not None else None
+        service.settings.handlers[PAYLOAD] = replace(self._dispatcher.handler(), serves=self.queues.owns)
         service.settings.outbox = self
 
     def _make_recorder(self, kind: str, moment: Moment, tenant: str | None) -> Recorder:
@@ -149,7 +170,7 @@ class Outbox:
     def queued(self, thing: Any, session: Any = None, **options: Any) -> Any:
         """The queued form of a service (see :func:`queued`)."""
         target = target_of(thing)
-        if target.owner is not self:
+        if target.owner is not self._root:
             raise SpecError(f"service {target.name!r} belongs to another outbox")
         call = {key: value for key, value in options.items() if key in CALL_OPTIONS}
         rest = {key: value for key, value in options.items() if key not in CALL_OPTIONS}
@@ -164,9 +185,8 @@ class Outbox:
             if call or isinstance(session, Connection):  # its info is the driver's connection's, which others get next
                 return form
             if session is not None:
-                return session.info.setdefault((_FORMS, target), form)
-            target.form = target.form or form
-            return target.form
+                return session.info.setdefault((_FORMS, self, target), form)
+            return self._forms.setdefault(target.name, form)
 
     @property
     def lost(self) -> int:
@@ -188,6 +208,34 @@ class Outbox:
 
         return Inbox(target, partial(self.queues.of, target.options), message_of)
 
+    # --- tenants ---
+
+    def for_tenant(self, name: str) -> Outbox:
+        """The outbox of a tenant: the same services and options on the tenant's database; made once.
+
+        Raises :class:`SpecError` on an unknown tenant, or when there are none.
+        """
+        tenants = self._root._tenants
+        if tenants is None:
+            raise SpecError("the outbox knows no tenants: give it tenants=, their QueueServices by name")
+        return tenants.outbox(name)
+
+    def known_tenants(self) -> list[str]:
+        """The names in ``tenants``; of a function, those that it was asked for."""
+        return self._tenants.names() if self._tenants is not None else []
+
+    @property
+    def queue_service(self) -> QueueService:
+        """The service on whose queues the messages stand."""
+        return self._service
+
+    def recorder_of_moment(self) -> Recorder:
+        """What records a call: of a handler that has a tenant's message in hand, that of this tenant."""
+        in_hand = current_message()
+        if self._tenants is None or in_hand is None or in_hand.tenant is None:
+            return self._recorder
+        return self.for_tenant(in_hand.tenant)._recorder
+
     # --- looking ---
 
     @cached_property
@@ -207,15 +255,36 @@ class Outbox:
         for target in list(self._targets.values()):
             self.queues.of(target.options, None)
 
-    def flush(self, queue: str | None = None, *, wait: bool = True) -> int:
+    def flush(self, queue: str | None = None, tenant: str | None = None, wait: bool = True) -> int:
         """Deliver what is due now, on one queue or all of them; return how many attempts were made.
 
         Failing handlers raise nothing; what is delayed or waits for its retry is left.
 
         Arguments:
+            tenant: only what is due for that tenant; None: what is due here and for all known tenants. When the
+                database of one fails, the error is raised after the others.
             wait: also for what workers are just delivering.
+
+        Raises :class:`SpecError` on an unknown queue or tenant, :class:`DatabaseError`.
         """
-        return sum(self.queues.flush(one, wait=wait) for one in self.queues.named(queue))
+        if tenant is not None:
+            return self.for_tenant(tenant).flush(queue, wait=wait)
+        attempts, is_known = 0, False
+        unknown: SpecError | None = None
+        failed: DatabaseError | None = None
+        for one in (self, *map(self.for_tenant, self.known_tenants())):
+            try:
+                attempts += sum(one.queues.flush(each, wait=wait) for each in one.queues.named(queue))
+                is_known = True
+            except SpecError as error:  # others may have a queue of that name
+                unknown = unknown or error
+            except DatabaseError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        if unknown is not None and not is_known:
+            raise unknown
+        return attempts
 
     def suspend(self, *, queue: str | None = None, service: str | None = None) -> None:
         """Deliver nothing of a queue, or of a service that has one of its own, until :meth:`resume`; calls are recorded
@@ -271,7 +340,8 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
     """
     if isinstance(thing, Queued) and session is None and not options:
         return thing
-    return target_of(thing).owner.queued(thing, session, **options)
+    owner = thing._recorder.owner if isinstance(thing, Queued) else target_of(thing).owner
+    return owner.queued(thing, session, **options)
 
 
 def unqueued(thing: Any) -> Any:

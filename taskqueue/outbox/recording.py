@@ -44,6 +44,8 @@ class Recorder(ABC):
 
     #: How many messages were given up without a trace in the database.
     lost = 0
+    #: The outbox whose calls it records.
+    owner: Any = None
 
     def __init__(
         self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None
@@ -58,8 +60,10 @@ class Recorder(ABC):
         session: Joinable | None, options: Mapping[str, Any],
     ) -> MessageRef:  # fmt: skip
         """Record one call (see :data:`.proxy.CALL_OPTIONS`)."""
-        message = self.message(target, kind, event, args, kwargs, options)
-        return self._record(target, message, session if session is not None else self._session_of_moment(), options)
+        recorder = self.owner.recorder_of_moment() if self.owner is not None and session is None else self
+        message = recorder.message(target, kind, event, args, kwargs, options)
+        joined = session if session is not None else recorder._session_of_moment()
+        return recorder._record(target, message, joined, options)
 
     def message(
         self, target: Target, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any],

@@ -27,8 +27,6 @@ class Target:
 
     def __init__(self, owner: Any, name: str, thing: Any, options: ServiceOptions) -> None:
         self.owner = owner
-        #: Its queued form that belongs to no session.
-        self.form: Any = None
         self.name = name
         self.thing = thing
         self.options = options

@@ -12,10 +12,7 @@ from tests.faults.swarm import Swarm
 from tests.faults.tasks import hold, record
 from tests.servers import ALL_DATABASES
 
-pytestmark = [
-    pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True),
-    pytest.mark.parametrize("options", [(), ("--grouped",)], ids=["each", "grouped"]),
-]
+pytestmark = pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)
 QUEUES = {"ordered": "Sql", "parallel": "SqlParallel"}
 #: So many tasks are added to each queue before each stop; those at these places take so long (seconds), whatever they
 #: are told.
@@ -52,6 +49,7 @@ class Work:
             assert queue.statistics() == dict.fromkeys(queue.statistics(), 0)
 
 
+@pytest.mark.parametrize("options", [(), ("--grouped",)], ids=["each", "grouped"])
 def test_given_workers_when_they_are_stopped_and_replaced_then_each_item_is_begun_once_and_finished_once(
     stage: Stage, options: tuple[str, ...]
 ) -> None:
@@ -86,7 +84,7 @@ def test_given_workers_when_they_are_stopped_and_replaced_then_each_item_is_begu
 
 
 def test_given_tasks_that_outlast_the_grace_when_their_worker_is_stopped_then_they_are_begun_again_as_if_never_before(
-    stage: Stage, options: tuple[str, ...]
+    stage: Stage,
 ) -> None:
     # given: one task of each queue is in hand
     work = Work(stage)
@@ -95,7 +93,7 @@ def test_given_tasks_that_outlast_the_grace_when_their_worker_is_stopped_then_th
     for number in (*range(1, 5), *range(11, 15)):
         queue = work.queues[number > 10]
         ids[number] = queue.enqueue(hold if number in held else record, str(stage.folder), number).id
-    swarm = Swarm(stage, 1, "--threads", "2", *options)
+    swarm = Swarm(stage, 1, "--threads", "2")
     worker = swarm.start("--grace", "0")
     for number in held:
         stage.history.wait_for("start", number=number)

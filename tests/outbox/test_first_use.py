@@ -42,18 +42,21 @@ def make(database_url: str, engine: Engine, request: pytest.FixtureRequest) -> I
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_on_an_empty_database(make: Callable[[], Outbox], engine: Engine, commits: bool) -> None:
+@pytest.mark.parametrize("writes", [True, False], ids=["after a write", "first of all"])
+def test_on_an_empty_database(make: Callable[[], Outbox], engine: Engine, commits: bool, writes: bool) -> None:
     outbox, scripted = make(), Scripted()
     outbox.register("scripted", scripted)
     with Session(engine) as session:
-        book(session, "first")
+        if writes:
+            book(session, "before")
         queued(scripted, session).work(1)
+        book(session, "between")
         queued(scripted, session).work(2)
         if commits:
             session.commit()
 
     outbox.flush()
-    assert (scripted.calls, names(engine)) == (([1, 2], ["first"]) if commits else ([], []))
+    assert (scripted.calls, names(engine)) == (([1, 2], ["before", "between"][not writes :]) if commits else ([], []))
 
     with Session(engine) as session:
         queued(scripted, session).work(3)

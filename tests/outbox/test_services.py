@@ -288,6 +288,32 @@ def test_a_marked_method_is_called_for_its_event_by_either_name(
     assert named.calls == [("book", 1), ("book", 2), ("book", [3]), ("listen", 4)]
 
 
+def test_a_method_that_overrides_a_handler_is_one(make_outbox: Callable[..., Outbox], session: Session) -> None:
+    class Base(Plain):
+        @on("booked")
+        def listen(self, ctx: MessageContext, data: Any) -> None:
+            raise NotImplementedError
+
+        @on("booked")
+        def left_out(self, ctx: MessageContext, data: Any) -> None:
+            raise NotImplementedError
+
+    class Own(Base):
+        left_out = None  # type: ignore[assignment]
+
+        def listen(self, ctx: MessageContext, data: Any) -> None:
+            self.calls.append((ctx.event, data))
+
+    outbox, own = make_outbox(), Own()
+    outbox.register("own", own)
+    queued(own, session).emit("booked", 1)
+    session.commit()
+
+    outbox.flush()
+
+    assert own.calls == [("booked", 1)]
+
+
 def test_a_listener_that_fails_makes_the_event_fail_for_all(
     make_outbox: Callable[..., Outbox], service: QueueService, session: Session
 ) -> None:

@@ -119,12 +119,15 @@ class Hook:
     def __init__(self, *permitted: str) -> None:
         self.permitted = permitted
         self.hidden: list[str] = []
+        self.kept: list[str] = []
 
     def __call__(self, action: str, message: DeadMessage | None) -> bool | None:
         if "raise" in self.permitted:
             raise RuntimeError("no directory")
         if message is not None and message.id in self.hidden:
             return None
+        if message is not None and message.id in self.kept:
+            return action == "view"
         return action in self.permitted or (f"{action} none" in self.permitted and message is None)
 
 
@@ -162,4 +165,7 @@ def test_the_hook_is_asked_about_each_message(world: World, ids: list[str]) -> N
     assert (hidden.status_code, hidden.data) == (missing.status_code, missing.data)
     assert hidden.status_code == 404
     assert post(visitor, "revive", {"ids": [ids[1]]}).status_code == 403
+    hook.kept = [ids[3]]
+    assert post(visitor, "delete", {"ids": [ids[1], ids[3]]}).status_code == 403
+    assert listed(visitor) == [ids[0], ids[1], *ids[3:]]
     assert post(visitor, "delete", {"ids": [ids[1]]}).get_json() == {"deleted": 1}
