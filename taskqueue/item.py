@@ -42,6 +42,8 @@ class QueueItem:
     is_cancelled: bool = False
     #: The batch to which it belongs (see :meth:`Queue.create_batch`), or None.
     batch_id: int | None = None
+    #: Items with the same key are executed one after the other, in the order of the queue.
+    order_key: str | None = None
     _unpack: Callable[[], Any] = field(default=lambda: None, repr=False, compare=False)
 
     @cached_property

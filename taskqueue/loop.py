@@ -11,6 +11,7 @@ from .errors import SpecError
 from .execution.ahead import together
 from .execution.attempt import Attempt, Execution
 from .execution.holding import Holding
+from .execution.in_order import blocked_keys, for_one_call
 from .item import QueueItem
 from .outcome import Outcome
 from .queues.batch import BatchQueue
@@ -149,17 +150,23 @@ def _execute(
     queue: BatchQueue, items: Sequence[QueueItem], holding: Holding, execution: Execution,
     stop: threading.Event | None = None,
 ) -> list[Attempt]:  # fmt: skip
-    attempts: list[Attempt] = []
-    rest = list(items)
+    attempts: dict[int, Attempt] = {}  # by the place of the item among those given
+    rest = list(range(len(items)))
     while rest:
-        now, rest = rest[: execution.size], rest[execution.size :]
-        attempts += execution.run_batch(now)
-        is_aborted = any(attempt.outcome is Outcome.ABORT for attempt in attempts)
+        number = for_one_call((items[place] for place in rest), execution.size)
+        now, rest = rest[:number], rest[number:]
+        latest = execution.run_batch([items[place] for place in now])
+        attempts.update(zip(now, latest, strict=True))
+        is_aborted = any(attempt.outcome is Outcome.ABORT for attempt in latest)
         is_stopped = stop is not None and stop.is_set()
-        if rest and (is_aborted or is_stopped or not _goes_next(queue, rest[0])):
-            holding.give_back(rest)
-            return attempts + [Attempt(item, Outcome.RELINQUISH, None, 0.0) for item in rest]
-    return attempts
+        back = rest
+        if not is_aborted and not is_stopped and rest and _goes_next(queue, items[rest[0]]):
+            blocked = blocked_keys(latest)
+            back = [place for place in rest if items[place].order_key in blocked]
+        holding.give_back([items[place] for place in back])
+        attempts.update((place, Attempt(items[place], Outcome.RELINQUISH, None, 0.0)) for place in back)
+        rest = [place for place in rest if place not in attempts]
+    return [attempts[place] for place in range(len(items))]
 
 
 def _goes_next(queue: BatchQueue, item: QueueItem) -> bool:

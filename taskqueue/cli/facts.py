@@ -40,6 +40,7 @@ def item_facts(item: QueueItem) -> dict[str, Any]:
         "last_error": item.last_error,
         "is_cancelled": item.is_cancelled,
         "batch_id": item.batch_id,
+        "order_key": item.order_key,
         **_content(item),
     }
 

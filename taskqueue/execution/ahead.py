@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import chain
 
 from ..item import QueueItem
 from ..outcome import Outcome
 from ..queues.batch import BatchQueue
 from .attempt import Attempt
 from .holding import Holding
+from .in_order import blocked_keys, for_one_call
 
 #: So much work (seconds) is leased ahead at most; what is leased ahead waits for nobody else.
 _WORK_AHEAD = 0.5
@@ -58,7 +60,9 @@ class LeaseAhead:
         if self._ready and self._look_is_due() and not self._may_go_on():
             self.give_back()
         while self._ready and self._holding.is_lost(self._ready[0]):
-            self._ready.popleft()
+            lost = self._ready.popleft()
+            if lost.order_key is not None:  # whoever has it goes first
+                self._give_back_keys({lost.order_key})
         if not self._ready:
             self._fill()
         return self._ready.popleft() if self._ready else None
@@ -66,10 +70,10 @@ class LeaseAhead:
     def next_batch(self) -> list[QueueItem]:
         """The next items, as many as one call takes; none when none can be claimed now."""
         first = self.next()
-        batch = [first] if first is not None else []
-        while batch and self._ready and len(batch) < self._size:
-            batch.append(self._ready.popleft())
-        return batch
+        if first is None:
+            return []
+        more = for_one_call(chain([first], self._ready), self._size) - 1
+        return [first, *(self._ready.popleft() for _ in range(more))]
 
     def ended(self, attempt: Attempt, seconds: float) -> None:
         """An attempt at the item in hand has taken so long, its acknowledgement included."""
@@ -78,6 +82,8 @@ class LeaseAhead:
         # Whoever took this item may have taken the others; or the item itself goes next.
         if attempt.outcome is Outcome.LEASE_LOST or self._goes_next(attempt):
             self.give_back()
+        else:
+            self._give_back_keys(blocked_keys([attempt]))
 
     def _goes_next(self, attempt: Attempt) -> bool:
         """Whether an item that is tried again stands before what was leased ahead."""
@@ -89,6 +95,12 @@ class LeaseAhead:
         """Relinquish what was leased ahead."""
         self._holding.give_back(list(self._ready))
         self._ready.clear()
+
+    def _give_back_keys(self, order_keys: set[str]) -> None:
+        """Relinquish what was leased ahead of these order keys."""
+        if order_keys and (waiting := [item for item in self._ready if item.order_key in order_keys]):
+            self._holding.give_back(waiting)
+            self._ready = deque(item for item in self._ready if item.order_key not in order_keys)
 
     def _fill(self) -> None:
         self._looked_now()

@@ -192,7 +192,8 @@ class Execution:
             # Before the item becomes ready again, so that nobody claims it in between.
             self._queue.set_status("aborted")
         how = self._decision.settlement(trial, outcome)
-        if self._group is not None and how is settlement.DONE:
+        # What waits for its turn behind an item must not wait for a group, nor see the item come back after it.
+        if self._group is not None and how is settlement.DONE and trial.item.order_key is None:
             trial.is_grouped = True
             self._group.add(trial.item, partial(self._stored, trial, seconds))
             return outcome, 0.0

@@ -36,11 +36,11 @@ def due(delay: Seconds | None, release_time: datetime | None) -> tuple[int, int 
     return 0, max(clock.moment_ms(release_time), 0)
 
 
-def check_key(key: object) -> str:
+def check_key(key: object, what: str = "dedup_key") -> str:
     # MariaDB takes "k" for "k ", the others do not: so nobody may end with a blank.
     if isinstance(key, str) and 0 < len(key) <= 191 and key.isprintable() and key == key.strip():
         return key
-    raise SpecError(f"dedup_key must be 1 to 191 printable characters without outer blanks, not {shown(key)}")
+    raise SpecError(f"{what} must be 1 to 191 printable characters without outer blanks, not {shown(key)}")
 
 
 def check_unique_until(moment: object, dedup_key: object) -> bool:

@@ -65,6 +65,7 @@ class NewItem:
     dedup_key: str | None = None
     #: The key is free again as soon as the item is claimed.
     until_start: bool = False
+    order_key: str | None = None
 
 
 class Queue(ABC):
@@ -118,6 +119,7 @@ class Queue(ABC):
         release_time: datetime | None = None,
         dedup_key: str | None = None,
         unique_until: str = "finished",
+        order_key: str | None = None,
         session: Joinable | None = None,
     ) -> QueueItem:
         """Put a task, or any data that survives the serializer, into the queue.
@@ -128,6 +130,8 @@ class Queue(ABC):
             dedup_key: up to 191 characters; while an item with the same key stands in the queue, that one is returned.
             unique_until: "finished", or "started": then the key is free again as soon as the item is claimed (or
                 stolen), and stays so when that claim is given back.
+            order_key: up to 191 characters; items with the same key are executed one after the other, in the order of
+                the queue, by whatever number of workers. Others are not held up by them.
             session: an SQLAlchemy Session or Connection on the same database, whose commit or rollback then decides.
 
         Raises :class:`SerializationError` (with the path to the value), :class:`SpecError`, :class:`SessionMismatch`.

@@ -94,6 +94,7 @@ class BatchQueue(ArchivedQueue):
         release_time: datetime | None = None,
         dedup_key: str | None = None,
         unique_until: str = "finished",
+        order_key: str | None = None,
         session: Joinable | None = None,
     ) -> QueueItem:
         new = self._new_item(data, check_weight(weight))
@@ -102,6 +103,8 @@ class BatchQueue(ArchivedQueue):
         if dedup_key is not None:
             new.dedup_key = check_key(dedup_key)
         new.until_start = check_unique_until(unique_until, dedup_key)
+        if order_key is not None:
+            new.order_key = check_key(order_key, "order_key")
         item = self._insert(new, session)
         self._changed_by(session)
         return item

@@ -99,7 +99,9 @@ class MemoryQueue(BatchQueue):
     def _add(self, new: NewItem) -> Record:
         moment = clock.now_ms()
         due = new.due if new.due is not None else moment + new.delay
-        record = Record(next(self._ids), new.uid, new.weight, new.text, moment, new.dedup_key, new.until_start)
+        record = Record(
+            next(self._ids), new.uid, new.weight, new.text, moment, new.dedup_key, new.until_start, new.order_key
+        )
         record.release_time = due if due > moment else 0
         self._highest = record.id
         self._records[record.id] = record

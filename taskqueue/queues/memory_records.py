@@ -22,6 +22,7 @@ class Record:
     submit_time: int
     dedup_key: str | None
     until_start: bool = False
+    order_key: str | None = None
     release_time: int = 0
     run_count: int = 0
     fence: int = 0
@@ -41,7 +42,7 @@ class Record:
         return QueueItem(
             self.id, queue_name, self.weight, clock.from_ms(self.submit_time), optional_time(self.release_time),
             self.run_count, self.fence, self.last_error, self.failures, self.interruptions, self.uid,
-            self.is_cancelled, self.batch.id if self.batch else None, unpack,
+            self.is_cancelled, self.batch.id if self.batch else None, self.order_key, unpack,
         )  # fmt: skip
 
 

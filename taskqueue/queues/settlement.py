@@ -27,6 +27,8 @@ class Settlement:
     interrupted: bool = False
     #: Failures and interruptions are forgotten.
     fresh: bool = False
+    #: It waits until those before it with the same order key have ended; the delay is only the longest it waits.
+    awaits_turn: bool = False
     #: The text of the failure.
     error: str | None = None
     #: Where in the code it failed, for humans; None where that says nothing.
@@ -47,6 +49,11 @@ class Settlement:
 
 DONE = Settlement(stays=False)
 RELINQUISH = Settlement(stays=True, unclaimed=True)
+
+
+def await_turn(delay: int) -> Settlement:
+    """Not its turn yet: like RELINQUISH, but hidden until whatever goes before it hands on, or for ``delay`` ms."""
+    return Settlement(stays=True, delay=delay, unclaimed=True, awaits_turn=True)
 
 
 def release(delay: int) -> Settlement:

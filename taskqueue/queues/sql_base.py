@@ -30,7 +30,7 @@ from ..storage.items import Items
 from ..storage.registry import Registration
 from ..storage.results import Results
 from ..storage.rows import ItemRow
-from ..storage.schema import DELAYED, LEASED, READY
+from ..storage.schema import DELAYED, LEASED, READY, WAITS_ITS_TURN
 from ..storage.transaction import Transaction
 from . import settlement
 from .arguments import check_id, check_ids
@@ -273,11 +273,21 @@ class SqlBase(BatchQueue):
 
     def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
         held = [(item.id, item.fence) for item in items]
-        if len(held) == 1 and how.record is None and how.result is None and items[0].batch_id is None:
+        if len(held) == 1 and how.record is None and how.result is None and self._concerns_nobody(items[0]):
             settled = self.database.statement(lambda tx: self._settle_one(tx, held, how))
             if settled or how.is_success:
                 return settled  # else it is lost, or was cancelled meanwhile
-        return self.database.transaction(lambda tx: self.settle_within(tx, held, how))
+        settled, makes_ready = self.database.transaction(lambda tx: (self.settle_within(tx, held, how), tx.makes_ready))
+        if makes_ready:
+            self.settings.bell.ring(self.name)
+        return settled
+
+    def _concerns_nobody(self, item: QueueItem) -> bool:
+        """Whether no batch counts it, and nothing waits behind it for its turn."""
+        return item.batch_id is None and (item.order_key is None or self.is_sequential)
+
+    def _hand_on(self, tx: Transaction, order_keys: Iterable[str | None]) -> None:
+        """Items with these keys have left the hands of their holder, or the queue: it may be the turn of others."""
 
     def _settle_one(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
         """The hot path: one statement that is its own transaction."""
@@ -299,6 +309,8 @@ class SqlBase(BatchQueue):
         self._inserts.ended(tx, (valid[item_id].batch_id for item_id in gone), failed=not how.is_success)
         for follower in how.followers if valid.keys() - cancelled else ():
             self._inserts.within(tx, follower)
+        if not how.awaits_turn:
+            self._hand_on(tx, (found.order_key for found in valid.values()))
         return settled | valid.keys()
 
     def _settle_valid(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> None:
@@ -327,7 +339,8 @@ class SqlBase(BatchQueue):
         if how.error is not None:
             changes += ", last_error = :error"
             more["error"] = how.error
-        return self.rows.put_back(tx, held, delay=how.delay, changes=changes, **more)
+        holder = WAITS_ITS_TURN if how.awaits_turn else ""
+        return self.rows.put_back(tx, held, delay=how.delay, changes=changes, holder=holder, **more)
 
     def _already_settled(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
         """Which of them my own commit, whose answer never came, has settled: gone, or one fence further and free.
@@ -345,7 +358,7 @@ class SqlBase(BatchQueue):
     @contextmanager
     def completing(self, item: QueueItem) -> Iterator[Session]:
         held = [(item.id, item.fence)]
-        finishing = False
+        finishing = makes_ready = False
         try:
             with self.database.session_scope() as session:
                 yield session
@@ -354,11 +367,14 @@ class SqlBase(BatchQueue):
                 if not self.rows.delete(tx, held):
                     self._raise_if_lost(item, [item])
                 self._inserts.ended(tx, [item.batch_id], failed=False)
-                finishing = True
+                self._hand_on(tx, [item.order_key])
+                finishing, makes_ready = True, tx.makes_ready
         except DatabaseUnavailable:
             # The answer to the commit never came: the row tells whether it took place.
             if not finishing or self._read(lambda tx: self.rows.fences(tx, [item.id])):
                 raise
+        if makes_ready:
+            self.settings.bell.ring(self.name)
 
     # --- looking ---
 
@@ -436,7 +452,7 @@ class SqlBase(BatchQueue):
         return QueueItem(
             row.id, self.name, row.weight, clock.from_ms(row.submit_time), optional_time(row.release_time),
             row.run_count, row.fence, row.last_error, row.failures, row.interruptions, row.uid,
-            bool(row.is_cancelled), row.batch_id,
+            bool(row.is_cancelled), row.batch_id, row.order_key,
             partial(self.settings.codec.unpack, row.data, self.name, row.uid),
         )  # fmt: skip
 

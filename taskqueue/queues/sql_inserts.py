@@ -74,7 +74,7 @@ class Inserts:
         while True:
             created = self._rows.insert(
                 tx, uid=new.uid, weight=new.weight, data=new.text, due=due, due_value=value,
-                dedup_key=new.dedup_key, until_start=new.until_start, call=call,
+                dedup_key=new.dedup_key, until_start=new.until_start, order_key=new.order_key, call=call,
             )  # fmt: skip
             if created is not None:
                 break
@@ -82,7 +82,9 @@ class Inserts:
             if standing is not None:
                 return standing
         item_id, submitted, release = created
-        return ItemRow(item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text)
+        return ItemRow(
+            item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text, order_key=new.order_key
+        )
 
     # --- many ---
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from ..settings import Settings
+from ..spec import QueueSpec
 from ..storage import registry
-from ..storage.rows import ItemRow
+from ..storage.database import Database
+from ..storage.rows import Held, ItemRow
 from ..storage.schema import DELAYED, LEASED, READY
 from ..storage.transaction import Transaction
+from ..storage.turns import Turns
+from . import settlement
 from .base import Wait
-from .sql_base import SqlBase
+from .sql_base import SqlBase, process
+
+#: What waits for its turn is handed on to; so many milliseconds after whatever it waits for should have ended it looks
+#: by itself, in case that was done in a transaction of an application that could not see it.
+_LOOKS_AGAIN = 60_000
 
 
 class SqlParallelQueue(SqlBase):
@@ -15,7 +27,19 @@ class SqlParallelQueue(SqlBase):
 
     is_sequential = False
 
+    def __init__(self, spec: QueueSpec, settings: Settings, database: Database) -> None:
+        super().__init__(spec, settings, database)
+        self._turns = Turns(database.dialect, spec.name)
+
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]:
+        while True:
+            rows = self._claim(limit, lease, holder)
+            mine = self._in_turn(rows) if any(row.order_key is not None for row in rows) else rows
+            if mine or not rows:
+                return mine
+            holder = process.next_holder()  # what was claimed waits for its turn now: something else may be ready
+
+    def _claim(self, limit: int, lease: int, holder: str) -> list[ItemRow]:
         def claim(tx: Transaction) -> list[ItemRow]:
             if most is not None:  # who counts what is held must be alone
                 registry.lock(tx, self.name)
@@ -45,6 +69,52 @@ class SqlParallelQueue(SqlBase):
             return self.database.statement(claim)
         rows = self.database.statement(claim_single)
         return self.database.transaction(claim) if rows is None else rows
+
+    # --- one after the other, by order key ---
+
+    def _in_turn(self, rows: Sequence[ItemRow]) -> list[ItemRow]:
+        """Those of the claimed rows whose turn it is; the others are put back.
+
+        To be asked after the claim is committed: of several who claim at the same time each sees what the earlier ones
+        have claimed.
+        """
+        keyed = {row.id: row for row in rows if row.order_key is not None}
+        mine = self.database.statement(lambda tx: self._turns.in_turn(tx, keyed), write=False)
+        doubtful = [row for row in keyed.values() if row.id not in mine]
+        for order_key in sorted({row.order_key for row in doubtful if row.order_key is not None}):
+            held = [(row.id, row.fence) for row in doubtful if row.order_key == order_key]
+            wait = partial(self._wait_in_line, order_key=order_key, held=held, mine=frozenset(mine))
+            mine |= self.database.transaction(wait)
+        return [row for row in rows if row.order_key is None or mine.get(row.id) == row.fence]
+
+    def _wait_in_line(self, tx: Transaction, order_key: str, held: list[Held], mine: frozenset[int]) -> dict[int, int]:
+        """Put those of one key back that have to wait, and let what stands behind them wait, too; return the others.
+
+        ``mine`` was claimed together with them, and it is its turn.
+
+        With what they wait for locked: either it ends before, and that is seen here, or after this, and hands on.
+        """
+        rivals = [rival for rival in self._turns.locked_rivals(tx, order_key) if not rival.waits_its_turn]
+        doubtful = dict(held)
+        in_turn = {pair for pair in self._turns.in_turn(tx, mine | doubtful.keys()).items() if pair in held}
+        blocked = [pair for pair in held if pair not in in_turn]
+        delay = max((rival.wait for rival in rivals if rival.id not in doubtful), default=0)
+        delay = max(delay, 0) + _LOOKS_AGAIN
+        if blocked:
+            self.settle_within(tx, blocked, settlement.await_turn(delay))
+            self._turns.hide(tx, order_key, delay)
+        if not any(rival.state == LEASED for rival in self._turns.rivals(tx, order_key)):
+            self._hand_on(tx, [order_key])  # nobody else will do that
+        return dict(in_turn)
+
+    def _hand_on(self, tx: Transaction, order_keys: Iterable[str | None]) -> None:
+        for order_key in sorted(set(filter(None, order_keys))):
+            if self._turns.hand_on(tx, order_key):
+                tx.makes_ready = True
+        if tx.makes_ready:
+            self.rows.tell(tx)
+
+    # --- looking ---
 
     def _is_full(self, tx: Transaction) -> bool:
         most = self.spec.concurrency_limit

@@ -42,8 +42,9 @@ PRUNED = "pruned"
 _COLUMNS = ", ".join(DeadRow._fields)
 #: ``$key`` is the dedup_key that the items get.
 _COPY = (
-    "{insert} {item} (id, queue_name, uid, weight, submit_time, run_count, fence, dedup_key, data, last_error) "
-    "SELECT id, queue_name, uid, weight, submit_time, run_count, fence + 1, $key, data, error "
+    "{insert} {item} (id, queue_name, uid, weight, submit_time, run_count, fence, dedup_key, order_key, data, "
+    "last_error) "
+    "SELECT id, queue_name, uid, weight, submit_time, run_count, fence + 1, $key, order_key, data, error "
     "FROM {dead} WHERE id IN ($ids) "
 )
 

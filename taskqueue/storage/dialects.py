@@ -1,7 +1,8 @@
 """What differs between SQLite, MariaDB/MySQL and PostgreSQL, and nothing else.
 
 Statements are written once, with ``:name`` for parameters and ``{word}`` for what a dialect fills in:
-``{now}``, the database's clock in milliseconds; ``{claim_index}`` and ``{order_index}``, hints after a table;
+``{now}``, the database's clock in milliseconds; ``{claim_index}``, ``{order_index}`` and ``{turn_index}``, hints
+after a table;
 ``{for_update}`` and ``{skip_locked}``; and the names of the tables.
 """
 
@@ -33,7 +34,7 @@ class Dialect:
     begin = "BEGIN"
     #: One process at a time may write.
     single_writer = False
-    claim_index = order_index = for_update = skip_locked = share = ""
+    claim_index = order_index = turn_index = for_update = skip_locked = share = ""
     #: Whether an item stands before the place :weight, :id.
     before = "(weight, id) < (:weight, :id)"
     insert, on_duplicate = "INSERT INTO", ""
@@ -64,7 +65,8 @@ class Dialect:
 
     def _render(self, template: str, shift: int) -> str:
         now = f"({self.now} + {shift})" if shift else self.now
-        words = {"claim_index": self.claim_index, "order_index": self.order_index, "for_update": self.for_update,
+        words = {"claim_index": self.claim_index, "order_index": self.order_index,
+                 "turn_index": self.turn_index, "for_update": self.for_update,
                  "skip_locked": self.skip_locked, "share": self.share, "insert": self.insert,
                  "on_duplicate": self.on_duplicate,
             "before": self.before, "registered": self.registered, "now": now}  # fmt: skip
@@ -109,6 +111,7 @@ class SQLite(Dialect):
     begin = "BEGIN IMMEDIATE"
     single_writer = True
     claim_index = "INDEXED BY {prefix}item_claim"
+    turn_index = "INDEXED BY {prefix}item_turn"
     on_duplicate = "ON CONFLICT DO NOTHING"
     identity = "SELECT file FROM pragma_database_list WHERE name = 'main'"
     version = "SELECT sqlite_version()"
@@ -149,6 +152,7 @@ class MySQL(Dialect):
     begin = "START TRANSACTION"
     claim_index = "FORCE INDEX ({prefix}item_claim)"
     order_index = "FORCE INDEX ({prefix}item_order)"
+    turn_index = "FORCE INDEX ({prefix}item_turn)"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "LOCK IN SHARE MODE"
     insert = "INSERT IGNORE INTO"
     registered = "(SELECT CONCAT(type, ' ', status, ' ', options) FROM {queue} WHERE name = :queue)"

@@ -19,7 +19,7 @@ class Items(Claims, Settling):
 
     def insert(
         self, tx: Transaction, *, uid: str, weight: int, data: str, due: str = "0", due_value: int = 0,
-        dedup_key: str | None = None, until_start: bool = False, call: bool = False,
+        dedup_key: str | None = None, until_start: bool = False, order_key: str | None = None, call: bool = False,
     ) -> tuple[int, int, int] | None:  # fmt: skip
         """Insert one item; return its id, submit and release time, or None if its ``dedup_key`` is taken.
 
@@ -31,15 +31,16 @@ class Items(Claims, Settling):
         hidden = due != "0"
         statement = (
             ("{insert}" if keyed else "INSERT INTO")
-            + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, until_start, data)"
+            + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, until_start, "
+            + "order_key, data)"
             + " VALUES (:queue, :uid, :weight, {now}, "
             + (f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END, " if hidden else f"{READY}, ")
             + (f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END" if hidden else "0")
-            + ", :dedup_key, :until_start, :data)"
+            + ", :dedup_key, :until_start, :order_key, :data)"
             + (" {on_duplicate}" if keyed else "")
         )
         values: dict[str, Any] = {"queue": self._queue, "uid": uid, "weight": weight, "data": data}
-        values.update(dedup_key=dedup_key, until_start=int(until_start))
+        values.update(dedup_key=dedup_key, until_start=int(until_start), order_key=order_key)
         if hidden:
             values["due_value"] = due_value
         if self._dialect.returning:

@@ -11,7 +11,7 @@ from .schema import DELAYED, IS_DELAYED, LEASED, READY
 CHUNK = 500
 COLUMNS = (
     "id, uid, weight, submit_time, release_time, run_count, fence, failures, interruptions, last_error, data, "
-    "is_cancelled, batch_id"
+    "is_cancelled, batch_id, order_key"
 )
 
 
@@ -31,6 +31,7 @@ class ItemRow(NamedTuple):
     data: str
     is_cancelled: int = 0
     batch_id: int | None = None
+    order_key: str | None = None
     #: What a claim has read of the queue's registration at the same moment (see ``registry.parsed``).
     registered: str | None = None
 
@@ -40,6 +41,7 @@ class Standing(NamedTuple):
 
     is_cancelled: bool
     batch_id: int | None
+    order_key: str | None
 
 
 class Place(NamedTuple):

@@ -11,6 +11,8 @@ LEASED    > 0           held by somebody until then
 DELAYED   > 0           hidden until then: scheduled, or waiting for its retry
 ========  ============  =================================================================
 
+An item with an order key that waits for the one before it is DELAYED, too; its ``holder`` is then WAITS_ITS_TURN.
+
 "Ready" is thus an equality on both columns, and one index serves the claim, the promotion of what is due, and
 the counts. Times are milliseconds since 1970 (UTC), by the database's clock.
 """
@@ -38,10 +40,12 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.types import TypeEngine
 
 READY, LEASED, DELAYED = 0, 1, 2
+#: The holder of a delayed item that waits until those before it with the same order key have ended.
+WAITS_ITS_TURN = "#order"
 #: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
 IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
-REVISION = "0003"
+REVISION = "0004"
 VERSION_TABLE = "version"
 
 _BIG_ID = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
@@ -77,6 +81,7 @@ class Tables:
     result: Table
     batch: Table
     periodic: Table
+    received: Table
     version: Table
 
     @property
@@ -112,6 +117,7 @@ def define_tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tabl
         result=_result_table(metadata, prefix, options),
         batch=_batch_table(metadata, prefix, options),
         periodic=_periodic_table(metadata, prefix, options),
+        received=_received_table(metadata, prefix, options),
         version=Table(
             f"{prefix}{VERSION_TABLE}", metadata, Column("version_num", _name(32), primary_key=True), **options
         ),
@@ -143,6 +149,7 @@ def _identity_of_an_item() -> list[Column[Any]]:
         Column("fence", BigInteger, nullable=False, server_default="0"),
         Column("failures", Integer, nullable=False, server_default="0"),
         Column("dedup_key", _key()),
+        Column("order_key", _key()),
         Column("data", _LONG_TEXT, nullable=False),
     ]
 
@@ -184,6 +191,12 @@ def _item_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Tab
     Index(
         f"{prefix}item_order", columns.queue_name, columns.weight, columns.id,
         postgresql_where=delayed, sqlite_where=delayed,
+    )  # fmt: skip
+    # "What of this order key goes first, is held, is ready?" By the state, because thousands of one key may wait.
+    in_turn = columns.order_key.is_not(None)
+    Index(
+        f"{prefix}item_turn", columns.queue_name, columns.order_key, columns.state, columns.weight, columns.id,
+        postgresql_where=in_turn, sqlite_where=in_turn,
     )  # fmt: skip
     return table
 
@@ -389,6 +402,20 @@ def _periodic_table(metadata: MetaData, prefix: str, options: dict[str, Any]) ->
         **options,
     )
     Index(f"{prefix}periodic_next", table.c.is_paused, table.c.next_time)
+    return table
+
+
+def _received_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """The keys of messages that were received already, so that one that comes again has no second effect."""
+    table = Table(
+        f"{prefix}received",
+        metadata,
+        Column("queue_name", _name(), primary_key=True),
+        Column("message_key", _key(), primary_key=True),
+        Column("receive_time", BigInteger, nullable=False),
+        **options,
+    )
+    Index(f"{prefix}received_time", table.c.queue_name, table.c.receive_time)
     return table
 
 

@@ -35,8 +35,8 @@ class Settling(Reading):
         """By id, those of (id, fence) whose fence has not moved on, locked until the end of the transaction."""
         also = f" AND state = {LEASED} AND release_time > {{now}}" if leased else ""
         guard, lists, values = guarded(held)
-        statement = f"SELECT id, is_cancelled, batch_id FROM {{item}} WHERE {guard}{also} {{for_update}}"
-        return {row[0]: Standing(bool(row[1]), row[2]) for row in tx.rows(statement, lists, **values)}
+        statement = f"SELECT id, is_cancelled, batch_id, order_key FROM {{item}} WHERE {guard}{also} {{for_update}}"
+        return {row[0]: Standing(bool(row[1]), row[2], row[3]) for row in tx.rows(statement, lists, **values)}
 
     def fences(self, tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Fence and state of those ids that still stand anywhere."""
@@ -67,7 +67,9 @@ class Settling(Reading):
         guard, lists, values = guarded(held)
         return tx.change(f"DELETE FROM {{item}} WHERE {guard}", lists, **values)
 
-    def put_back(self, tx: Transaction, held: Sequence[Held], *, delay: int, changes: str = "", **more: Any) -> int:
+    def put_back(
+        self, tx: Transaction, held: Sequence[Held], *, delay: int, changes: str = "", holder: str = "", **more: Any
+    ) -> int:
         """Let go of leases by (id, fence), hidden for ``delay`` ms; ``changes`` are further assignments.
 
         What was cancelled must not come back, and is left as it is.
@@ -79,7 +81,8 @@ class Settling(Reading):
         else:
             place = f"state = {READY}, release_time = 0"
         return tx.change(
-            f"UPDATE {{item}} SET {place}, holder = '', fence = fence + 1{changes} WHERE {guard} AND is_cancelled = 0",
+            f"UPDATE {{item}} SET {place}, holder = '{holder}', fence = fence + 1{changes} "
+            f"WHERE {guard} AND is_cancelled = 0",
             lists,
             **values,
             **more,
@@ -90,8 +93,8 @@ class Settling(Reading):
         guard, lists, values = guarded(held)
         tx.change(
             "INSERT INTO {dead} (id, queue_name, uid, weight, submit_time, run_count, fence, failures, dedup_key, "
-            "data, error, dead_time, traceback) SELECT id, queue_name, uid, weight, submit_time, run_count, fence, "
-            f"failures + 1, dedup_key, data, :error, {{now}}, :traceback FROM {{item}} WHERE {guard}",
+            "order_key, data, error, dead_time, traceback) SELECT id, queue_name, uid, weight, submit_time, run_count, "
+            f"fence, failures + 1, dedup_key, order_key, data, :error, {{now}}, :traceback FROM {{item}} WHERE {guard}",
             lists,
             error=error,
             traceback=traceback,

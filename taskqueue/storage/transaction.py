@@ -15,13 +15,15 @@ from .dialects import Dialect
 class Transaction:
     """Where statements go while a transaction (or a single statement that is its own) is open."""
 
-    __slots__ = ("_cursor", "_render", "unsure")
+    __slots__ = ("_cursor", "_render", "makes_ready", "unsure")
 
     def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False) -> None:
         self._cursor = cursor
         self._render = dialect.render
         #: True when the same work was sent before and its commit was never answered: it may have taken place.
         self.unsure = unsure
+        #: True when something was made ready for which others of this process may wait: they are told after the commit.
+        self.makes_ready = False
 
     def rows(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Sequence[Any]:
         """All rows of a query. ``lists`` fills in ``$word``: trusted text, such as numbers, that varies too much
