@@ -12,7 +12,7 @@ from .errors import ConfigurationError
 from .spec import shown
 
 #: As many characters as a column holds.
-_LONGEST = 191
+LONGEST = 191
 _FIELDS = 5
 
 
@@ -23,12 +23,15 @@ class Cron:
     Arguments:
         expression: five fields: minute, hour, day of the month, month, day of the week.
         timezone: the name of an IANA time zone, such as "Europe/Berlin".
+        seconds: whether there may be six fields, the first of them for seconds; then the days on which the clock is
+            changed have no rules of their own.
 
     Raises :class:`ConfigurationError` when one of them is unknown, or the expression never comes.
     """
 
     expression: str
     timezone: str = "UTC"
+    seconds: bool = False
 
     def __post_init__(self) -> None:
         self.following(clock.now_ms())
@@ -43,11 +46,11 @@ class Cron:
 
     def _from(self, moment: int) -> CronSim:
         began = clock.from_ms(moment).astimezone(_zone(self.timezone))
-        is_text = isinstance(self.expression, str) and len(self.expression) <= _LONGEST
+        is_text = isinstance(self.expression, str) and len(self.expression) <= LONGEST
         try:
-            if is_text and len(self.expression.split()) == _FIELDS:
+            if is_text and len(self.expression.split()) in (_FIELDS, _FIELDS + self.seconds):
                 return CronSim(self.expression, began)
-            reason = f"{_FIELDS} fields are needed"
+            reason = f"{_FIELDS}{' or 6' if self.seconds else ''} fields are needed"
         except CronSimError as error:
             reason = str(error)
         raise ConfigurationError(

@@ -4,9 +4,10 @@ from .bases import AuditLogService, MessagingService
 from .context import MessageContext, current_message
 from .handlers import after, handles, on
 from .options import ServiceOptions
-from .outbox import Outbox, queued, unqueued
+from .outbox import Outbox, queued, schedule, unqueued, unschedule
 from .policy import CAP, DEFAULT, RetryPolicy
 from .reference import MessageRef
+from .series import Plan
 
 __all__ = [
     "CAP",
@@ -16,6 +17,7 @@ __all__ = [
     "MessageRef",
     "MessagingService",
     "Outbox",
+    "Plan",
     "RetryPolicy",
     "ServiceOptions",
     "after",
@@ -23,5 +25,7 @@ __all__ = [
     "handles",
     "on",
     "queued",
+    "schedule",
     "unqueued",
+    "unschedule",
 ]

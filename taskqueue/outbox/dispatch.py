@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import clock
+from .. import clock, singles
 from ..errors import PayloadError, PayloadTooNew, TaskFailed
 from ..execution.context import TaskContext
 from ..execution.coroutines import finished
@@ -83,6 +83,8 @@ class Dispatcher:
         queue = task.queue
         assert isinstance(queue, SqlBase)  # noqa: S101  (an outbox has no others)
         tx = queue.database.joined(context.session)
+        if context.message.series is not None:
+            singles.succeeded(tx, context.message.series)
         for new in self._callbacks(queue.name, item, context.message, ("succeeded", "done"), value):
             queue.insert_within(tx, new)
         if queue.spec.keep_result is not None:

@@ -18,6 +18,7 @@ from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
 from .recording import Deferred, Immediate, Persistent, Recorder
+from .series import Series
 from .target import Target
 
 Class = TypeVar("Class", bound=type)
@@ -75,6 +76,7 @@ class Outbox:
         self._dispatcher = Dispatcher(service.settings, self._targets, version)
         self.queues = Queues(service, app_id)
         self._recorder = self._make_recorder(kind, session or _no_session, tenant)
+        self._series = Series(service, self.queues, self._recorder)
         service.settings.handlers[PAYLOAD] = self._dispatcher.handler()
 
     def _make_recorder(self, kind: str, session: Callable[[], Any], tenant: str | None) -> Recorder:
@@ -134,9 +136,7 @@ class Outbox:
 
     def queued(self, thing: Any, session: Any = None, **options: Any) -> Any:
         """The queued form of a service (see :func:`queued`)."""
-        target = target_of(thing)
-        if target.owner is not self:
-            raise SpecError(f"service {target.name!r} belongs to another outbox")
+        target = self._own(thing)
         call = {key: value for key, value in options.items() if key in CALL_OPTIONS}
         rest = {key: value for key, value in options.items() if key not in CALL_OPTIONS}
         with self._lock:
@@ -151,11 +151,27 @@ class Outbox:
         # A Connection cannot keep it: its info belongs to the connection of the driver, which others get next.
         return form if isinstance(session, Connection) else session.info.setdefault((_FORMS, target.name), form)
 
+    def _own(self, thing: Any) -> Target:
+        target = target_of(thing)
+        if target.owner is not self:
+            raise SpecError(f"service {target.name!r} belongs to another outbox")
+        return target
+
     def _configure(self, target: Target, options: Mapping[str, Any]) -> None:
         wanted = target.options.with_options(options)
         if target.is_queued:
             refuse_conflict(target.name, target.options, wanted)
         target.options = wanted
+
+    # --- schedules ---
+
+    def schedule(self, thing: Any, session: Any = None, **options: Any) -> Any:
+        """The form of a service whose calls are scheduled (see :func:`schedule`)."""
+        return self._series.form(self._own(thing), session, options)
+
+    def unschedule(self, thing: Any, name: str, session: Any = None) -> bool:
+        """Let a schedule of a service come no more (see :func:`unschedule`)."""
+        return self._series.remove(self._own(thing), name, session)
 
     # --- delivery ---
 
@@ -214,6 +230,30 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
 def unqueued(thing: Any) -> Any:
     """The service itself, of its queued form; a service that is not queued is returned as it is."""
     return thing._target.thing if isinstance(thing, Queued) else thing
+
+
+def schedule(thing: Any, session: Any = None, **options: Any) -> Any:
+    """The form of a service whose calls are made later, or again and again::
+
+        schedule(flights, session).replicate(entity="Airports").after("10m").every("1h").as_("replicate-airports")
+
+    It has the same methods, ``send`` and ``emit``. They return a :class:`Plan`; only its ``as_()`` stores the schedule,
+    once under each name: said again under the same one it replaces the other, its data included.
+
+    Arguments:
+        session: the SQLAlchemy Session or Connection in whose transaction it is stored; None: as with :func:`queued`.
+        options: ``weight``, ``headers``, ``expires``, ``min_version``, ``user``, ``claims`` and ``locale`` of the call.
+    """
+    return target_of(thing).owner.schedule(thing, session, **options)
+
+
+def unschedule(thing: Any, name: str, session: Any = None) -> bool:
+    """Let a schedule of a service come no more; whether there was one.
+
+    A run that waits on its queue is taken back. One that is under way may come to its end; it is told by
+    ``ctx.should_stop``, and if it fails, it is not tried again. With a session this is part of its transaction.
+    """
+    return bool(target_of(thing).owner.unschedule(thing, name, session))
 
 
 def _no_session() -> None:

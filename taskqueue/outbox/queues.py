@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, SpecError
 from ..execution.ahead import LeaseAhead
 from ..execution.attempt import Execution
 from ..execution.holding import Holding
+from ..periodic import tick
 from ..queues.batch import BatchQueue
 from ..service import QueueService
+from ..spec import check_name
 from ..storage.committed import after_commit
 from .options import ServiceOptions
 
@@ -61,6 +63,16 @@ class Queues:
             after_commit(joined, ("outbox", name), lambda: self._known.setdefault(name, (queue, wanted)))
         return queue
 
+    def series(self, service_name: str, name: str) -> str:
+        """The name of a schedule among all of the database; that of its queue is no part of it, because it may change.
+
+        Raises :class:`SpecError`.
+        """
+        for part, what in ((service_name, "service with schedules"), (name, "schedule of a service")):
+            if ":" in check_name(part, what):
+                raise SpecError(f"{part!r} cannot name a {what}: leave out the ':', which separates their names")
+        return check_name(f"outbox{self._suffix}:{service_name}:{name}", "schedule")
+
     def standing(self) -> list[BatchQueue]:
         """All queues of this outbox that exist, also those that other processes have made."""
         return [
@@ -76,6 +88,7 @@ class Queues:
             wait: also for what others are just delivering.
         """
         attempts = 0
+        tick(self._service)
         with queue.hold(), Holding(queue) as holding:
             execution = Execution(holding)
             ahead = LeaseAhead(holding, prefetch=queue.spec.batch_limit)

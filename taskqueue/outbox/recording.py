@@ -52,7 +52,11 @@ class Recorder(ABC):
     ) -> MessageRef:  # fmt: skip
         """Record one call (see :data:`.proxy.CALL_OPTIONS`)."""
         message = self.message(target, kind, event, args, kwargs, options)
-        return self._record(target, message, session if session is not None else self._session(), options)
+        return self._record(target, message, self.session_of(session), options)
+
+    def session_of(self, given: Joinable | None) -> Joinable | None:
+        """The given session, or that of the moment."""
+        return given if given is not None else self._session()
 
     def message(
         self, target: Target, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any],
