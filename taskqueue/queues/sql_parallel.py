@@ -111,7 +111,7 @@ class SqlParallelQueue(SqlBase):
         for order_key in sorted(set(filter(None, order_keys))):
             if self._turns.hand_on(tx, order_key):
                 tx.makes_ready = True
-        if tx.makes_ready:
+        if tx.makes_ready and self.database.may_call():
             self.rows.tell(tx)
 
     # --- looking ---

@@ -24,27 +24,34 @@ def _of_key(key: str, state: int) -> str:
     )
 
 
-def _has_before(state: int) -> str:
+def _is_met(found: str) -> str:
+    """Whether a query finds an item that makes ``mine`` wait. No EXISTS: of that MariaDB makes a list of all there are."""
+    return f"COALESCE(({found} LIMIT 1), 0) = 1"
+
+
+def _stands_before(state: int) -> str:
     """Whether the first item of that state with the key of ``mine`` stands before it."""
-    return (
-        "COALESCE((SELECT CASE WHEN other.weight < mine.weight OR other.weight = mine.weight AND other.id < mine.id "
-        f"THEN 1 ELSE 0 END {_of_key('mine.order_key', state)} ORDER BY other.weight, other.id LIMIT 1), 0) = 1"
+    return _is_met(
+        "SELECT CASE WHEN other.weight < mine.weight OR other.weight = mine.weight AND other.id < mine.id "
+        f"THEN 1 ELSE 0 END {_of_key('mine.order_key', state)} ORDER BY other.weight, other.id"
     )
 
 
-def _first(state: int, limit: int) -> str:
-    return (
-        "SELECT * FROM (SELECT other.weight, other.id, other.state, other.release_time - {now} AS wait, other.holder "
-        f"{_of_key(':key', state)} ORDER BY other.weight, other.id LIMIT {limit}) AS found"
-    )
+def _first(state: int) -> str:
+    """The id of the first item of that state."""
+    return f"SELECT other.id {_of_key(':key', state)} ORDER BY other.weight, other.id LIMIT 1"
 
 
+_IS_HELD_BY_OTHERS = _is_met(f"SELECT 1 {_of_key('mine.order_key', LEASED)} AND other.id NOT IN ($ids)")
 _IN_TURN = (
     f"SELECT mine.id, mine.fence FROM {{item}} AS mine WHERE mine.id IN ($ids) AND mine.state = {LEASED} "
-    f"AND NOT {_has_before(READY)} AND NOT {_has_before(DELAYED)} "
-    f"AND NOT EXISTS (SELECT 1 {_of_key('mine.order_key', LEASED)} AND other.id NOT IN ($ids))"
+    f"AND NOT ({_stands_before(READY)} OR {_stands_before(DELAYED)} OR {_IS_HELD_BY_OTHERS})"
 )
-_RIVALS = " UNION ALL ".join([_first(READY, 1), _first(LEASED, CHUNK), _first(DELAYED, 1)])
+_RIVAL = "SELECT other.weight, other.id, other.state, other.release_time - {now}, other.holder"
+_RIVALS = (
+    f"{_RIVAL} {_of_key(':key', LEASED)} UNION ALL {_RIVAL} FROM {{item}} AS other WHERE other.id = ({_first(READY)}) "
+    f"UNION ALL {_RIVAL} FROM {{item}} AS other WHERE other.id = ({_first(DELAYED)})"
+)
 _READY = f"SELECT other.id {_of_key(':key', READY)} ORDER BY other.weight, other.id LIMIT {CHUNK}"
 
 
@@ -76,7 +83,7 @@ class Turns:
         return {row[0]: row[1] for row in rows}
 
     def rivals(self, tx: Transaction, order_key: str) -> list[Rival]:
-        """What is leased of a key, and the first that is not, in the order of the queue."""
+        """What is leased of a key, its first ready and its first delayed item, in the order of the queue."""
         rows = tx.rows(_RIVALS, queue=self._queue, key=order_key)
         return sorted(Rival(*row) for row in rows)
 
@@ -94,7 +101,7 @@ class Turns:
                 return rivals
             for ids in (leased - locked, wanted - leased - locked):
                 if ids:
-                    tx.rows("SELECT id FROM {item} WHERE id IN ($ids) ORDER BY id {for_update}", listed(ids))
+                    tx.rows("SELECT id FROM {item} WHERE id IN ($ids) {for_update}", listed(ids))
             locked |= wanted
 
     def hide(self, tx: Transaction, order_key: str, delay: int) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from taskqueue import QueueService, travel
 from taskqueue.periodic import tick
 from taskqueue.queues.sql_base import SqlBase
+from taskqueue.queues.sql_parallel import SqlParallelQueue
 
 PROCESSES = 4
 _TIMEOUT = 60
@@ -65,3 +66,13 @@ def tick_and_die(url: str, seconds: float, *, inserted: bool) -> None:
     SqlBase.insert_within = insert_and_die  # type: ignore[method-assign]
     with travel(seconds):
         tick(QueueService(url))
+
+
+def claim_and_die(url: str, name: str) -> None:
+    """Be killed between the claim of an item with an order key and the look whether it is its turn."""
+
+    def die(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    SqlParallelQueue._in_turn = die  # type: ignore[method-assign]
+    QueueService(url).load(name).claim_item()
