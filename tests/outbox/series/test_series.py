@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -20,38 +20,10 @@ from taskqueue.storage import periodic
 from tests.contract import processes
 from tests.contract.scheduled import at
 from tests.outbox.conftest import bookings
-from tests.outbox.series import DEADLINE, Flights, booked, die
+from tests.outbox.series.stage import DEADLINE, Flights, booked, die
 
 DAY, HOUR, SOON = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 AWAY = ValueError("the partner is away")
-
-
-@pytest.fixture
-def service(service: QueueService) -> Iterator[QueueService]:
-    """One without schedules, whose leases outlast the time that tests skip while a handler is held."""
-    service.settings.lease_slice = 100 * DAY.total_seconds()
-    _forget_schedules(service)
-    yield service
-    _forget_schedules(service)
-
-
-def _forget_schedules(service: QueueService) -> None:
-    for standing in service.schedules():
-        service.unschedule(standing.name)
-
-
-@pytest.fixture
-def flights() -> Iterator[Flights]:
-    made = Flights()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def outbox(make_outbox: Callable[..., Outbox], flights: Flights) -> Outbox:
-    outbox = make_outbox()
-    outbox.register("flights", flights)
-    return outbox
 
 
 def only(service: QueueService) -> Schedule:
@@ -251,7 +223,7 @@ def test_given_the_same_name_twice_then_there_is_one_with_the_latest_call_and_tw
 
 
 def test_said_again_at_each_start_it_stays_as_it_is(service: QueueService, outbox: Outbox, flights: Flights) -> None:
-    def say() -> Schedule:
+    def say() -> Any:
         return schedule(flights).replicate("Airports").after("10m").every("1h").as_()
 
     made = say()

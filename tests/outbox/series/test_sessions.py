@@ -1,0 +1,75 @@
+"""Schedules in transactions of the application with repeatable reads, as MariaDB begins them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+from taskqueue import QueueService, travel
+from taskqueue.outbox import Outbox, queued, schedule, unschedule
+from taskqueue.periodic import tick
+from tests.outbox.conftest import bookings
+from tests.outbox.series.stage import Flights
+from tests.servers import SERVER_DATABASES
+
+pytestmark = pytest.mark.parametrize("url", SERVER_DATABASES, indirect=True)
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """The application's own engine, which leaves everything as the database has it; locks are not waited for."""
+    setting = "SET SESSION innodb_lock_wait_timeout = 2" if url.startswith("mysql") else "SET lock_timeout = '2s'"
+    made = create_engine(url)
+    with made.connect() as first, made.connect() as second:
+        for connection in (first, second):
+            connection.exec_driver_sql(setting)
+            connection.commit()
+    yield made
+    made.dispose()
+
+
+@pytest.mark.parametrize("comes", ["once", "again"])
+def test_given_a_run_that_the_transaction_cannot_see_when_unscheduled_then_it_is_taken_back_all_the_same(
+    service: QueueService, outbox: Outbox, flights: Flights, engine: Engine, comes: str
+) -> None:
+    plan = schedule(flights).replicate("Airports").after("1s")
+    (plan.every("1h") if comes == "again" else plan).as_("replicate")
+    with Session(engine) as session:
+        session.execute(bookings.select()).all()  # from here on it reads the state of now
+        with travel(5):
+            tick(service)
+        assert service.load("outbox").number_of_items() == 1
+
+        assert unschedule(flights, "replicate", session)
+        session.commit()
+
+    assert service.load("outbox").number_of_items() == 0
+
+
+@pytest.mark.parametrize("stand_already", [False, True])
+def test_given_two_transactions_when_both_schedule_and_record_then_neither_waits_for_the_other(
+    outbox: Outbox, flights: Flights, engine: Engine, stand_already: bool
+) -> None:
+    outbox.prepare()
+    if stand_already:
+        for name in ("a", "b"):
+            schedule(flights).replicate("old").every("1h").as_(name)
+        outbox.flush()
+        flights.made.clear()
+    with Session(engine) as one, Session(engine) as other:
+        for session in (one, other):
+            session.execute(bookings.select()).all()
+        for session, name in ((one, "a"), (other, "b")):
+            schedule(flights, session).replicate(name).after("1s").as_(name)
+            assert not unschedule(flights, f"never-{name}", session)
+        for session, name in ((one, "a"), (other, "b")):
+            queued(flights, session).replicate(f"recorded-{name}")
+        one.commit()
+        other.commit()
+
+    with travel(5):
+        outbox.flush()
+    assert sorted(flights.made) == ["a", "b", "recorded-a", "recorded-b"]
