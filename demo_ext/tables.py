@@ -93,6 +93,24 @@ demo_bad_row = Table(
     **_MYSQL,
 )
 
+#: The orders of the other demonstration.
+demo_order = Table(
+    "demo_order",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    #: Made with the form: the same form sent twice is one order.
+    Column("key", String(12), nullable=False, unique=True),
+    #: The browser that it came from.
+    Column("owner", String(64), nullable=False),
+    Column("thing", String(100), nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("booked", DateTime, nullable=False),
+    #: The message that tells the warehouse, and what that answered.
+    Column("message", String(32), nullable=False),
+    Column("receipt", String(20)),
+    **_MYSQL,
+)
+
 
 def make_tables(engine: Engine) -> None:
     """Make the tables, and the columns that those of an earlier version lack."""

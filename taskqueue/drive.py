@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from .errors import NothingReady, QueueNotActive, RunMovedOn, TaskFailed
 from .execution.ahead import LeaseAhead
@@ -175,7 +176,7 @@ class Drive:
         if attempt.is_put_off:
             recorder.put_off()
         else:
-            recorder.ended(attempt.item, attempt.outcome, error_text(attempt.exception))
+            recorder.ended(attempt.item, attempt.outcome, attempt.error)
         if attempt.outcome is Outcome.LEASE_LOST:
             recorder.look_again()
 
@@ -183,7 +184,8 @@ class Drive:
         item, is_dead = attempt.item, attempt.outcome is not Outcome.ABORT
         # Aborting an item puts it back, which moves its fence on; a dead letter keeps the last one.
         fence = item.fence if is_dead else item.fence + 1
-        return problem_of(item, fence, attempt.exception, error_text(attempt.exception), is_dead=is_dead)
+        problem = problem_of(item, fence, attempt.exception, attempt.error, is_dead=is_dead)
+        return problem if attempt.trace is not None else replace(problem, trace="")
 
     def _may_start(self, limit: float) -> bool:
         # Asked first: whoever aborts the run on its page stops us too, and that is no good end.

@@ -39,6 +39,11 @@ class Codec:
         self._max_bytes = max_bytes
         self._signer = lru_cache(maxsize=1024)(self._make_signer)
 
+    @property
+    def signs(self) -> bool:
+        """Whether there is a key to sign with."""
+        return bool(self._keys)
+
     def pack(self, data: Any, queue_name: str, uid: str, *, where: str = "data") -> str:
         """The stored text of ``data``, which messages call ``where``.
 

@@ -179,12 +179,14 @@ class QueueService(Scheduling):
         For the first use of a queue while that transaction has already written: on SQLite no other could.
         """
         with self._lock:
-            queue = self._standing(check_name(name), type)
-            if queue is None:
-                spec = self._spec(name, type, check_options(options))
-                registry.add(self.database.joined(session), _registration(spec))
-                queue = self._open(spec)
-            return queue
+            spec, tx = self._spec(check_name(name), type, check_options(options)), self.database.joined(session)
+            found = registry.find(tx, name)
+            if found is None:
+                registry.add(tx, _registration(spec))
+            else:
+                spec = QueueSpec(name=name, type=found.type, status=found.status, **found.options)
+            queue = self._queues.get(name)
+            return queue if queue is not None and queue.spec.type == spec.type else self._open(spec)
 
     def _load(self, /, name: str) -> BatchQueue:
         """The registered queue of that name. Raises :class:`QueueNotFound`."""
@@ -240,7 +242,7 @@ class QueueService(Scheduling):
     def _served(self, name: str, read: Callable[[], Registration]) -> BatchQueue | None:
         try:
             entry = read()
-            if entry.status != "active" or entry.options.get("is_template"):
+            if entry.status != "active" or entry.options.get("is_template") or not self._is_mine(name, entry):
                 return None
             spec = QueueSpec(name=name, type=entry.type, status=entry.status, **entry.options)
             queue = self._queues.get(name)
@@ -254,6 +256,10 @@ class QueueService(Scheduling):
         if queue.spec != spec:
             queue.spec = spec  # another process has updated the options
         return queue
+
+    def _is_mine(self, name: str, entry: Registration) -> bool:
+        handler = self.settings.handlers.get(entry.options.get("payload") or TASK_PAYLOAD)
+        return handler is None or handler.serves is None or handler.serves(name)
 
     def local_queues(self) -> list[BatchQueue]:
         """The queues that live in this process only, by name; no database is opened."""
@@ -382,7 +388,8 @@ class QueueService(Scheduling):
 
         Arguments:
             older_than: seconds or a timedelta; what ended longer ago goes: the history of items, and ended runs with
-                their logs. Results go when their own time (``keep_result``) is over.
+                their logs. Results go when their own time (``keep_result``) is over; what an inbox remembers, after
+                14 days at the earliest.
             dead: dead letters that died longer ago go as well, on record.
             dry_run: True: nothing is removed, only counted.
 

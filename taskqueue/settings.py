@@ -30,8 +30,12 @@ class Handler:
     #: ``follow(item, exception)``: the items (:class:`NewItem`) that are put on the queue in the transaction in which
     #: a failed item leaves it.
     follow: Callable[[Any, BaseException | None], Sequence[Any]] | None = None
-    #: ``tell(item, exception)``: what is stored of a failure: its text, and its traceback or None.
+    #: ``tell(item, exception)``: what is written down of a failure: its text, and its traceback or None.
     tell: Callable[[Any, BaseException | None], tuple[str, str | None]] | None = None
+    #: Whether it works in the transaction of the worker, so that no executor may be given its calls.
+    needs_transaction: bool = False
+    #: ``serves(queue_name)``: whether it is for the items of that queue; workers leave the others alone.
+    serves: Callable[[str], bool] | None = None
 
 
 @dataclass
@@ -50,6 +54,8 @@ class Settings:
     pages: Callable[[Any, bool], Any] | None = None
     #: payload name -> what runs items of that payload.
     handlers: dict[str, Handler] = field(default_factory=dict)
+    #: The outbox of the service; set by itself.
+    outbox: Any = None
     #: Rung when something may have become ready in a queue.
     bell: Bell = field(default_factory=Bell)
     #: While execution holds an item it leases it for so long at a time ...

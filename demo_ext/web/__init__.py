@@ -1,4 +1,4 @@
-"""The web door of the demonstration: choose a CSV file, press Import, watch, see what came of it."""
+"""The web door of the demonstrations: an import of CSV files that can be watched, and orders with an outbox."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskqueue.web import TaskQueue
 
 from ..app import QUEUE, service
 from ..tables import make_tables
-from . import guard, views
+from . import guard, orders, views
 from .key import kept_key, key_file
 from .sources import MAX_UPLOAD
 
@@ -38,5 +38,6 @@ def create_app() -> Flask:
     # The frame is English, so the progress page in it is, whatever the browser prefers.
     TaskQueue(app, service, locale=lambda: "en")
     app.register_blueprint(views.pages)
+    app.register_blueprint(orders.pages)
     guard.install(app)
     return app

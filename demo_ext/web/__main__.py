@@ -1,4 +1,4 @@
-"""``python -m demo_ext.web``: serve the demonstration on loopback until Ctrl-C or SIGTERM."""
+"""``python -m demo_ext.web``: serve the demonstrations on loopback until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from waitress import wasyncore
 
 from taskqueue import TaskQueueError
 
-from . import create_app
+from . import beside, create_app
 from .sources import MAX_UPLOAD
 
 _HOST = "127.0.0.1"
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"Error: {error}", file=sys.stderr)
             return 2
         print(f"The demonstration is at http://{_HOST}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", flush=True)
-        _serve(app, listener)
+        with beside.running(app):
+            _serve(app, listener)
     # At the end of the process taskqueue.web waits TASKQUEUE_SHUTDOWN_GRACE seconds for the task in hand.
     print("Stopping: a task in hand is finished first, and what is left waits for the next start.", flush=True)
     return 0
@@ -77,7 +78,7 @@ def _stop(number: int, _frame: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m demo_ext.web",
-        description="Import CSV files in the browser, as small tasks on a durable queue.",
+        description="Import CSV files as small tasks on a durable queue, or book orders with an outbox.",
         epilog="An import that was interrupted, even by kill -9, goes on when its progress page is opened again.",
     )
     wanted = f"port on {_HOST}; 0: any free one (default: {_PORT}, or a free one if that is taken)"

@@ -47,6 +47,14 @@ def form_token() -> str:
     return str(session["token"])
 
 
+def browser() -> str:
+    """What tells this browser from others."""
+    if "browser" not in session:
+        session.permanent = True
+        session["browser"] = secrets.token_hex(16)
+    return str(session["browser"])
+
+
 def check_form() -> None:
     """Refuse a post that comes from no form of ours in this browser."""
     expected, given = str(session.get("token", "")), request.form.get("token", "")

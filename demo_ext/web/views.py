@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +16,7 @@ from ..start import begin
 from . import form as forms
 from . import sources, store
 from .form import ImportForm
-from .guard import check_form
+from .guard import browser, check_form
 from .store import Import
 
 pages = Blueprint("demo", __name__)
@@ -35,7 +34,7 @@ def start() -> str:
 def begin_import() -> Any:
     """Begin an import, and lead to its progress page."""
     check_form()
-    form, owner = ImportForm.of(request.form, request.files), _browser()
+    form, owner = ImportForm.of(request.form, request.files), browser()
     with _beginning:
         standing = store.find(form.key, owner)
         if standing is not None:
@@ -118,16 +117,8 @@ def _mine(key: str) -> Import:
     return one or abort(HTTPStatus.NOT_FOUND)
 
 
-def _browser() -> str:
-    """What tells this browser from others."""
-    if "browser" not in session:
-        session.permanent = True
-        session["browser"] = secrets.token_hex(16)
-    return str(session["browser"])
-
-
 def _form_page(form: ImportForm) -> str:
     return render_template(
-        "demo/start.html", form=form, forms=forms, samples=sources.SAMPLES, imports=store.of_browser(_browser()),
+        "demo/start.html", form=form, forms=forms, samples=sources.SAMPLES, imports=store.of_browser(browser()),
         limit=sources.megabytes(sources.MAX_UPLOAD),
     )  # fmt: skip

@@ -32,6 +32,7 @@ _COMMANDS = {
     "reset": "change:reset_queue",
     "delete": "change:delete_queue",
     "schedule": "schedule:schedules",
+    "outbox": "outbox:outbox_messages",
     "prune": "prune:prune_records",
     "web": "web:serve_pages",
     "db": "db:database_tables",

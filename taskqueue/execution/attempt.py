@@ -25,7 +25,7 @@ from ..signals import item_finished
 from .calls import Calls, Engine, call_here
 from .context import Reporter, TaskContext
 from .decision import Decision
-from .failure import PLAIN, error_text
+from .failure import PLAIN
 from .group import Group
 from .holding import Holding
 from .remote import Remote
@@ -45,6 +45,9 @@ class Attempt:
     seconds: float
     #: Seconds until the item, which is back in the queue, may be claimed again.
     delay: float = 0.0
+    #: What may be written down of a failure: its text, and its traceback or None.
+    error: str = ""
+    trace: str | None = None
 
     @property
     def is_put_off(self) -> bool:
@@ -86,6 +89,7 @@ class Execution:
         self._group = Group(self._queue) if grouped else None
         self._engine: Engine = call_here
         if executor is not None:
+            self._calls.check_remote()
             self._engine = Remote(executor, self._calls.handler)
 
     @property
@@ -164,7 +168,8 @@ class Execution:
         outcome, delay = self._settle(trial, seconds)
         if not trial.is_grouped:
             self._stored(trial, seconds, outcome)
-        return Attempt(trial.item, outcome, trial.exception, time.monotonic() - trial.began, delay)
+        error, trace = self._decision.told(trial) if trial.exception is not None else ("", None)
+        return Attempt(trial.item, outcome, trial.exception, time.monotonic() - trial.began, delay, error, trace)
 
     def _stored(self, trial: Trial, seconds: float, outcome: Outcome) -> None:
         """The outcome is committed, or was dropped: let go of the item and tell whoever listens."""
@@ -183,7 +188,7 @@ class Execution:
             return Outcome.OK, 0.0
         outcome = self._decision.outcome(trial)
         if outcome is not Outcome.OK:
-            _log_failure(trial, outcome)
+            self._log_failure(trial, outcome)
         if outcome is Outcome.LEASE_LOST:
             return outcome, 0.0
         if outcome is Outcome.ABORT:
@@ -204,12 +209,22 @@ class Execution:
 
     def _forgive(self, trial: Trial) -> None:
         if trial.exception is not None:
+            error, trace = self._decision.told(trial)
             trial.context.log.error(
                 "failed after its transaction had been committed, and counts as done: %s",
-                error_text(trial.exception),
-                exc_info=trial.exception,
+                error,
+                exc_info=trial.exception if trace is not None else None,
             )
         trial.exception = None
+
+    def _log_failure(self, trial: Trial, outcome: Outcome) -> None:
+        queue, level = trial.holding.queue, logging.INFO if outcome is Outcome.RELINQUISH else logging.WARNING
+        error, trace = self._decision.told(trial)
+        is_plain = trace is None or isinstance(trial.exception, (*PLAIN, LeaseLost))
+        facts = {"queue": queue.name, "item": trial.item.id, "attempt": trial.context.attempt}
+        where = "{queue} #{item} attempt {attempt}".format(**facts)
+        trouble = None if is_plain else trial.exception
+        _log.log(level, "[%s] %s: %s", where, outcome, error, exc_info=trouble, extra=facts)
 
 
 def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
@@ -217,12 +232,3 @@ def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
         work(argument)
     except (Exception, SystemExit) as error:  # a task that calls sys.exit() has failed, not we
         trial.exception = error
-
-
-def _log_failure(trial: Trial, outcome: Outcome) -> None:
-    exception, queue = trial.exception, trial.holding.queue
-    level = logging.INFO if outcome is Outcome.RELINQUISH else logging.WARNING
-    trouble = None if isinstance(exception, (*PLAIN, LeaseLost)) else exception
-    facts = {"queue": queue.name, "item": trial.item.id, "attempt": trial.context.attempt}
-    where = "{queue} #{item} attempt {attempt}".format(**facts)
-    _log.log(level, "[%s] %s: %s", where, outcome, error_text(exception), exc_info=trouble, extra=facts)

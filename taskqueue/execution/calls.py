@@ -70,6 +70,14 @@ class Calls:
         """Whether one call takes many items."""
         return self.handler is not None and self.handler.is_batch
 
+    def check_remote(self) -> None:
+        """Raise :class:`ConfigurationError` when no executor may make these calls."""
+        if self.handler is not None and self.handler.needs_transaction:
+            raise ConfigurationError(
+                f"queue {self._queue.name!r} has payload {_payload(self._queue)!r}, whose handler works in a "
+                "transaction of this process and cannot be called by an executor: serve this queue with threads"
+            )
+
     def read(self, item: QueueItem) -> Any:
         """The data of ``item``. Raises :class:`PayloadError`."""
         return item.data

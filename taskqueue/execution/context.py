@@ -72,6 +72,8 @@ class TaskContext:
         self.is_told_to_stop = False
         #: Whether :meth:`transaction` was opened, and whether it found the lease lost.
         self.is_open = self.is_lost = False
+        #: Whether what the task returned was stored in :meth:`transaction`.
+        self.is_result_kept = False
 
     @property
     def attempt(self) -> int:
@@ -89,6 +91,11 @@ class TaskContext:
         if self._stop is not None and self._stop.is_set():
             self.is_told_to_stop = True
             return True
+        return self.is_void
+
+    @property
+    def is_void(self) -> bool:
+        """Whether what the task still does cannot count: it was cancelled, took too long, or its lease is lost."""
         if self._holding is None or self.item is None or self.is_completed:
             return False
         holding, item = self._holding, self.item

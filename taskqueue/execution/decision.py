@@ -123,7 +123,7 @@ class Decision:
         """How the item leaves our hands."""
         if outcome is Outcome.OK:
             return settlement.DONE if trial.result is None else replace(settlement.DONE, result=trial.result)
-        error, trace = self._told(trial)
+        error, trace = self.told(trial)
         if outcome is Outcome.RETRY and self.is_interrupted(trial):
             return settlement.interrupt(error)
         if outcome is Outcome.RETRY:
@@ -135,7 +135,8 @@ class Decision:
             return end
         return replace(end, followers=self._handler.follow(trial.item, trial.exception))
 
-    def _told(self, trial: Trial) -> tuple[str, str | None]:
+    def told(self, trial: Trial) -> tuple[str, str | None]:
+        """What may be written down of the failure: its text, and its traceback or None."""
         if self._handler is not None and self._handler.tell is not None:
             return self._handler.tell(trial.item, trial.exception)
         return error_text(trial.exception), traceback_text(trial.exception)

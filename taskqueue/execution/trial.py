@@ -69,8 +69,9 @@ class Trial:
         queue = self.holding.queue
         if queue.spec.keep_result is None:
             return
-        if self.context.is_completed:  # too late to store it together with the completion
-            queue.store_result(self.item, value)
+        if self.context.is_completed:
+            if not self.context.is_result_kept:  # too late to store it together with the completion
+                queue.store_result(self.item, value)
         else:
             self.result = queue.pack_result(self.item, value)
 

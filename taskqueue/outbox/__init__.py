@@ -2,7 +2,10 @@
 
 from .bases import AuditLogService, MessagingService
 from .context import MessageContext, current_message
+from .dead import DeadMessage
 from .handlers import after, handles, on
+from .inbox import Inbox
+from .mapped import StoredMessage
 from .options import ServiceOptions
 from .outbox import Outbox, queued, schedule, unqueued, unschedule
 from .policy import CAP, DEFAULT, RetryPolicy
@@ -13,6 +16,8 @@ __all__ = [
     "CAP",
     "DEFAULT",
     "AuditLogService",
+    "DeadMessage",
+    "Inbox",
     "MessageContext",
     "MessageRef",
     "MessagingService",
@@ -20,6 +25,7 @@ __all__ = [
     "Plan",
     "RetryPolicy",
     "ServiceOptions",
+    "StoredMessage",
     "after",
     "current_message",
     "handles",

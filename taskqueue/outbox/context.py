@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NotSupported
@@ -14,6 +15,8 @@ from .message import Message
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+#: Opens a session whose transaction is committed at the end of the block, or rolled back on an error.
+OpenSession = Callable[[], "AbstractContextManager[Session]"]
 _current: ContextVar[MessageContext | None] = ContextVar("taskqueue_message", default=None)
 
 
@@ -23,14 +26,25 @@ def current_message() -> MessageContext | None:
 
 
 class MessageContext:
-    """The first argument of a marked handler."""
+    """The first argument of a marked handler.
 
-    def __init__(self, message: Message, message_id: str, task: TaskContext | None = None, session: Any = None) -> None:
+    Arguments:
+        open_session: opens the session of the handler; it is committed at the end, or rolled back.
+        owner: what delivers the message.
+    """
+
+    def __init__(
+        self, message: Message, message_id: str, owner: object, open_session: OpenSession,
+        task: TaskContext | None = None,
+    ) -> None:  # fmt: skip
         self.message = message
         #: The same at each attempt, so that a receiver can tell a duplicate.
         self.message_id = message_id
+        self.owner = owner
+        self._open_session = open_session
         self._task = task
-        self._session = session
+        self._session: Session | None = None
+        self._thread = get_ident()
         self._stack = ExitStack()
 
     @property
@@ -39,12 +53,13 @@ class MessageContext:
         its schedule are committed together.
 
         It is opened when it is first asked for, so that a handler may talk to a slow receiver before it holds any lock.
+        Raises :class:`NotSupported` in another thread than that of the handler.
         """
+        if get_ident() != self._thread:
+            raise NotSupported("ctx.session belongs to the thread of the handler: others need a session of their own")
         if self._session is None:
-            if self._task is None:
-                raise NotSupported("this message is delivered without a database: the outbox has no session for it")
-            self._session = self._stack.enter_context(self._task.transaction())
-        return self._session  # type: ignore[no-any-return]
+            self._session = self._stack.enter_context(self._open_session())
+        return self._session
 
     @contextmanager
     def delivering(self) -> Iterator[None]:
@@ -85,6 +100,11 @@ class MessageContext:
     def tenant(self) -> str | None:
         """The tenant whose message this is."""
         return self.message.tenant
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """In whose name the call was recorded, as those have it that the handler records."""
+        return {"user": self.user, "claims": self.claims, "locale": self.locale}
 
     @property
     def attempt(self) -> int:

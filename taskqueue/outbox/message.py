@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -12,8 +13,12 @@ from ..spec import shown
 #: How a message is delivered: a method, a request to one handler, an event to all of them, news of another message.
 CALL, SEND, EMIT, CALLBACK = "call", "send", "emit", "callback"
 KINDS = (CALL, SEND, EMIT, CALLBACK)
-#: Headers that carry secrets, which must not be stored.
-_SECRET = ("authorization", "cookie", "set-cookie", "proxy-authorization", "x-api-key", "x-csrf-token")
+#: Names of headers and claims that carry secrets, which must not be stored; and texts that are some.
+_SECRET_NAME = re.compile(
+    r"passw|pwd|secret|token|credential|authori[sz]ation|authenticat|x-auth|cookie|api.?key|csrf|xsrf|session",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"\s*(basic|bearer|digest|negotiate)\s+\S", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -76,13 +81,26 @@ _KINDS: dict[str, type] = {
 
 def checked_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     """Headers as they are stored. Raises :class:`SpecError` on those that carry secrets."""
-    found = dict(headers or {})
-    for name in found:
+    return _without_secrets("header", headers)
+
+
+def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is kept of a user. Raises :class:`SpecError` when that carries secrets."""
+    return _without_secrets("claim", claims)
+
+
+def _without_secrets(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise SpecError(f"{what}s must be a mapping, not {shown(given)}")
+    found = dict(given or {})
+    for name, value in found.items():
         if not isinstance(name, str):
-            raise SpecError(f"headers must have texts as names, not {shown(name)}")
-        if name.lower() in _SECRET:
+            raise SpecError(f"{what}s must have texts as names, not {shown(name)}")
+        if _SECRET_NAME.search(name) or (isinstance(value, str) and _SECRET_VALUE.match(value)):
             raise SpecError(
-                f"header {name!r} carries a secret, which a queue must not store: leave it out, and let the handler "
+                f"{what} {name!r} carries a secret, which a queue must not store: leave it out, and let the handler "
                 "get one when it delivers"
             )
+        if isinstance(value, Mapping):
+            _without_secrets(what, value)
     return found

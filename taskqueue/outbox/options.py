@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
@@ -56,13 +56,16 @@ class ServiceOptions:
     store_last_error: bool = True
     keep: float | None = None
 
-    def with_options(self, options: Mapping[str, Any]) -> ServiceOptions:
-        """A copy with options replaced; ``max_attempts`` changes the policy. Raises :class:`SpecError`."""
+    def with_options(self, options: Mapping[str, Any], others: Sequence[str] = ()) -> ServiceOptions:
+        """A copy with options replaced; ``max_attempts`` changes the policy.
+
+        Raises :class:`SpecError`; ``others`` are names that its sentence may propose as well.
+        """
         given = dict(options)
         attempts = given.pop("max_attempts", None)
         for name in given:
             if name not in NAMES:
-                hint = nearest(name, (*NAMES, "max_attempts"))
+                hint = nearest(name, (*NAMES, "max_attempts", *others))
                 raise SpecError(f"unknown option {name!r} of a queued service{hint}")
         if "retry" in given:
             given["retry"] = _policy(given["retry"])
@@ -73,6 +76,11 @@ class ServiceOptions:
         if "queue" in given:
             check_name(given["queue"])
         changed = replace(self, **given)
+        chunk = changed.chunk_size
+        if not isinstance(chunk, int) or isinstance(chunk, bool) or chunk < 1:
+            raise SpecError(f"chunk_size must be a whole number of at least 1, not {shown(chunk)}")
+        if not changed.timeout:
+            raise SpecError("timeout must be more than 0")
         for name in ("outboxed", "parallel", "store_last_error"):
             if not isinstance(getattr(changed, name), bool):
                 raise SpecError(f"{name} must be True or False, not {shown(getattr(changed, name))}")

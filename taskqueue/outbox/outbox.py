@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cached_property, partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import Session, scoped_session
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..errors import ConfigurationError, SpecError
+from ..errors import ConfigurationError, DatabaseError, NotSupported, SpecError
+from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..spec import check_name, nearest, shown
+from .context import current_message
+from .dead import DeadMessages
 from .dispatch import Dispatcher
+from .inbox import Inbox
+from .mapped import StoredMessage, message_class
+from .message import EMIT, Message
+from .moment import Moment
 from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
 from .recording import Deferred, Immediate, Persistent, Recorder
 from .series import Series
 from .target import Target
+from .tenants import Services, Tenants
 
 Class = TypeVar("Class", bound=type)
 Thing = TypeVar("Thing")
@@ -36,12 +47,17 @@ class Outbox:
     Arguments:
         service: whose database the messages stand in. Workers on it deliver them, once they have the same services.
         services: options by name (see :class:`ServiceOptions`); they override what the classes declare.
-        kind: "persistent"; "memory": delivered once after the commit, never tried again; "off": calls are made at once.
-        session: gives the session of the moment, or is a ``scoped_session``: for calls that were given none.
-        user: gives the id of the user of the moment, or a mapping with "user", "claims" and "locale".
+        kind: "persistent"; "memory": delivered once after the commit, never tried again (see :attr:`lost`); "off":
+            calls are made at once. Only the first tells anybody what became of a message (see :func:`.handlers.after`).
+        session: gives the session of the moment, or is a ``scoped_session``: for calls that were given none and are not
+            made by a handler.
+        user: gives the id of the user of the moment, or a mapping with "user", "claims" and "locale"; not asked where
+            a handler calls: that goes on in the name of its own user.
         app_id: keeps several applications on one database apart.
         version: of the application; messages with a greater ``min_version`` are left to its newer workers.
         defaults: options of all services.
+        tenant: the name of the tenant whose database that is; :meth:`for_tenant` gives it.
+        tenants: the :class:`QueueService` of each tenant by its name, or a function that gives it for a name.
 
     Raises :class:`ConfigurationError` when the service has an outbox already, :class:`SpecError`.
     """
@@ -58,6 +74,8 @@ class Outbox:
         version: int | None = None,
         defaults: Mapping[str, Any] | None = None,
         tenant: str | None = None,
+        tenants: Services | None = None,
+        _root: Outbox | None = None,
     ) -> None:
         if not isinstance(service, QueueService):
             raise SpecError(f"an Outbox takes a QueueService, not {shown(service)}")
@@ -65,31 +83,45 @@ class Outbox:
             raise SpecError(f"kind is one of {', '.join(KINDS)}, not {shown(kind)}{nearest(str(kind), KINDS)}")
         if PAYLOAD in service.settings.handlers:
             raise ConfigurationError("this QueueService has an outbox already: one Outbox serves all its services")
-        if app_id is not None:
-            check_name(app_id, "application")
+        if app_id is not None and ":" in check_name(app_id, "application"):
+            raise SpecError(f"the id of an application has no ':', as {app_id!r} has")
         self._service = service
         self._defaults = ServiceOptions().with_options(defaults or {})
         self._configured = {name: dict(options) for name, options in (services or {}).items()}
-        self._user = user
-        self._targets: dict[str, Target] = {}
+        #: The outbox that is declared; those of its tenants have its services.
+        self._root = _root or self
+        self._targets: dict[str, Target] = {} if _root is None else _root._targets
+        #: The queued forms that belong to no session.
+        self._forms: dict[str, Queued] = {}
         self._lock = threading.RLock()
-        self._dispatcher = Dispatcher(service.settings, self._targets, version)
+        self._dispatcher = Dispatcher(service.settings, self._targets, self._open_session, version)
+        self._app_id = app_id
         self.queues = Queues(service, app_id)
-        self._recorder = self._make_recorder(kind, session or _no_session, tenant)
+        #: The messages that used up their attempts, or that nothing can deliver.
+        self.dead = DeadMessages(self.queues.named)
+        self._tenant = tenant
+        self._recorder = self._make_recorder(kind, Moment(session, user), tenant)
+        self._recorder.owner = self
         self._series = Series(service, self.queues, self._recorder)
-        service.settings.handlers[PAYLOAD] = self._dispatcher.handler()
 
-    def _make_recorder(self, kind: str, session: Callable[[], Any], tenant: str | None) -> Recorder:
-        common = self._dispatcher, self._facts, session, tenant
+        def for_one(name: str, service: QueueService) -> Outbox:
+            return Outbox(
+                service, services=services, kind=kind, session=session, user=user, app_id=app_id, version=version,
+                defaults=defaults, tenant=name, _root=self,
+            )  # fmt: skip
+
+        self._tenants = Tenants(tenants, for_one) if tenants is not None else None
+        service.settings.handlers[PAYLOAD] = replace(self._dispatcher.handler(), serves=self.queues.owns)
+        service.settings.outbox = self
+
+    def _make_recorder(self, kind: str, moment: Moment, tenant: str | None) -> Recorder:
+        common = self._dispatcher, moment.facts, moment.session, tenant
         if kind == "persistent":
             return Persistent(*common, self.queues)
-        if kind == "memory":
-            return Deferred(*common, lambda: Session(self._service.engine))
-        return Immediate(*common)
+        return Deferred(*common) if kind == "memory" else Immediate(*common)
 
-    def _facts(self) -> Mapping[str, Any]:
-        found = self._user() if self._user is not None else None
-        return found if isinstance(found, Mapping) else {"user": found}
+    def _open_session(self) -> AbstractContextManager[Session]:
+        return sessionmaker(self._service.engine).begin()
 
     # --- services ---
 
@@ -115,6 +147,9 @@ class Outbox:
         with self._lock:
             if name in self._targets:
                 raise SpecError(f"the outbox has a service {name!r} already")
+            known = _targets.get(id(thing))
+            if known is not None and known.owner is self:
+                raise SpecError(f"this service is registered as {known.name!r} already")
             target = Target(
                 self, name, thing, self._defaults.with_options({**declared, **self._configured.get(name, {})})
             )
@@ -141,37 +176,97 @@ class Outbox:
         rest = {key: value for key, value in options.items() if key not in CALL_OPTIONS}
         with self._lock:
             if rest:
-                self._configure(target, rest)
+                wanted = target.options.with_options(rest, CALL_OPTIONS)
+                if target.is_queued:
+                    refuse_conflict(target.name, target.options, wanted)
+                target.options = wanted
             target.is_queued = True
-        if call:
-            return Queued(target, self._recorder, session, call)
-        form = Queued(target, self._recorder, session, {})
-        if session is None:
-            return target.forms.setdefault(_FORMS, form)
-        # A Connection cannot keep it: its info belongs to the connection of the driver, which others get next.
-        return form if isinstance(session, Connection) else session.info.setdefault((_FORMS, target.name), form)
+            form = Queued(target, self._recorder, session, call)
+            if call or isinstance(session, Connection):  # its info is the driver's connection's, which others get next
+                return form
+            if session is not None:
+                return session.info.setdefault((_FORMS, self, target), form)
+            return self._forms.setdefault(target.name, form)
 
     def _own(self, thing: Any) -> Target:
         target = target_of(thing)
-        if target.owner is not self:
+        if target.owner is not self._root:
             raise SpecError(f"service {target.name!r} belongs to another outbox")
         return target
 
-    def _configure(self, target: Target, options: Mapping[str, Any]) -> None:
-        wanted = target.options.with_options(options)
-        if target.is_queued:
-            refuse_conflict(target.name, target.options, wanted)
-        target.options = wanted
+    @property
+    def lost(self) -> int:
+        """How many messages an outbox in memory has lost, because they failed after the commit."""
+        return self._recorder.lost
+
+    def inbox(self, service: str) -> Inbox:
+        """What takes the messages of a broker in for the handlers of a service (see :class:`Inbox`).
+
+        Raises :class:`SpecError` on an unknown service, :class:`NotSupported` when the outbox stores nothing.
+        """
+        target = self._target(service)
+        recorder = self._recorder
+        if not isinstance(recorder, Persistent):
+            raise NotSupported("an inbox stores what it receives: it needs an Outbox of kind='persistent'")
+
+        def message_of(event: str, data: Any, headers: Mapping[str, Any] | None) -> Message:
+            return recorder.message(target, EMIT, event, [data], {}, {} if headers is None else {"headers": headers})
+
+        return Inbox(target, partial(self.queues.of, target.options), message_of)
+
+    # --- tenants ---
+
+    def for_tenant(self, name: str) -> Outbox:
+        """The outbox of a tenant: the same services and options on the tenant's database; made once.
+
+        Raises :class:`SpecError` on an unknown tenant, or when there are none.
+        """
+        tenants = self._root._tenants
+        if tenants is None:
+            raise SpecError("the outbox knows no tenants: give it tenants=, their QueueServices by name")
+        return tenants.outbox(name)
+
+    def known_tenants(self) -> list[str]:
+        """The names in ``tenants``; of a function, those that it was asked for."""
+        return self._tenants.names() if self._tenants is not None else []
+
+    @property
+    def queue_service(self) -> QueueService:
+        """The service on whose queues the messages stand."""
+        return self._service
+
+    def recorder_of_moment(self) -> Recorder:
+        """What records a call: of a handler that has a tenant's message in hand, that of this tenant."""
+        in_hand = current_message()
+        if self._tenants is None or in_hand is None or in_hand.tenant is None:
+            return self._recorder
+        return self.for_tenant(in_hand.tenant)._recorder
+
+    # --- looking ---
+
+    @cached_property
+    def Message(self) -> type[StoredMessage]:
+        """A class over all messages that wait or are dead, for ``select()`` in a session of the application on the same
+        database; it is mapped to no table of its own, and to change one of its objects raises :class:`NotSupported`."""
+        database = self._service.database
+        return message_class(
+            database.tables, self._app_id, is_signed=self._service.settings.codec.signs,
+            dialect_name=database.dialect.name,
+        )  # fmt: skip
 
     # --- schedules ---
 
     def schedule(self, thing: Any, session: Any = None, **options: Any) -> Any:
         """The form of a service whose calls are scheduled (see :func:`schedule`)."""
-        return self._series.form(self._own(thing), session, options)
+        return self._series_of_moment(session).form(self._own(thing), session, options)
 
     def unschedule(self, thing: Any, name: str, session: Any = None) -> bool:
         """Let a schedule of a service come no more (see :func:`unschedule`)."""
-        return self._series.remove(self._own(thing), name, session)
+        return self._series_of_moment(session).remove(self._own(thing), name, session)
+
+    def _series_of_moment(self, session: Any) -> Series:
+        found: Outbox = self if session is not None else self.recorder_of_moment().owner
+        return found._series
 
     # --- delivery ---
 
@@ -180,19 +275,60 @@ class Outbox:
         for target in list(self._targets.values()):
             self.queues.of(target.options, None)
 
-    def flush(self, queue: str | None = None, *, wait: bool = True) -> int:
+    def flush(self, queue: str | None = None, tenant: str | None = None, wait: bool = True) -> int:
         """Deliver what is due now, on one queue or all of them; return how many attempts were made.
 
         Failing handlers raise nothing; what is delayed or waits for its retry is left.
 
         Arguments:
+            tenant: only what is due for that tenant; None: what is due here and for all known tenants. When the
+                database of one fails, the error is raised after the others.
             wait: also for what workers are just delivering.
+
+        Raises :class:`SpecError` on an unknown queue or tenant, :class:`DatabaseError`.
         """
-        found = self.queues.standing()
-        chosen = [one for one in found if queue is None or one.name == queue]
-        if queue is not None and not chosen:
-            raise SpecError(f"the outbox has no queue {queue!r}{nearest(queue, [one.name for one in found])}")
-        return sum(self.queues.flush(one, wait=wait) for one in chosen)
+        if tenant is not None:
+            return self.for_tenant(tenant).flush(queue, wait=wait)
+        attempts, is_known = 0, False
+        unknown: SpecError | None = None
+        failed: DatabaseError | None = None
+        for one in (self, *map(self.for_tenant, self.known_tenants())):
+            try:
+                attempts += sum(one.queues.flush(each, wait=wait) for each in one.queues.named(queue))
+                is_known = True
+            except SpecError as error:  # others may have a queue of that name
+                unknown = unknown or error
+            except DatabaseError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        if unknown is not None and not is_known:
+            raise unknown
+        return attempts
+
+    def suspend(self, *, queue: str | None = None, service: str | None = None) -> None:
+        """Deliver nothing of a queue, or of a service that has one of its own, until :meth:`resume`; calls are recorded
+        all the same. Raises :class:`SpecError`."""
+        self._queue_of(queue, service).set_status("paused")
+
+    def resume(self, *, queue: str | None = None, service: str | None = None) -> None:
+        """Deliver again. Raises :class:`SpecError`."""
+        self._queue_of(queue, service).set_status("active")
+
+    def _queue_of(self, queue: str | None, service: str | None) -> BatchQueue:
+        if (queue is None) == (service is None):
+            raise SpecError("say which queue, or which service that has a queue of its own")
+        if service is None:
+            return self.queues.named(queue)[0]
+        options = self._target(service).options
+        others = [one.name for one in self._targets.values() if one.options.queue == options.queue]
+        others.remove(service)
+        if others:
+            raise SpecError(
+                f"service {service!r} shares the queue {options.queue!r} with {', '.join(others)}: name the queue, or "
+                "give the service one of its own (option queue)"
+            )
+        return self.queues.of(options, None)
 
 
 #: By the identity of the service, which its target keeps alive, as the outbox does the target.
@@ -213,8 +349,8 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
 
     Arguments:
         thing: a service that was registered with an :class:`Outbox`, or a queued form.
-        session: the SQLAlchemy Session or Connection in whose transaction calls are recorded; None: the outbox's
-            ``session`` of the moment, else the open transaction of the handler that calls, else one of our own.
+        session: the SQLAlchemy Session or Connection in whose transaction calls are recorded; None: that of the handler
+            or task that makes the call, else the outbox's ``session`` of the moment, else one of our own.
         options: those of the service (:class:`ServiceOptions`) may be said once; differing ones raise
             :class:`ConfigurationError`. Those of a call: ``order_key`` (messages with the same key are delivered one
             after the other), ``delay``, ``release_time``, ``dedup_key``, ``weight``, ``headers``, ``expires``,
@@ -224,7 +360,8 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
     """
     if isinstance(thing, Queued) and session is None and not options:
         return thing
-    return target_of(thing).owner.queued(thing, session, **options)
+    owner = thing._recorder.owner if isinstance(thing, Queued) else target_of(thing).owner
+    return owner.queued(thing, session, **options)
 
 
 def unqueued(thing: Any) -> Any:
@@ -254,7 +391,3 @@ def unschedule(thing: Any, name: str, session: Any = None) -> bool:
     ``ctx.should_stop``, and if it fails, it is not tried again. With a session this is part of its transaction.
     """
     return bool(target_of(thing).owner.unschedule(thing, name, session))
-
-
-def _no_session() -> None:
-    return None

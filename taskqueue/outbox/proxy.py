@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
-from ..spec import nearest
 from .message import CALL, EMIT, SEND
 from .reference import MessageRef
 from .target import Target
@@ -30,6 +29,9 @@ class Queued:
         self._recorder = recorder
         self._session = session
         self._options = options
+        for name in ("send", "emit"):
+            if target.has_method(name):  # the service has its own idea of it
+                vars(self)[name] = partial(self._call, name)
 
     def send(self, event: str, data: Any = None, headers: Mapping[str, Any] | None = None) -> MessageRef:
         """Record a request to the one handler of ``event``; the entries of a mapping are passed by name."""
@@ -54,13 +56,8 @@ class Queued:
             raise AttributeError(str(error)) from None
         return partial(self._call, name)
 
-    def __getattribute__(self, name: str) -> Any:
-        if name in ("send", "emit") and object.__getattribute__(self, "_target").has_method(name):
-            return partial(object.__getattribute__(self, "_call"), name)  # the service has its own idea of it
-        return object.__getattribute__(self, name)
-
-    def _call(self, event: str, /, *args: Any, **kwargs: Any) -> MessageRef:
-        return self._record(CALL, event, list(args), kwargs, None)
+    def _call(self, name: str, /, *args: Any, **kwargs: Any) -> MessageRef:
+        return self._record(CALL, self._target.event_of(name), list(args), kwargs, None)
 
     def _record(
         self, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any], headers: Mapping[str, Any] | None
@@ -71,10 +68,3 @@ class Queued:
 
     def __repr__(self) -> str:
         return f"<queued {self._target.name!r}>"
-
-
-def check_call_options(options: Mapping[str, Any]) -> None:
-    """Raise :class:`SpecError` on what nobody can say about a call."""
-    for name in options:
-        if name not in CALL_OPTIONS:
-            raise SpecError(f"unknown option {name!r} of a queued call{nearest(name, CALL_OPTIONS)}")

@@ -12,11 +12,13 @@ from ..execution.holding import Holding
 from ..periodic import tick
 from ..queues.batch import BatchQueue
 from ..service import QueueService
-from ..spec import check_name
+from ..spec import check_name, nearest, shown
 from ..storage.committed import after_commit
 from .options import ServiceOptions
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from ..queues.base import Joinable
 
 #: While others hold messages: how soon (seconds) it is looked again.
@@ -33,35 +35,49 @@ class Queues:
     def __init__(self, service: QueueService, app_id: str | None = None) -> None:
         self._service = service
         self._suffix = f":{app_id}" if app_id else ""
-        self._known: dict[str, tuple[BatchQueue, dict[str, Any]]] = {}
+        #: What the first service that uses a queue wants of it.
+        self._wanted: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, BatchQueue] = {}
 
     def of(self, options: ServiceOptions, session: Joinable | None) -> BatchQueue:
-        """The queue for the messages of a service; made in the caller's transaction if there is one.
+        """The queue for the messages of a service, made if it is new.
 
-        Raises :class:`ConfigurationError` when services that share a queue want different things of it.
+        Raises :class:`ConfigurationError` when services that share a queue want different things of it,
+        :class:`SpecError` on a name that looks like that of another application.
         """
+        if ":" in options.queue:
+            raise SpecError(f"queue {options.queue!r} of an outbox has a ':', behind which the application's id stands")
         name, wanted = options.queue + self._suffix, options.queue_options()
-        if name not in self._known:
-            return self._open(name, wanted, session)
-        queue, known = self._known[name]
+        known = self._wanted.setdefault(name, wanted)
         if known != wanted:
             differing = ", ".join(sorted(key for key in wanted if wanted[key] != known[key]))
             raise ConfigurationError(
                 f"two services share the queue {name!r}, but not its options ({differing}): give one a queue of its own"
             )
-        return queue
+        return self._known[name] if name in self._known else self._open(name, wanted, session)
 
     def _open(self, name: str, wanted: dict[str, Any], session: Joinable | None) -> BatchQueue:
-        options = {**wanted, "name": name}
-        if session is None or self._service.exists(name):
-            queue = self._service.create(**options)
-            self._known[name] = queue, wanted
+        options, database = {**wanted, "name": name}, self._service.database
+        session = session if session is not None else database.current_session
+        if session is None or not database.dialect.single_writer:
+            self._known[name] = queue = self._service.create(**options)
             return queue
+        # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
         queue = self._service.create_within(session, **options)
-        joined = self._service.database.orm_session(session)
+        joined = database.orm_session(session)
         if joined is not None:
-            after_commit(joined, ("outbox", name), lambda: self._known.setdefault(name, (queue, wanted)))
+            after_commit(joined, ("outbox", name), lambda: self._known.setdefault(name, queue))
         return queue
+
+    @property
+    def session_of_task(self) -> Session | None:
+        """That of the ``ctx.transaction()`` which is open in this thread."""
+        return self._service.database.current_session
+
+    def owns(self, name: str) -> bool:
+        """Whether a queue of that name belongs to this application."""
+        logical, _, app_id = name.partition(":")
+        return bool(logical) and app_id == self._suffix[1:]
 
     def series(self, service_name: str, name: str) -> str:
         """The name of a schedule among all of the database; that of its queue is no part of it, because it may change.
@@ -75,11 +91,20 @@ class Queues:
 
     def standing(self) -> list[BatchQueue]:
         """All queues of this outbox that exist, also those that other processes have made."""
-        return [
-            queue for queue in self._service.queues()
-            if queue.spec.payload == "outbox" and queue.name.endswith(self._suffix)
-            and (self._suffix or ":" not in queue.name)
-        ]  # fmt: skip
+        return [queue for queue in self._service.queues() if queue.spec.payload == "outbox" and self.owns(queue.name)]
+
+    def named(self, name: str | None) -> list[BatchQueue]:
+        """The one of that name, as it was configured or as it stands in the database; None: all.
+
+        Raises :class:`SpecError`.
+        """
+        found = self.standing()
+        if name is None:
+            return found
+        chosen = [queue for queue in found if name in (queue.name, queue.name.removesuffix(self._suffix))]
+        if not chosen:
+            raise SpecError(f"the outbox has no queue {shown(name)}{nearest(str(name), [one.name for one in found])}")
+        return chosen
 
     def flush(self, queue: BatchQueue, *, wait: bool = True) -> int:
         """Deliver what is due now; return how many attempts were made. Failures are for the messages to bear.

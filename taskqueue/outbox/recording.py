@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Connection
+
 from .. import clock
 from ..errors import NotSupported, SpecError
 from ..queues.arguments import delay_ms
 from ..spec import shown
 from ..storage.committed import after_commit
+from .context import current_message
 from .dispatch import Dispatcher
-from .message import Message, checked_headers
+from .message import Message, checked_claims, checked_headers
 from .options import seconds_of
 from .queues import Queues
 from .reference import MessageRef
@@ -33,10 +36,15 @@ class Recorder(ABC):
     """Records the calls of the services of one outbox.
 
     Arguments:
-        facts: who makes a call, where the call does not say so.
+        facts: who makes a call, where neither the call says so nor a message in hand.
         session: gives the session of the moment, or None; for calls that were given none.
         tenant: the tenant whose database this is.
     """
+
+    #: How many messages were given up without a trace in the database.
+    lost = 0
+    #: The outbox whose calls it records.
+    owner: Any = None
 
     def __init__(
         self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None
@@ -51,25 +59,41 @@ class Recorder(ABC):
         session: Joinable | None, options: Mapping[str, Any],
     ) -> MessageRef:  # fmt: skip
         """Record one call (see :data:`.proxy.CALL_OPTIONS`)."""
-        message = self.message(target, kind, event, args, kwargs, options)
-        return self._record(target, message, self.session_of(session), options)
+        recorder = self.owner.recorder_of_moment() if self.owner is not None and session is None else self
+        message = recorder.message(target, kind, event, args, kwargs, options)
+        return recorder._record(target, message, recorder.session_of(session), options)
 
     def session_of(self, given: Joinable | None) -> Joinable | None:
         """The given session, or that of the moment."""
-        return given if given is not None else self._session()
+        return given if given is not None else self._session_of_moment()
 
     def message(
         self, target: Target, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any],
         options: Mapping[str, Any],
     ) -> Message:  # fmt: skip
         """The message of a call that is made now."""
-        facts = {**self._facts(), **{key: options[key] for key in ("user", "claims", "locale") if key in options}}
+        said = {key: options[key] for key in ("user", "claims", "locale") if key in options}
+        facts = said if "user" in said else {**self._facts_of_moment(), **said}
         expires, lasts = _expiry(options.get("expires"))
+        locale, version = facts.get("locale"), options.get("min_version")
+        if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+            raise SpecError(f"min_version must be a whole number, not {shown(version)}")
         return Message(
             target.name, event, kind, args, dict(kwargs), checked_headers(options.get("headers")), facts.get("user"),
-            dict(facts.get("claims") or {}), facts.get("locale"), self._tenant, expires, lasts,
-            options.get("min_version"),
+            checked_claims(facts.get("claims")), str(locale) if locale is not None else None, self._tenant, expires,
+            lasts, version,
         )  # fmt: skip
+
+    def _facts_of_moment(self) -> Mapping[str, Any]:
+        in_hand = current_message()
+        return in_hand.facts if in_hand is not None else self._facts()
+
+    def _session_of_moment(self) -> Joinable | None:
+        """What a handler records is part of its own transaction, and not of one that nobody may ever commit."""
+        in_hand = current_message()
+        if in_hand is not None and in_hand.owner is self._dispatcher:
+            return in_hand.session
+        return self._session()
 
     @abstractmethod
     def _record(
@@ -91,6 +115,9 @@ class Persistent(Recorder):
         super().__init__(dispatcher, facts, session, tenant)
         self._queues = queues
 
+    def _session_of_moment(self) -> Joinable | None:
+        return self._queues.session_of_task or super()._session_of_moment()
+
     def _record(
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
@@ -105,15 +132,6 @@ class Persistent(Recorder):
 class Deferred(Recorder):
     """In memory: delivered once after the commit, in order. A failure is logged and counted, and never repaired."""
 
-    def __init__(
-        self, dispatcher: Dispatcher, facts: Facts, session: Callable[[], Joinable | None], tenant: str | None,
-        open_session: Callable[[], Any],
-    ) -> None:  # fmt: skip
-        super().__init__(dispatcher, facts, session, tenant)
-        self._open_session = open_session
-        #: How many deliveries have failed so far.
-        self.lost = 0
-
     def _record(
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
@@ -121,18 +139,21 @@ class Deferred(Recorder):
         if session is None:
             self._deliver(message, message_id)
             return MessageRef(message_id, _state="delivered")
-        if not hasattr(session, "in_nested_transaction") or hasattr(session, "exec_driver_sql"):
+        if isinstance(session, Connection):
             raise NotSupported("an outbox in memory hears of the commit of a Session, not of a Connection")
         after_commit(session, message_id, lambda: self._deliver(message, message_id))
         return MessageRef(message_id, _state="deferred")
 
     def _deliver(self, message: Message, message_id: str) -> None:
         try:
-            with self._open_session() as session, session.begin():
-                self._dispatcher.deliver(message, session, message_id)
-        except Exception:
+            self._dispatcher.deliver(message, message_id, None)
+        except Exception as error:
             self.lost += 1
-            _log.exception("%s failed after the commit; an outbox in memory does not try again", message.title)
+            told, trace = self._dispatcher.told(message, error)
+            _log.error(
+                "%s failed after the commit, and an outbox in memory does not try again: %s", message.title, told,
+                exc_info=error if trace is not None else None,
+            )  # fmt: skip
 
 
 class Immediate(Recorder):
@@ -142,7 +163,7 @@ class Immediate(Recorder):
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
         message_id = os.urandom(16).hex()
-        self._dispatcher.deliver(message, session, message_id)  # type: ignore[arg-type]
+        self._dispatcher.deliver(message, message_id, session)
         return MessageRef(message_id, _state="delivered")
 
 

@@ -123,6 +123,7 @@ class Series:
         self, target: Target, session: Joinable | None, message: Message, weight: int, name: str, rhythm: Rhythm
     ) -> Schedule:
         """Store a schedule."""
+        session = self._recorder.session_of(session)
         series, queue = self._queues.series(target.name, name), self._queue(target, session)
         data = replace(message, series=series).to_data()
         return self._within(session, lambda tx: singles.put(self._service, tx, series, data, rhythm, queue, weight))
@@ -161,7 +162,7 @@ class Scheduled(Queued):
     def _record(
         self, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any], headers: Mapping[str, Any] | None
     ) -> Any:
-        target, session = self._target, self._recorder.session_of(self._session)
+        target, session = self._target, self._session
         target.check(kind, event)
         options = {**self._options, **({"headers": headers} if headers is not None else {})}
         message = self._recorder.message(target, kind, event, args, kwargs, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import SpecError
+from ..errors import SpecError, TaskFailed
 from ..spec import nearest
 from ..verdicts import Unrecoverable
 from .context import MessageContext
@@ -27,16 +27,21 @@ class Target:
 
     def __init__(self, owner: Any, name: str, thing: Any, options: ServiceOptions) -> None:
         self.owner = owner
-        #: Its queued forms that belong to no session.
-        self.forms: dict[str, Any] = {}
         self.name = name
         self.thing = thing
         self.options = options
         #: Whether the options were used, so that others would come too late.
         self.is_queued = False
         self._methods: dict[tuple[str, str], list[tuple[str, Mark]]] = {}
+        #: What the marked methods handle, by their own names.
+        self._marked: dict[str, list[Mark]] = {}
         for method, mark in marks_of(type(thing)):
             self._methods.setdefault((mark.kind, mark.event), []).append((method, mark))
+            self._marked.setdefault(method, []).append(mark)
+        for (kind, event), handlers in self._methods.items():
+            if kind == "request" and len(handlers) > 1:
+                named = " and ".join(method for method, _mark in handlers)
+                raise SpecError(f"{named} of service {name!r} both handle {event!r}: a call has one handler")
 
     # --- what there is ---
 
@@ -50,7 +55,11 @@ class Target:
     def has_method(self, name: str) -> bool:
         """Whether the service itself has a method of that name that is not marked."""
         method = getattr(self.thing, name, None)
-        return not name.startswith("_") and callable(method) and ("request", name) not in self._methods
+        return not name.startswith("_") and callable(method) and name not in self._marked
+
+    def event_of(self, method: str) -> str:
+        """What a call of that method is a call of: the event that it handles, else itself."""
+        return next((mark.event for mark in self._marked.get(method, ()) if mark.kind == "request"), method)
 
     def has_callback(self, event: str, outcome: str) -> bool:
         """Whether anything here wants to know what became of messages of that event."""
@@ -84,16 +93,19 @@ class Target:
 
         Raises :class:`Unrecoverable` when nothing handles it, and whatever a handler raises.
         """
-        handlers = self._handlers(message)
-        if handlers:
-            results = [
-                finish(getattr(self.thing, method)(context, *message.args, **message.kwargs))
-                for method, _mark in handlers
-            ]
-            return results[0] if len(results) == 1 else None
-        if message.kind in (EMIT, CALLBACK):
-            return None  # nobody is interested
+        results = [
+            finish(getattr(self.thing, method)(context, *message.args, **message.kwargs))
+            for method, _mark in self._handlers(message)
+        ]
+        if not results and message.kind not in (EMIT, CALLBACK):  # in those nobody need be interested
+            results = [self._call(context, message, finish)]
+        if any(result is False for result in results):
+            raise TaskFailed("the handler returned False")
+        return results[0] if len(results) == 1 else None
+
+    def _call(self, context: MessageContext, message: Message, finish: Callable[[Any], Any]) -> Any:
         method = self._request(message.event)
         if method is None:
             raise Unrecoverable(f"service {self.name!r} has no method or handler {message.event!r}")
-        return finish(method(*message.args, **message.kwargs))
+        first = (context,) if message.event in self._marked else ()
+        return finish(method(*first, *message.args, **message.kwargs))

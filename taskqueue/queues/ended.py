@@ -32,6 +32,8 @@ class DeadItem:
     error: str
     #: Where in the code it failed; None where that says nothing.
     traceback: str | None = None
+    #: As of the item, whatever happens to it.
+    uid: str = field(default="", repr=False)
     _unpack: Callable[[], Any] = field(default=lambda: None, repr=False, compare=False)
 
     @cached_property

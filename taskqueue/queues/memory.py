@@ -344,7 +344,7 @@ class MemoryQueue(BatchQueue):
         return DeadItem(
             record.id, self.name, record.weight, clock.from_ms(record.submit_time), clock.from_ms(clock.now_ms()),
             record.run_count, record.failures + 1, how.error or "", how.traceback,
-            partial(self.settings.codec.unpack, record.text, self.name, record.uid),
+            record.uid, partial(self.settings.codec.unpack, record.text, self.name, record.uid),
         )  # fmt: skip
 
     def _put_back(self, record: Record, error: str) -> None:

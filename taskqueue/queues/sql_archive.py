@@ -93,7 +93,7 @@ class SqlArchive(Archive):
     def _letter(self, row: DeadRow) -> DeadItem:
         return DeadItem(
             row.id, self._name, row.weight, clock.from_ms(row.submit_time), clock.from_ms(row.dead_time),
-            row.run_count, row.failures, row.error, row.traceback, self._unpacker(row.data, row.uid),
+            row.run_count, row.failures, row.error, row.traceback, row.uid, self._unpacker(row.data, row.uid),
         )  # fmt: skip
 
     # --- history and results ---

@@ -21,7 +21,7 @@ from ..errors import DatabaseUnavailable, PayloadError
 from ..item import QueueItem, optional_time, title_of_data
 from ..settings import Settings
 from ..spec import QueueSpec
-from ..storage import presence, registry, runs
+from ..storage import presence, received, registry, runs
 from ..storage.batches import Batches, BatchRow
 from ..storage.committed import after_commit
 from ..storage.database import Database
@@ -161,6 +161,7 @@ class SqlBase(BatchQueue):
         self.dead.clear(tx)
         self.batches.clear(tx)
         presence.clear(tx, self.name)
+        received.clear(tx, self.name)
         registry.forget_begin(tx, self.name)
         runs.close_all_of(tx, self.name)
         if removed:
@@ -189,6 +190,26 @@ class SqlBase(BatchQueue):
     def insert_within(self, tx: Transaction, new: NewItem) -> QueueItem:
         """Put an item into the queue inside a transaction of ours; once, although that may be run again."""
         return self._item(self._inserts.within(tx, new))
+
+    def receive(self, data: Any, key: str, session: Joinable | None = None) -> bool:
+        """Put data into the queue, unless something was received under the same key, however long ago; whether it was
+        put there. Both are stored together."""
+        new = self._new_item(data, 0)
+        joined = session if session is not None else self.database.current_session
+        if joined is not None:
+            is_new = received.add(self.database.joined(joined), self.name, key)
+            if is_new:
+                self._insert(new, session)
+        else:
+            is_new = self.database.transaction(partial(self._receive, new, key))
+        self._changed_by(session)
+        return is_new
+
+    def _receive(self, new: NewItem, key: str, tx: Transaction) -> bool:
+        if not received.add(tx, self.name, key):
+            return tx.unsure  # then it was our own commit, whose answer never came
+        self.insert_within(tx, new)
+        return True
 
     def _insert_many(self, new: Iterable[NewItem], session: Joinable | None) -> int:
         return self._inserts.many(new, session)

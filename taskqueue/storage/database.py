@@ -33,7 +33,7 @@ from ..errors import (
 from .channel import Channel, open_channel
 from .dialects import DIALECTS, STATEMENT_TIMEOUT
 from .faults import Fault, classify, is_driver_error, masked, translate
-from .first_use import make_ready
+from .first_use import has_tables, make_ready, make_ready_within
 from .schema import define_tables
 from .transaction import SessionCursor, TaskSession, Transaction
 
@@ -336,9 +336,9 @@ class Database:
         connection = session.connection() if isinstance(session, Session) else session
         if not isinstance(connection, Connection):
             raise SessionMismatch(f"session= takes an SQLAlchemy Session or Connection, not {type(session).__name__}")
-        self.ensure_schema()
         if connection.engine is not self.engine and connection.engine.url != self.url:
             self._compare(connection)
+        self._ensure_schema_within(connection)
         if not self.dialect.single_writer:
             self._refuse_autocommit(connection)
         return Transaction(SessionCursor(connection), self.dialect)
@@ -359,7 +359,7 @@ class Database:
 
     def _own_identity(self) -> str:
         if self._identity is None:
-            with self.engine.connect() as connection:
+            with self._both_engines()[1].connect() as connection:
                 self._identity = connection.exec_driver_sql(self.dialect.identity).scalar()
         return self._identity or ""
 
@@ -442,8 +442,18 @@ class Database:
             return
         with self._lock:
             if not self._ready:
-                make_ready(self.engine, self.dialect, self.tables, self._patience)
+                make_ready(*self._both_engines(), self.dialect, self.tables, self._patience)
                 self._ready = True
+
+    def _ensure_schema_within(self, connection: Connection) -> None:
+        """:meth:`ensure_schema` for whoever joins the caller's transaction.
+
+        That may be the one writer, without whom no tables can be made: then they are made in it, and gone with it.
+        """
+        if self._ready or not self.dialect.single_writer or has_tables(self._both_engines()[1], self.dialect):
+            self.ensure_schema()
+        else:
+            make_ready_within(connection, self.dialect, self.tables)
 
 
 def _parse(target: str | URL) -> URL:

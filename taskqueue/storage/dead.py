@@ -92,6 +92,15 @@ class DeadLetters:
         )
         return [DeadRow(*row) for row in rows]
 
+    def with_uids(self, tx: Transaction, uids: Iterable[str]) -> list[int]:
+        """The ids of those with these uids, which must be hexadecimal."""
+        listed_uids = ", ".join(f"'{uid}'" for uid in sorted(uids)) or "NULL"
+        rows = tx.rows(
+            "SELECT id FROM {dead} WHERE uid IN ($uids) AND queue_name = :queue", {"uids": listed_uids},
+            queue=self._queue,
+        )  # fmt: skip
+        return [row[0] for row in rows]
+
     def latest(self, tx: Transaction) -> DeadRow | None:
         """The one that died last."""
         row = tx.row(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from ..errors import DatabaseUnavailable, SchemaError, TaskQueueError
 from .dialects import Dialect
@@ -15,21 +15,47 @@ from .schema import REVISION, Tables, create_tables
 _ADVISORY_LOCK = 0x7461736B71  # any number that nobody else is likely to use
 
 
-def make_ready(engine: Engine, dialect: Dialect, tables: Tables, patience: float) -> None:
+def make_ready(engine: Engine, reader: Engine, dialect: Dialect, tables: Tables, patience: float) -> None:
     """Create our tables where they are missing.
+
+    Arguments:
+        reader: for looking, which must not wait for others who write.
 
     Raises :class:`DatabaseUnavailable`, :class:`SchemaError` (tables of another release) or another
     :class:`DatabaseError`.
     """
     try:
-        _check_server(engine, dialect)
-        if _revision(engine, dialect) is None:
+        _check_server(reader, dialect)
+        if _revision(reader, dialect) is None:
             _create(engine, dialect, tables, patience)
-        _compare(_revision(engine, dialect), masked(engine.url))
+        _compare(_revision(reader, dialect), masked(engine.url))
     except Exception as error:
         if not is_driver_error(error):
             raise
         raise translate(error, engine.url) from error
+
+
+def has_tables(reader: Engine, dialect: Dialect) -> bool:
+    """Whether there is nothing to create, as far as others can see. Raises :class:`DatabaseError`."""
+    try:
+        return _revision(reader, dialect) is not None
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise translate(error, reader.url) from error
+
+
+def make_ready_within(connection: Connection, dialect: Dialect, tables: Tables) -> None:
+    """:func:`make_ready` in the caller's own transaction, with which new tables come and go."""
+    try:
+        dialect.check_version(str(connection.exec_driver_sql(dialect.version).scalar()))
+        if _revision_seen_by(connection, dialect) is None:
+            create_tables(tables, connection)
+        _compare(_revision_seen_by(connection, dialect), masked(connection.engine.url))
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        raise translate(error, connection.engine.url) from error
 
 
 def _check_server(engine: Engine, dialect: Dialect) -> None:
@@ -50,9 +76,13 @@ def _unreachable(error: Exception, engine: Engine) -> TaskQueueError:
 
 
 def _revision(engine: Engine, dialect: Dialect) -> str | None:
+    with engine.connect() as connection:
+        return _revision_seen_by(connection, dialect)
+
+
+def _revision_seen_by(connection: Connection, dialect: Dialect) -> str | None:
     try:
-        with engine.connect() as connection:
-            return connection.execute(text(dialect.render("SELECT version_num FROM {version}"))).scalar()
+        return connection.execute(text(dialect.render("SELECT version_num FROM {version}"))).scalar()
     except Exception as error:
         if is_driver_error(error) and classify(error) is Fault.SCHEMA:
             return None

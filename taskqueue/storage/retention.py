@@ -14,6 +14,8 @@ from .transaction import Transaction
 
 #: Runs have lines of a log, which go with them.
 _RUNS_AT_ONCE = 20
+#: For so long (ms) at least it is remembered what was received: brokers deliver again after hours, or days.
+RECEIVED_FOR = 14 * 86_400_000
 
 
 class Pruned(NamedTuple):
@@ -26,6 +28,8 @@ class Pruned(NamedTuple):
     results: int = 0
     #: Runs that had ended, with their logs.
     runs: int = 0
+    #: Keys of messages that an inbox has received.
+    received: int = 0
 
     def plus(self, other: Pruned) -> Pruned:
         """Both together."""
@@ -43,6 +47,7 @@ def prune(database: Database, age: int, *, dead: bool, dry_run: bool) -> Pruned:
         _prune(_Letters, database, now - age, dry_run) if dead else 0,
         _prune(_Results, database, now, dry_run),
         _prune_runs(database, age, dry_run),
+        _prune(_Received, database, now - max(age, RECEIVED_FOR), dry_run),
     )
 
 
@@ -122,6 +127,16 @@ class _Endings(_Old):
             queue=self._name,
             id=highest,
         )
+
+
+class _Received(_Old):
+    # Its times stand for the rows, of which only all with the same time go together.
+    table, key, time = "received", "receive_time", "receive_time"
+
+    def _remove(self, tx: Transaction, ids: list[int]) -> int:
+        latest = max(ids, default=0)
+        return tx.change("DELETE FROM {received} WHERE queue_name = :queue AND receive_time <= :latest",
+                         queue=self._name, latest=latest)  # fmt: skip
 
 
 def _prune_runs(database: Database, age: int, dry_run: bool) -> int:

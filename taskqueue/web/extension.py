@@ -15,7 +15,8 @@ from ..service import QueueService
 from ..spec import TASK_PAYLOAD
 from .end_url import check_end_url
 from .identity import IdentityHook, visitor_or_new
-from .permission import Authorize
+from .outbox import add_outbox_views
+from .permission import Authorize, AuthorizeOutbox
 from .progress import add_views
 from .settings import WebSettings
 from .site import EXTENSION, STATIC, LocaleHook, Site
@@ -43,6 +44,9 @@ class TaskQueue:
             there, else a random id in the session tells browsers apart.
         locale: ``locale()`` returns a language such as "de"; without it Flask-Babel is asked if it is there, else the
             browser.
+        authorize_outbox: ``authorize_outbox(action, message)`` says who may "view", "revive" and "delete" dead messages
+            of the service's outbox: True permits, all else denies. It is asked with None in place of a message (a
+            :class:`DeadMessage`) whether the visitor may at all, then about each. Without it nobody may.
 
     Raises :class:`ConfigurationError` on settings that make no sense.
     """
@@ -50,7 +54,7 @@ class TaskQueue:
     def __init__(
         self, app: Flask | None = None, service: QueueService | None = None, *, name: str = EXTENSION,
         url_prefix: str | None = None, authorize: Authorize | None = None, identity: IdentityHook | None = None,
-        locale: LocaleHook | None = None,
+        locale: LocaleHook | None = None, authorize_outbox: AuthorizeOutbox | None = None,
     ) -> None:  # fmt: skip
         if not name.isidentifier():
             raise ConfigurationError(f"the name of the blueprint must be an identifier, not {name!r}")
@@ -60,6 +64,7 @@ class TaskQueue:
         self._authorize = authorize
         self._identity = identity
         self._locale = locale
+        self._authorize_outbox = authorize_outbox
         self._last: Flask | None = None
         if app is not None:
             self.init_app(app)
@@ -76,10 +81,11 @@ class TaskQueue:
         service = service or self._service or _make_service(settings)
         _tune(service, settings)
         site = Site(app, self.name, settings, service, authorize=self._authorize, identity=self._identity,
-                    locale=self._locale)  # fmt: skip
+                    locale=self._locale, authorize_outbox=self._authorize_outbox)  # fmt: skip
         sites[self.name] = site
         blueprint = _Pages(self.name, __name__, static_folder=str(STATIC), template_folder=str(TEMPLATES))
         add_views(blueprint)
+        add_outbox_views(blueprint)
         app.register_blueprint(blueprint, url_prefix=settings.url_prefix or None)
         service.settings.pages = self._open
         self._last = app

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigurationError
 from ..execution.calls import check_handler
+from ..outbox.dead import DeadMessage
 from ..queues.sql_base import SqlBase
 from ..runs.state import RunState
 from ..spec import TASK_PAYLOAD
@@ -15,6 +16,8 @@ from ..spec import TASK_PAYLOAD
 _log = logging.getLogger(__name__)
 #: ``authorize(action, run, item_id)``: True permits, False denies, None leaves it to the rule that the owner may.
 Authorize = Callable[[str, RunState, "int | None"], "bool | None"]
+#: ``authorize_outbox(action, message)``: True permits, all else denies; message None: whether at all.
+AuthorizeOutbox = Callable[[str, "DeadMessage | None"], "bool | None"]
 #: What may be asked for; seeing is permitted in read-only mode, too.
 SEEING = ("view", "view_args", "view_trace")
 #: Verbs that another action covers.

@@ -16,6 +16,7 @@ from .i18n import Translations
 #: More than any post of ours needs.
 MAX_BYTES = 16_384
 _LARGEST = 2**63 - 1
+_MOST_IDS = 400
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
 _DRIVER = re.compile(r"[A-Za-z0-9_-]{8,64}", re.ASCII)
 
@@ -45,14 +46,22 @@ def read(request: Request, translate: Translations, *, with_item: bool) -> Poste
     if request_id is None and not with_item:
         request_id = secrets.token_hex(16)  # of a run's state a second request finds nothing left to change
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
-        raise _bad("request_id", translate)
+        raise bad("request_id", translate)
     nojs = bool(fields.get("nojs")) and not request.is_json
     if not with_item:
         return Posted(request_id, nojs=nojs)
     item_id, fence = _number(fields.get("item_id")), _number(fields.get("fence"))
     if item_id is None or fence is None:
-        raise _bad("item_id" if item_id is None else "fence", translate)
+        raise bad("item_id" if item_id is None else "fence", translate)
     return Posted(request_id, item_id, fence, nojs)
+
+
+def read_ids(request: Request, translate: Translations) -> list[str]:
+    """The ids that a script names. Raises :class:`Refusal` (400)."""
+    ids = _json(request, translate).get("ids")
+    if not isinstance(ids, list) or not 0 < len(ids) <= _MOST_IDS or not all(isinstance(each, str) for each in ids):
+        raise bad("ids", translate)
+    return ids
 
 
 def driver_of(request: Request) -> str:
@@ -79,5 +88,6 @@ def _number(value: Any) -> int | None:
     return value
 
 
-def _bad(field: str, translate: Translations) -> Refusal:
+def bad(field: str, translate: Translations) -> Refusal:
+    """The refusal of a request because of one of its fields."""
     return Refusal(400, "bad_request", translate.gettext("The field %(field)s is missing or wrong.", field=field))

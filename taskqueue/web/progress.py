@@ -74,9 +74,9 @@ def add_views(blueprint: Blueprint) -> None:
     add("/run/<run_id>/state", "state", _visiting(_state))
     add("/run/<run_id>/log", "log", _visiting(_log_view))
     add("/run/<run_id>/tick", "tick", _visiting(_tick))
-    add("/run/<run_id>/drive", "drive", _posting(_visiting(_drive)), methods=["POST"])
+    add("/run/<run_id>/drive", "drive", posting(_visiting(_drive)), methods=["POST"])
     for verb in VERBS:
-        add(f"/run/<run_id>/{verb}", verb, _posting(_visiting(_action_view(verb))), methods=["POST"])
+        add(f"/run/<run_id>/{verb}", verb, posting(_visiting(_action_view(verb))), methods=["POST"])
     add("/csrf", "csrf", _csrf)
     blueprint.register_error_handler(Refusal, _refused)
     blueprint.register_error_handler(TaskQueueError, _failed)
@@ -115,7 +115,7 @@ def _hidden(translate: Translations) -> str:
     return translate.gettext("There is no such run, or it is not yours to see.")
 
 
-def _posting(view: View) -> View:
+def posting(view: View) -> View:
     """Refuse what does not come from a page of ours."""
 
     @wraps(view)

@@ -19,7 +19,7 @@ from ..storage import runs
 from .counts import Counts
 from .i18n import Translations, choose
 from .identity import IdentityHook
-from .permission import Authorize, may_execute
+from .permission import Authorize, AuthorizeOutbox, may_execute
 from .settings import WebSettings
 from .slices import Slices
 
@@ -38,11 +38,13 @@ class Site:
     def __init__(
         self, app: Flask, name: str, settings: WebSettings, service: QueueService, *,
         authorize: Authorize | None, identity: IdentityHook | None, locale: LocaleHook | None,
+        authorize_outbox: AuthorizeOutbox | None,
     ) -> None:  # fmt: skip
         self.name = name
         self.settings = settings
         self.service = service
         self.authorize = authorize
+        self.authorize_outbox = authorize_outbox
         self.identity = identity
         self.counts = Counts()
         self._locale = locale

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from ..execution.attempt import Attempt
-from ..execution.failure import error_text
 from ..item import QueueItem
 from ..queues.batch import BatchQueue
 from ..queues.sql_base import SqlBase, process
@@ -88,7 +87,7 @@ class Following:
             if attempt.is_put_off:
                 recorder.put_off()
             else:
-                recorder.ended(attempt.item, attempt.outcome, error_text(attempt.exception))
+                recorder.ended(attempt.item, attempt.outcome, attempt.error)
 
     def _change(self, wanted: frozenset[str]) -> None:
         for run_id in self._recorders.keys() - wanted:

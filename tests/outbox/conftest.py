@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, select
 from sqlalchemy.orm import Session
 
-from taskqueue import QueueService, Runner, travel
+from taskqueue import DeadItem, QueueService, travel
 from taskqueue.outbox import Outbox
-from taskqueue.queues.batch import BatchQueue
 from tests.servers import ALL_DATABASES
 
 metadata = MetaData()
@@ -54,13 +52,28 @@ def session(service: QueueService) -> Iterator[Session]:
         yield opened
 
 
-def deliver(queue: BatchQueue, ahead: float = 0.0) -> int:
+def flush(outbox: Outbox, ahead: float = 0.0) -> int:
     """Deliver what is due, or will be after so many seconds; the number of attempts."""
     with travel(ahead):
-        result = Runner(queue).run_all(wait=0)
-    return result.completed + result.failed
+        return outbox.flush()
 
 
-def names(session: Session) -> list[Any]:
+def names(engine: Engine) -> list[str]:
     """What the application has stored."""
-    return list(session.execute(bookings.select().order_by(bookings.c.id)).scalars())
+    with engine.connect() as connection:
+        return list(connection.execute(select(bookings.c.name).order_by(bookings.c.id)).scalars())
+
+
+def waiting(service: QueueService) -> int:
+    """How many messages stand on queues."""
+    return sum(queue.number_of_items() for queue in service.queues())
+
+
+def book(session: Session, name: str) -> None:
+    """What an application does in its transaction."""
+    session.execute(bookings.insert().values(name=name))
+
+
+def dead_letters(service: QueueService) -> list[DeadItem]:
+    """Those of the common queue."""
+    return service.load("outbox").dead_items()

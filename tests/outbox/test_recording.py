@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from taskqueue import ConfigurationError, QueueService, SpecError
 from taskqueue.outbox import MessageContext, MessageRef, Outbox, handles, on, queued, unqueued
-from tests.outbox.conftest import bookings
+from tests.outbox.conftest import bookings, waiting
 
 Made = list[Any]
 
@@ -47,10 +47,6 @@ def outbox(make_outbox: Callable[..., Outbox], flights: Flights) -> Outbox:
     outbox = make_outbox()
     outbox.register("flights", flights)
     return outbox
-
-
-def waiting(service: QueueService) -> int:
-    return sum(queue.number_of_items() for queue in service.queues())
 
 
 def test_given_a_rollback_when_calls_were_recorded_then_nothing_is_ever_made(

@@ -15,7 +15,8 @@ from flask import Flask, current_app, redirect, request, session
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from taskqueue import ErrorMode, QueueService, Runner, Task
+from taskqueue import ErrorMode, QueueService, Runner, Task, Unrecoverable
+from taskqueue.outbox import DeadMessage, Outbox
 from taskqueue.runs.state import RunState
 from taskqueue.web import TaskQueue
 from tests.web_api import tasks
@@ -43,6 +44,18 @@ def authorize(action: str, run: RunState, item_id: int | None) -> bool | None:
     return False if who == DENIED else None
 
 
+def authorize_outbox(action: str, message: DeadMessage | None) -> bool | None:
+    """Who may do what with dead messages."""
+    return True if user() == ADMIN else user() == VIEWER and action == "view"
+
+
+class Mails:
+    """A service without a receiver."""
+
+    def send_mail(self, to: str) -> None:
+        raise Unrecoverable(f"{to} went wrong")
+
+
 def create_app(url: str, *, hook: Authorize = authorize, wtf: bool = False, **config: Any) -> Flask:
     """An application on the database ``url``."""
     app = Flask(__name__)
@@ -57,7 +70,8 @@ def create_app(url: str, *, hook: Authorize = authorize, wtf: bool = False, **co
     app.config.update(config)
     if wtf:
         flask_wtf.CSRFProtect(app).exempt(make)
-    app.extensions[EXTENSION] = TaskQueue(app, identity=user, authorize=hook)
+    app.extensions[EXTENSION] = TaskQueue(app, identity=user, authorize=hook, authorize_outbox=authorize_outbox)
+    Outbox(service_of(app)).register("mails", Mails())
     app.add_url_rule("/ready", view_func=lambda: "ready", endpoint="ready")
     app.add_url_rule("/sign-in/<name>", view_func=sign_in)
     app.add_url_rule("/sign-out", view_func=sign_out)

@@ -24,7 +24,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from tests.web_api.app import VIEWER, Visitor
 from tests.web_api.tasks import JOURNAL
-from tests.web_api.test_matrix import POSTS, ROWS
+from tests.web_api.test_matrix import OUTBOX, ROWS
 from tests.web_api.world import STATES, World, secret_of
 
 #: Requests of each of the visitors below; together more than 5,000 under CI.
@@ -110,7 +110,8 @@ likely = st.fixed_dictionaries(
     {}, optional={"request_id": request_ids, "item_id": small | large | values, "fence": small | large | values}
 )
 mixed = st.builds(lambda some, more: {**some, **more}, formal, st.dictionaries(names, values, max_size=3))
-objects = st.one_of(formal, likely, mixed)
+named = st.fixed_dictionaries({"ids": st.lists(words | st.text("0123456789abcdef", min_size=32, max_size=32)) | values})
+objects = st.one_of(formal, likely, mixed, named)
 
 
 def _json(value: Any) -> bytes:
@@ -139,6 +140,9 @@ queries = st.fixed_dictionaries(
         "nojs": st.sampled_from(["1", "0"]),
         "t": words,
         "next": words,
+        "limit": st.sampled_from(["1", "200", "201", "0", "-1", "9" * 30, "٣"]) | words,
+        "queue": st.sampled_from(["outbox", "annsecret-ready"]) | words,
+        "service": words,
     },
 ).map(lambda given: "&".join(f"{key}={value}" for key, value in given.items()))
 header_values = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=60)
@@ -178,9 +182,9 @@ def requests(draw: st.DrawFn, runs: list[str]) -> Asked:
         run_id = draw(st.sampled_from([run_id.upper(), run_id[:-1], run_id + "/", f"{run_id} ", f"{run_id}%00"]))
     view = draw(mostly(st.sampled_from([*ROWS]), words))
     path = {
-        "page": f"/queue/run/{run_id}", "csrf": "/queue/csrf", "static": f"/queue/static/{draw(words)}"
+        "page": f"/queue/run/{run_id}", "csrf": "/queue/csrf", "static": f"/queue/static/{draw(words)}", **OUTBOX
     }.get(view, f"/queue/run/{run_id}/{view}")  # fmt: skip
-    method = draw(mostly(st.just("POST" if view in POSTS else "GET"), st.sampled_from(METHODS)))
+    method = draw(mostly(st.just(ROWS[view].method if view in ROWS else "GET"), st.sampled_from(METHODS)))
     query = draw(st.one_of(queries, queries, words))
     kind = draw(mostly(st.just("application/json"), st.sampled_from(TYPES)))
     return Asked(method, path, query, tuple(draw(headers).items()), draw(bodies), kind)

@@ -16,6 +16,7 @@ from typing import Any
 
 from flask import Flask
 
+from taskqueue.outbox import MessageRef, Outbox
 from tests.web_api import tasks
 from tests.web_api.app import DENIED, Visitor, create_app, service_of
 
@@ -36,6 +37,8 @@ class World:
     folder: Path
     #: Run ids by owner and state.
     runs: dict[tuple[str, str], str]
+    #: The id of a dead message, in which the secret of ann stands.
+    message_id: str = ""
     _apps: list[Flask] = field(default_factory=list)
     _watchers: list[sqlite3.Connection] = field(default_factory=list)
 
@@ -89,7 +92,7 @@ class World:
         """The same in another folder."""
         folder.mkdir(exist_ok=True)
         shutil.copy(self.file, folder / "world.db")
-        return World(folder, self.runs)
+        return World(folder, self.runs, self.message_id)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -115,10 +118,19 @@ def build(folder: Path) -> World:
         for state in STATES:
             status = visitor.state(world.runs[owner, state])["run"]["status"]
             assert status == {"stale": "running", "unserved": "running"}.get(state, state)
+    world.message_id = dead_message(world, secret_of("ann"))
     world.close()
     with closing(sqlite3.connect(world.file)) as database:
         database.execute("PRAGMA journal_mode = DELETE")  # so that one file holds all
     return world
+
+
+def dead_message(world: World, to: str) -> str:
+    """The id of one that has just died."""
+    outbox: Outbox = service_of(world.usual).settings.outbox
+    ref: MessageRef = outbox.queued(outbox.connect("mails")).send_mail(to)
+    outbox.flush()
+    return ref.id
 
 
 def _make(world: World, visitor: Visitor, secret: str, state: str) -> str:

@@ -25,6 +25,7 @@ def upgrade() -> None:
     _index(
         "item", "turn", "queue_name", "order_key", "state", "weight", "id", postgresql_where=keyed, sqlite_where=keyed
     )
+    _index("dead", "uid", "uid")
     _create(
         "received",
         sa.Column("queue_name", _name(), primary_key=True),

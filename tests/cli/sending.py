@@ -1,0 +1,29 @@
+"""An application with an outbox, as ``--app`` names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from taskqueue import QueueService, Unrecoverable
+from taskqueue.outbox import Outbox
+
+service = QueueService()
+outbox = Outbox(service)
+
+
+class Flights:
+    """Writes down what it does; there is no flight LH0."""
+
+    def reserve(self, flight: str, password: str = "") -> None:
+        if flight == "LH0":
+            raise Unrecoverable("no such flight")
+        with Path("journal").open("a") as journal:
+            journal.write(f"{flight}\n")
+
+    def release(self, flight: str) -> None:
+        raise Unrecoverable("\x1b[31mtimeout")
+
+
+flights = outbox.register("flights", Flights())
+#: A service whose module makes no outbox.
+bare = QueueService()

@@ -1,0 +1,171 @@
+"""``outbox list``, ``flush`` and ``outbox dead list|revive|delete``."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+from typing import Any
+
+import pytest
+
+from taskqueue import QueueService
+from taskqueue.outbox import MessageRef, Outbox
+from tests.cli.conftest import Here, Shell, refused
+from tests.cli.sending import Flights
+
+APP = "tests.cli.sending:service"
+
+
+@pytest.fixture
+def outbox(service: QueueService) -> Outbox:
+    """An outbox with the same services, in this process."""
+    outbox = Outbox(service)
+    outbox.register("flights", Flights())
+    outbox.prepare()
+    return outbox
+
+
+@pytest.fixture
+def form(outbox: Outbox) -> Any:
+    return outbox.queued(outbox.connect("flights"), headers={"trace": "7"}, user="ann")
+
+
+@pytest.fixture
+def dead(outbox: Outbox, form: Any) -> dict[str, MessageRef]:
+    """Three dead messages."""
+    made = {"one": form.reserve("LH0", password="sesame"), "two": form.reserve("LH0"), "three": form.release("LH3")}
+    outbox.flush()
+    return made
+
+
+def test_list_shows_what_waits(here: Here, form: Any) -> None:
+    assert here("outbox", "list").stdout == "No message waits.\n"
+    first, second = form.reserve("LH1", password="sesame"), form.release("LH2")
+
+    table, facts = here("outbox", "list"), here("outbox", "list", "--json", "--service", "flights")
+
+    assert all(ref.id in table.stdout for ref in (first, second))
+    assert "flights.reserve" in table.stdout
+    one, other = json.loads(facts.stdout)
+    assert (one["id"], one["service"], one["event"], one["args"], one["user"], one["headers"]) == (
+        first.id, "flights", "reserve", ["LH1"], "ann", {"trace": "7"}
+    )  # fmt: skip
+    assert other["id"] == second.id
+    assert "sesame" not in table.stdout + facts.stdout
+    assert here("outbox", "list", "--service", "hotels", "--json").stdout == "[]\n"
+    assert "... and more (--limit)" in here("outbox", "list", "--limit", "1").stdout
+
+
+def test_flush_delivers_what_is_due(shell: Shell, form: Any) -> None:
+    form.reserve("LH1")
+    form.reserve("LH0")
+
+    told = shell.run("--app", APP, "outbox", "flush")
+    assert (told.returncode, told.stdout) == (0, "Made 2 attempts; 0 messages waiting, 1 dead.\n"), told.stderr
+    facts = shell.run("--app", APP, "outbox", "flush", "--queue", "outbox", "--json")
+
+    assert json.loads(facts.stdout) == {"attempts": 0, "waiting": 0, "dead": 1}
+    assert (shell.folder / "journal").read_text() == "LH1\n"
+
+
+@pytest.mark.parametrize("before", [(), ("--app", "tests.cli.jobs:service"), ("--app", "tests.cli.sending:bare")])
+def test_flush_needs_to_know_who_delivers(here: Here, outbox: Outbox, form: Any, before: tuple[str, ...]) -> None:
+    form.reserve("LH1")
+
+    assert "nothing says who delivers: name by --app" in refused(here(*before, "outbox", "flush"))
+
+    assert outbox.queues.standing()[0].number_of_items() == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [
+        ("", ["one", "two", "three"]),
+        ("--service flights --event reserve", ["one", "two"]),
+        ("--error TIMEOUT", ["three"]),
+        ("--service hotels", []),
+        ("--since 1h --queue outbox", ["one", "two", "three"]),
+        ("--until 1h", []),
+        ("--limit 1", ["one"]),
+    ],
+)
+def test_dead_messages_are_listed(args: str, names: list[str], here: Here, dead: dict[str, MessageRef]) -> None:
+    table = here("outbox", "dead", "list", *args.split())
+    facts = here("outbox", "dead", "list", "--json", *args.split())
+
+    assert [each["id"] for each in json.loads(facts.stdout)] == [dead[name].id for name in names]
+    assert all((ref.id in table.stdout) == (name in names) for name, ref in dead.items())
+    assert "sesame" not in table.stdout + facts.stdout
+    assert "\x1b" not in table.stdout + facts.stdout
+    if not names:
+        assert table.stdout == "There are no such dead messages.\n"
+    assert ("... and 2 more (--limit)" in table.stdout) == ("--limit" in args)
+
+
+@pytest.mark.parametrize(
+    ("command", "done", "left"), [("revive", "Revived", "waiting"), ("delete", "Deleted", "deleted")]
+)
+def test_dead_messages_are_moved(
+    command: str, done: str, left: str, here: Here, outbox: Outbox, dead: dict[str, MessageRef]
+) -> None:
+    named = here("outbox", "dead", command, dead["one"].id)
+    assert (named.exit_code, named.stdout) == (0, f"{done} 1 dead message.\n")
+    matching = here("outbox", "dead", command, "--event", "reserve", "--yes", "--json")
+    assert json.loads(matching.stdout) == {f"{command}d": 1}
+
+    assert {name: ref.state for name, ref in dead.items()} == {"one": left, "two": left, "three": "dead"}
+    assert here("outbox", "dead", command, "--all", "--yes").stdout == f"{done} 1 dead message.\n"
+    assert here("outbox", "dead", command, "--all", "--yes").stdout == f"{done} 0 dead messages.\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "part"),
+    [
+        ("", "--all"),
+        ("--all --event reserve", "not both"),
+        ("{one} --all", "not both"),
+        ("{one} ffff", "no dead message with the id ffff; nothing was changed"),
+        ("17", "no dead message with the id 17"),
+        ("--queue nonsense", "no outbox has a queue 'nonsense'"),
+        ("--since soon", "is no time"),
+        ("--all", "say --yes if it is meant so"),
+    ],
+)
+def test_what_is_not_clear_is_refused(args: str, part: str, here: Here, dead: dict[str, MessageRef]) -> None:
+    given = [each.format(one=dead["one"].id) for each in args.split()]
+
+    assert part in refused(here("outbox", "dead", "delete", *given))
+
+    assert all(ref.state == "dead" for ref in dead.values())
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 1), (b"n\n", 1, 3)])
+def test_a_human_is_told_how_many_match_and_asked(
+    answer: bytes, code: int, left: int, shell: Shell, outbox: Outbox, dead: dict[str, MessageRef]
+) -> None:
+    ours, theirs = pty.openpty()
+    process = shell.start("outbox", "dead", "delete", "--event", "reserve", stdin=theirs)
+    os.write(ours, answer)
+    _out, err = process.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+
+    assert (process.returncode, outbox.dead.count()) == (code, left)
+    assert "This will throw away 2 dead messages. Go on?" in err
+
+
+@pytest.mark.parametrize("args", ["list", "dead list"])
+def test_without_a_database_there_is_nothing_and_none_is_made(args: str, here: Here, shell: Shell) -> None:
+    assert here("outbox", *args.split(), "--json").stdout == "[]\n"
+    assert list(shell.folder.iterdir()) == []
+    told = shell.run("--app", APP, "outbox", *args.split(), "--json")
+    assert (told.returncode, told.stdout) == (0, "[]\n"), told.stderr
+    assert list(shell.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["outbox", "outbox list", "outbox flush", "outbox dead", "outbox dead revive"])
+def test_help_has_examples(command: str, here: Here) -> None:
+    told = here(*command.split(), "--help")
+    assert told.exit_code == 0
+    assert ("Examples:" in told.stdout) == (command not in ("outbox", "outbox dead"))
