@@ -89,8 +89,8 @@ def die(url: str, where: str, seconds: float) -> None:
 
 
 class _Deadly(Flights):
-    @handles("book")
-    def book_and_die(self, ctx: MessageContext, name: str) -> None:
+    @handles
+    def book(self, ctx: MessageContext, name: str) -> None:
         ctx.session.execute(bookings.insert().values(name=name))
         _kill()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import signal
 from collections.abc import Callable
@@ -344,6 +345,33 @@ def test_given_a_run_under_way_when_unscheduled_then_it_ends_and_none_comes_afte
     assert flights.made == ["Airports"]
     assert (service.schedules(), standing(service)) == ([], 0)
     assert service.load("outbox").outcome_of(item.id) == ("cancelled" if problem else "ok")
+
+
+def test_given_a_coroutine_under_way_when_unscheduled_then_it_ends_all_the_same(
+    service: QueueService, outbox: Outbox
+) -> None:
+    class Patient:
+        made = 0
+
+        @handles
+        async def replicate(self, ctx: MessageContext) -> None:
+            with Session(service.engine) as session:
+                unschedule(self, "replicate", session)
+                session.commit()
+            while not ctx.should_stop:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)  # in which it would be ended, if anybody wanted that
+            self.made += 1
+
+    thing = outbox.register("patient", Patient())
+    schedule(thing).replicate().every("1h").as_()
+    service.settings.heartbeat = 0.05
+
+    outbox.flush()
+
+    with travel(DAY):
+        assert outbox.flush() == 0
+    assert (thing.made, service.schedules()) == (1, [])
 
 
 def test_given_a_run_that_unschedules_itself_when_it_ends_then_its_writes_count_and_none_comes_after_it(
