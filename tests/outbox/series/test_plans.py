@@ -6,19 +6,25 @@ import gc
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner
 
 from taskqueue import ConfigurationError, NotSupported, QueueService, SerializationError, SpecError, travel
 from taskqueue.cli import main
-from taskqueue.outbox import Outbox, Plan, queued, schedule, unqueued, unschedule
+from taskqueue.outbox import MessageContext, Outbox, Plan, handles, queued, schedule, unqueued, unschedule
 from taskqueue.periodic import tick
 from tests.outbox.series.stage import Flights
 
-pytestmark = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 HOUR = 3600.0
+
+
+@pytest.fixture
+def url(shared_database: Callable[[str], str]) -> str:
+    """One database is enough for what is said, and what others say of it."""
+    return shared_database("sqlite")
 
 
 def test_the_scheduled_form_has_the_methods_of_the_service_and_send_and_emit(
@@ -112,6 +118,33 @@ def test_given_a_plan_that_is_not_stored_when_it_is_dropped_then_it_warns(
         schedule(flights).replicate("Airports").every("1h")
         gc.collect()
     assert service.schedules() == []
+
+
+def test_given_tenants_then_each_has_schedules_in_its_own_database(tmp_path: Path) -> None:
+    class Trips:
+        went: ClassVar[list[Any]] = []
+
+        @handles
+        def plan(self, ctx: MessageContext) -> None:
+            schedule(self).go().after("1h").as_("go")
+
+        @handles
+        def go(self, ctx: MessageContext) -> None:
+            self.went.append(ctx.tenant)
+
+    common, acme = (QueueService(f"sqlite:///{tmp_path / name}.db") for name in ("common", "acme"))
+    outbox = Outbox(common, tenants={"acme": acme})
+    trips = outbox.register("trips", Trips())
+    outbox.for_tenant("acme").schedule(trips).plan().as_("plan")
+
+    outbox.flush()
+    assert ([found.name for found in acme.schedules()], common.schedules()) == (["outbox:trips:go"], [])
+    with travel(2 * HOUR):
+        outbox.flush()
+
+    assert Trips.went == ["acme"]
+    for service in (common, acme):
+        service.close()
 
 
 # --- as others see and change it ---

@@ -454,6 +454,24 @@ def test_given_two_workers_that_see_it_due_together_then_there_is_one_run(
         other.close()
 
 
+@pytest.mark.parametrize("comes", ["once", "again"])
+def test_given_a_run_that_a_worker_did_not_see_yet_when_it_puts_the_next_then_that_stays_due(
+    service: QueueService, outbox: Outbox, flights: Flights, monkeypatch: pytest.MonkeyPatch, comes: str
+) -> None:
+    def say(entity: str) -> Any:
+        plan = schedule(flights).replicate(entity, holds=True)
+        return (plan.every("1h") if comes == "again" else plan).as_("replicate")
+
+    say("Airports")
+    flights.begin(outbox)
+    due = say("Airlines").next_time
+    monkeypatch.setattr("taskqueue.periodic._is_standing", lambda _queue, _new: False)
+
+    assert tick(service) == pytest.approx(1)
+    assert (only(service).next_time, only(service).data["args"], standing(service)) == (due, ["Airlines"], 1)
+    flights.end()
+
+
 @pytest.mark.parametrize("inserted", [False, True])
 def test_given_a_worker_killed_while_it_puts_it_on_the_queue_then_it_comes_once(
     service: QueueService, outbox: Outbox, flights: Flights, url: str, inserted: bool
