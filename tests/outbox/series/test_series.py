@@ -238,22 +238,27 @@ def test_said_again_at_each_start_it_stays_as_it_is(service: QueueService, outbo
         assert [found.id for found in service.load("outbox").items()] == [item.id]
 
 
+@pytest.mark.parametrize("comes", ["once", "again"])
 def test_given_a_run_that_waits_when_it_is_said_differently_then_the_new_call_is_made_in_its_place(
-    service: QueueService, outbox: Outbox, flights: Flights
+    service: QueueService, outbox: Outbox, flights: Flights, comes: str
 ) -> None:
-    schedule(flights).replicate("Airports").every("1h").as_("replicate")
+    def say(entity: str) -> None:
+        plan = schedule(flights).replicate(entity)
+        (plan.every("1h") if comes == "again" else plan).as_("replicate")
+
+    say("Airports")
     flights.problem = AWAY
     outbox.flush()
     assert standing(service) == 1
 
-    schedule(flights).replicate("Airlines").every("1h").as_("replicate")
+    say("Airlines")
     assert standing(service) == 0
     flights.problem = None
     outbox.flush()
     with travel(HOUR + SOON):
         outbox.flush()
 
-    assert flights.made == ["Airports", "Airlines", "Airlines"]
+    assert flights.made == ["Airports", *["Airlines"] * (2 if comes == "again" else 1)]
 
 
 @pytest.mark.parametrize("problem", [None, AWAY], ids=["succeeds", "fails"])
