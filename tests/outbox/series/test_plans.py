@@ -207,6 +207,25 @@ def test_given_a_queue_that_was_deleted_when_it_is_due_then_it_waits_for_the_que
     starting._service.close()
 
 
+@pytest.mark.parametrize("damage", ["cron = 'every now'", "timezone = 'Mars'", "data = 'nonsense'"])
+def test_one_that_cannot_be_read_here_is_left_to_others_until_it_is_said_again(
+    service: QueueService, outbox: Outbox, flights: Flights, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    def say() -> None:
+        schedule(flights).replicate("Airports").every("0 3 * * *").as_()
+
+    say()
+    service.database.transaction(lambda tx: tx.change(f"UPDATE {{periodic}} SET {damage}, next_time = 1"))
+    assert tick(service) == 60
+    assert "is due and left to other processes" in caplog.text
+
+    say()
+    with travel(25 * HOUR):
+        outbox.flush()
+
+    assert flights.made == ["Airports"]
+
+
 def test_given_a_service_that_moves_to_another_queue_when_said_again_then_it_comes_from_there(
     service: QueueService, outbox: Outbox, flights: Flights
 ) -> None:
