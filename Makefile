@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 # Passed on to pytest or to the benchmarks: make test ARGS="-k lease"
 ARGS ?=
+# In how many processes the tests run, which then wait at the same time; 0: in one. make test WORKERS=3
+WORKERS ?= 0
 # For how long make soak goes on.
 MINUTES ?= 5
+
+# The tests start thousands of processes: without this each would compile the package anew where bytecode is not kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 python := $(VENV)/bin/python
 pip := $(python) -m pip --quiet --disable-pip-version-check
@@ -30,7 +35,7 @@ demo-web: $(VENV)/.demo ## Run the demonstration in the browser
 .PHONY: test
 test: $(VENV)/.dev ## Run the tests against SQLite and private MariaDB and PostgreSQL servers
 	@bash tests/install_servers.sh
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.dev ## Kill workers and put them to sleep for so long: make soak MINUTES=5

@@ -14,7 +14,7 @@ from .errors import NothingReady, QueueNotActive, RunMovedOn, TaskFailed
 from .execution.ahead import LeaseAhead
 from .execution.attempt import Attempt, Execution
 from .execution.context import TaskContext
-from .execution.failure import error_text
+from .execution.failure import error_text, told_of
 from .execution.holding import Holding
 from .item import QueueItem
 from .outcome import Outcome
@@ -310,7 +310,7 @@ class Drive:
             return True
         except Exception as error:
             text = error_text(error)
-            _log.warning("on_end of queue %s failed: %s", self.queue.name, text, exc_info=True)
+            _log.warning("on_end of queue %s failed: %s", self.queue.name, text, exc_info=told_of(error))
             self._fail(error)
             if self._recorder is not None and fence is not None:
                 self._recorder.block(end_problem(name, fence, error, text))

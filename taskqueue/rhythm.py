@@ -73,7 +73,7 @@ class Rhythm:
 
     @property
     def _cron(self) -> Cron:
-        return Cron(self.cron, self.timezone, seconds=True)
+        return Cron(self.cron, self.timezone)
 
 
 def _span(milliseconds: int) -> str:

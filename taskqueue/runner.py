@@ -23,6 +23,10 @@ from .spec import shown
 
 #: Seconds for which a terminal counts as driving after its latest sign of life.
 _LASTING = 10.0
+_NO_PAGE = (
+    "this process serves no progress page: install it with taskqueue.web.TaskQueue(app, service), or run the queue "
+    "with run_all() or 'taskqueue run'"
+)
 
 
 class Runner:
@@ -163,10 +167,7 @@ class Runner:
         """
         queue = self._stored_queue("a page may be answered")
         if queue.settings.pages is None:
-            raise ConfigurationError(
-                "this process serves no progress page: install it with taskqueue.web.TaskQueue(app, service), or run "
-                "the queue with run_all() or 'taskqueue run'"
-            )
+            raise ConfigurationError(_NO_PAGE)
         self._mode = "web"
         self._open(resume=start)
         answer = queue.settings.pages(self, start)
@@ -202,8 +203,13 @@ class Runner:
         Returns, and raises, what :meth:`run_all_via_background` or :meth:`run_all_via_web` does.
         """
         queue = self._stored_queue("a page may be answered")
-        is_served = self._obstacle() is None and queue.database.statement(Look(queue).is_served, write=False)
-        return self.run_all_via_background() if is_served else self.run_all_via_web()
+        is_for_workers = self._obstacle() is None
+        if is_for_workers and queue.database.statement(Look(queue).is_served, write=False):
+            return self.run_all_via_background()
+        if is_for_workers and queue.settings.pages is None:
+            start = f"start one with 'taskqueue work {queue.name}'"
+            raise ConfigurationError(f"no worker serves queue {queue.name!r} ({start}), and {_NO_PAGE}")
+        return self.run_all_via_web()
 
     def _stored_queue(self, why: str) -> SqlBase:
         queue = self.queue

@@ -33,8 +33,9 @@ class Schedule:
 
     name: str
     queue_name: str
-    #: Minute, hour, day of the month, month, day of the week, in ``timezone``. Of a schedule of an outbox also "once",
-    #: or "every 1h" from the end of one run to the next; with "after 10m", what was said of the first time.
+    #: Minute, hour, day of the month, month, day of the week, in ``timezone``; the second before them if there are six.
+    #: Of a schedule of an outbox also "once", or "every 1h" from the end of one run to the next; with "after 10m", what
+    #: was said of the first time.
     cron: str
     timezone: str
     weight: int
@@ -76,7 +77,8 @@ class Scheduling:
 
         Arguments:
             name: of the schedule, written like the name of a queue.
-            cron: five fields: minute, hour, day of the month, month, day of the week; see docs/periodic.md.
+            cron: five fields: minute, hour, day of the month, month, day of the week; or six, the second before them;
+                see docs/periodic.md.
             task: a :class:`Task`, or any data that survives the serializer.
             queue: the name of a registered queue of a type that stands in a database.
             timezone: an IANA name; the clock whose hours ``cron`` means.

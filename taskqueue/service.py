@@ -387,9 +387,9 @@ class QueueService(Scheduling):
         """Remove what is no longer needed, some hundred rows at a time.
 
         Arguments:
-            older_than: seconds or a timedelta; what ended longer ago goes: the history of items, and ended runs with
-                their logs. Results go when their own time (``keep_result``) is over; what an inbox remembers, after
-                14 days at the earliest.
+            older_than: seconds or a timedelta; what ended longer ago goes: the history of items, ended batches, and
+                ended runs with their logs. Results go when their own time (``keep_result``) is over; what an inbox
+                remembers, after 14 days at the earliest.
             dead: dead letters that died longer ago go as well, on record.
             dry_run: True: nothing is removed, only counted.
 

@@ -54,8 +54,9 @@ queue_status = Hook("queue_status")
 #: ``(queue)``; an answer of False holds the queue back although its status is active.
 queue_active = Hook("queue_active")
 #: ``(queue, item, outcome, exception, seconds, waited)`` after each attempt, once its outcome is stored. ``seconds`` is
-#: its run time; ``waited`` the seconds from the item's submission to its first start, None at a later one. A receiver
-#: takes ``**facts`` for what it does not need.
+#: its run time; ``waited`` the seconds from the item's submission to its first start, None at a later one. A delay that
+#: was asked for is part of that, because nobody remembers when an item was due once it is. A receiver takes ``**facts``
+#: for what it does not need.
 item_finished = Hook("item_finished")
 #: ``(runner)`` when a run begins.
 run_started = Hook("run_started")

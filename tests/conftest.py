@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,14 @@ _numbers = itertools.count(1)
 def pytest_report_header() -> list[str]:
     """Say at the top which servers the tests will have to do without."""
     return [f"!!! {reason}" for server in SERVERS.values() if (reason := server.missing())]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """What was printed and logged has to be UTF-8 when a worker of pytest-xdist sends it; some texts are not."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")

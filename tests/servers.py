@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import os
 import pwd
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -28,14 +26,13 @@ import psycopg
 import pymysql
 from typing_extensions import Self
 
+from tests.ports import free_port
+
 SERVER_DATABASES = ("mariadb", "postgresql")
 ALL_DATABASES = ("sqlite", *SERVER_DATABASES)
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 30.0
-# Below the range from which systems take the ports of outgoing connections: a client that retries while
-# its server is down could otherwise be given that very port, and even connect to itself.
-_PORTS = range(15_000, 32_000)
 
 # Runs beside a server, reads its process id (or "-" when it is down) from a pipe, and cleans up when the
 # pipe closes without "end", which is when the tests have died. A signal on the parent's death would not
@@ -141,7 +138,7 @@ class Server(ABC):
             return
         # Stopped first, so that it starts no further process while the present ones are listed.
         process.send_signal(signal.SIGSTOP)
-        family = [process.pid, *_children(process.pid)]
+        family = [process.pid, *children(process.pid)]
         for pid in family:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -221,7 +218,7 @@ class Server(ABC):
                 done = self._spawn(self._install(folder / "data"), log).wait()
             if done != 0:
                 raise ServerError(f"{self.name} could not make its data folder:\n{self._log_tail()}")
-            self._port = _free_port()
+            self._port = free_port()
         except BaseException:
             self.close()
             raise
@@ -493,17 +490,7 @@ def _postgresql_programs() -> Path | None:
     return None
 
 
-def _free_port() -> int:
-    for port in random.sample(_PORTS, 200):
-        with closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise ServerError("no free port was found")
-
-
-def _children(parent: int) -> list[int]:
+def children(parent: int) -> list[int]:
     """The ids of all children of a process. (Those of PostgreSQL leave its process group.)"""
     return [pid for pid, (_, its_parent) in _processes() if its_parent == parent]
 

@@ -126,7 +126,8 @@ def revive_dead(
 ) -> None:
     """Put dead letters back into their queue, with fresh attempts: those named, those that match, or all.
 
-    At a terminal you are told how many match, and asked.
+    At a terminal you are told how many match, and asked. An ID that is no dead letter is an error (exit code 2), and
+    nothing is revived; that nothing matches, or there is none at all, is no error.
 
     \b
     Examples:
@@ -157,6 +158,9 @@ def delete_dead(
     given: Given, /, name: str, ids: tuple[int, ...], all_: bool, yes: bool, as_json: bool, **filters: Any
 ) -> None:
     """Throw dead letters away: those named, those that match, or all.
+
+    At a terminal you are told how many match, and asked; elsewhere say --yes. An ID that is no dead letter is an error
+    (exit code 2), and nothing is deleted; that nothing matches, or there is none at all, is no error.
 
     \b
     Examples:

@@ -36,6 +36,7 @@ _FILTERS = (
 )  # fmt: skip
 _ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 _all_option = click.option("--all", "all_", is_flag=True, help="All dead messages.")
+_tenant_option = click.option("--tenant", metavar="NAME", help="On the database of this tenant.")
 _limit_option = click.option(
     "--limit", type=click.IntRange(min=1), help=f"Show at most so many.  [default: {_SHOWN}; --json: all]"
 )
@@ -55,10 +56,13 @@ def outbox_messages() -> None:
 @outbox_messages.command("list")
 @click.option("--service", metavar="NAME", help="Those of this service.")
 @click.option("--queue", metavar="NAME", help="Those on this queue.")
+@_tenant_option
 @_limit_option
 @json_option
 @pass_given
-def list_messages(given: Given, service: str | None, queue: str | None, limit: int | None, as_json: bool) -> None:
+def list_messages(
+    given: Given, service: str | None, queue: str | None, tenant: str | None, limit: int | None, as_json: bool
+) -> None:
     """List the messages that wait, by queue and in its order; what looks like a secret is hidden.
 
     \b
@@ -66,7 +70,7 @@ def list_messages(given: Given, service: str | None, queue: str | None, limit: i
       taskqueue --app myapp.jobs:service outbox list
       taskqueue --database sqlite:///app.db outbox list --service flights --json | jq '.[].id'
     """
-    items = (item for one in _queues(given)(queue) for item in one.items())
+    items = (item for one in _queues(given, tenant)(queue) for item in one.items())
     messages = (facts for facts in map(waiting_facts, items) if service in (None, facts["service"]))
     if as_json:
         print_json_list(islice(messages, limit))
@@ -86,11 +90,13 @@ def list_messages(given: Given, service: str | None, queue: str | None, limit: i
 
 @outbox_messages.command("flush")
 @click.option("--queue", metavar="NAME", help="Only this queue.")
+@_tenant_option
 @click.option("--no-wait", is_flag=True, help="Do not wait for what workers are just delivering.")
 @json_option
 @pass_given
-def flush(given: Given, queue: str | None, no_wait: bool, as_json: bool) -> None:
-    """Deliver what is due now, in this process. What fails is tried again later, or is dead, as always.
+def flush(given: Given, queue: str | None, tenant: str | None, no_wait: bool, as_json: bool) -> None:
+    """Deliver what is due now, in this process, for all known tenants too. What fails is tried again later, or is dead,
+    as always.
 
     \b
     Examples:
@@ -100,9 +106,15 @@ def flush(given: Given, queue: str | None, no_wait: bool, as_json: bool) -> None
     outbox = _outbox(given)
     process.program = "taskqueue outbox flush"
     with given.around():
-        attempts = outbox.flush(queue, wait=not no_wait)
-    queues = outbox.queues.named(queue)
-    waiting, dead = sum(one.number_of_items() for one in queues), outbox.dead.count(queue=queue)
+        attempts = outbox.flush(queue, tenant, wait=not no_wait)
+    chosen = (
+        [outbox.for_tenant(tenant)] if tenant is not None else [outbox, *map(outbox.for_tenant, outbox.known_tenants())]
+    )
+    waiting = dead = 0
+    for one in chosen:
+        for standing in one.queues.standing():
+            if queue is None or queue in one.queues.names_of(standing):
+                waiting, dead = waiting + standing.number_of_items(), dead + standing.count_dead_items()
     if as_json:
         print_json({"attempts": attempts, "waiting": waiting, "dead": dead})
     else:
@@ -116,10 +128,11 @@ def dead_messages() -> None:
 
 @dead_messages.command("list")
 @_filter_options
+@_tenant_option
 @_limit_option
 @json_option
 @pass_given
-def list_dead(given: Given, /, limit: int | None, as_json: bool, **filters: Any) -> None:
+def list_dead(given: Given, /, tenant: str | None, limit: int | None, as_json: bool, **filters: Any) -> None:
     """List the dead messages, by queue, the oldest first.
 
     \b
@@ -127,7 +140,7 @@ def list_dead(given: Given, /, limit: int | None, as_json: bool, **filters: Any)
       taskqueue --app myapp.jobs:service outbox dead list
       taskqueue --database sqlite:///app.db outbox dead list --service flights --since 2h --json
     """
-    dead = _dead(given)
+    dead = _dead(given, tenant)
     entries = dead.list(**filters)
     if as_json:
         print_json_list(dead_facts(entry) for entry in islice(entries, limit))
@@ -149,11 +162,14 @@ def list_dead(given: Given, /, limit: int | None, as_json: bool, **filters: Any)
 @dead_messages.command("revive")
 @_ids_argument
 @_filter_options
+@_tenant_option
 @_all_option
 @yes_option
 @json_option
 @pass_given
-def revive_dead(given: Given, /, ids: tuple[str, ...], all_: bool, yes: bool, as_json: bool, **filters: Any) -> None:
+def revive_dead(
+    given: Given, /, ids: tuple[str, ...], tenant: str | None, all_: bool, yes: bool, as_json: bool, **filters: Any
+) -> None:
     """Let dead messages be delivered again, with fresh attempts: those named, those that match, or all.
 
     At a terminal you are told how many match, and asked.
@@ -164,7 +180,7 @@ def revive_dead(given: Given, /, ids: tuple[str, ...], all_: bool, yes: bool, as
       taskqueue --app myapp.jobs:service outbox dead revive --service flights --error timeout
       taskqueue --app myapp.jobs:service outbox dead revive --all --yes
     """
-    dead = _dead(given)
+    dead = _dead(given, tenant)
     chosen = _chosen(dead, ids, all_, filters)
     if not ids and chosen and sys.stdin.isatty():
         confirm(f"revive {counted(len(chosen), 'dead message')}", yes)
@@ -178,11 +194,14 @@ def revive_dead(given: Given, /, ids: tuple[str, ...], all_: bool, yes: bool, as
 @dead_messages.command("delete")
 @_ids_argument
 @_filter_options
+@_tenant_option
 @_all_option
 @yes_option
 @json_option
 @pass_given
-def delete_dead(given: Given, /, ids: tuple[str, ...], all_: bool, yes: bool, as_json: bool, **filters: Any) -> None:
+def delete_dead(
+    given: Given, /, ids: tuple[str, ...], tenant: str | None, all_: bool, yes: bool, as_json: bool, **filters: Any
+) -> None:
     """Throw dead messages away: those named, those that match, or all.
 
     \b
@@ -190,7 +209,7 @@ def delete_dead(given: Given, /, ids: tuple[str, ...], all_: bool, yes: bool, as
       taskqueue --app myapp.jobs:service outbox dead delete 0c9ad1fb5e0d4b7f8f4e2d3c1b0a9876
       taskqueue --app myapp.jobs:service outbox dead delete --event booked --until 30d --yes
     """
-    dead = _dead(given)
+    dead = _dead(given, tenant)
     chosen = _chosen(dead, ids, all_, filters)
     if not ids and chosen:
         confirm(f"throw away {counted(len(chosen), 'dead message')}", yes)
@@ -231,8 +250,10 @@ def _outbox(given: Given) -> Outbox:
     )
 
 
-def _queues(given: Given) -> Callable[[str | None], Iterable[BatchQueue]]:
+def _queues(given: Given, tenant: str | None) -> Callable[[str | None], Iterable[BatchQueue]]:
     """The queues of the outbox of --app; of a database alone those of all applications."""
+    if tenant is not None:
+        return _outbox(given).for_tenant(tenant).queues.named
     outbox = given.service.settings.outbox
     if isinstance(outbox, Outbox) and given.missing_file is None:
         return outbox.queues.named
@@ -247,5 +268,5 @@ def _queues(given: Given) -> Callable[[str | None], Iterable[BatchQueue]]:
     return named
 
 
-def _dead(given: Given) -> DeadMessages:
-    return DeadMessages(_queues(given))
+def _dead(given: Given, tenant: str | None) -> DeadMessages:
+    return DeadMessages(_queues(given, tenant))

@@ -37,9 +37,9 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def counted(number: int, what: str) -> str:
-    """``1 item``, ``2 items``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def counted(number: int, what: str, many: str = "") -> str:
+    """``1 item``, ``2 items``; ``many`` is the plural where it is no ``s`` more."""
+    return f"{number} {what if number == 1 else many or f'{what}s'}"
 
 
 def moment(time: datetime | None) -> str:

@@ -66,8 +66,8 @@ def add_schedule(
 ) -> None:  # fmt: skip
     """Put a task on QUEUE whenever CRON says so; change the schedule if there is one of that NAME.
 
-    CRON is one argument of five fields: minute, hour, day of the month, month, day of the week. Each of ARGS is JSON:
-    text needs quotes of its own.
+    CRON is one argument of five fields: minute, hour, day of the month, month, day of the week; a sixth before them is
+    the second. Each of ARGS is JSON: text needs quotes of its own.
 
     \b
     Examples:

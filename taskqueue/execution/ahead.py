@@ -16,7 +16,7 @@ from .in_order import blocked_keys, for_one_call
 
 #: So much work (seconds) is leased ahead at most; what is leased ahead waits for nobody else.
 _WORK_AHEAD = 0.5
-#: What others do goes unnoticed for so long at most (seconds): items that go before, a pause, a reset.
+#: What others do goes unnoticed for so long at most (seconds): items that go before, a pause, a reset, a cancellation.
 _LOOK_EVERY = 0.1
 
 
@@ -136,7 +136,9 @@ class LeaseAhead:
 
     def _may_go_on(self) -> bool:
         self._looked_now()
-        return self._queue.is_active() and self._queue.is_next(self._ready[0])
+        if not (self._queue.is_active() and self._queue.is_next(self._ready[0])):
+            return False
+        return not self._queue.cancelled_among(self._ready)  # given back, they end
 
 
 def together(items: Sequence[QueueItem]) -> int:

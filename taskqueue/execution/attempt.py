@@ -25,7 +25,7 @@ from ..signals import item_finished
 from .calls import Calls, Engine, call_here
 from .context import Reporter, TaskContext
 from .decision import Decision
-from .failure import PLAIN
+from .failure import PLAIN, told_of
 from .group import Group
 from .holding import Holding
 from .remote import Remote
@@ -84,12 +84,11 @@ class Execution:
         self._holding = holding
         self._stop = stop
         self._reporter = reporter
-        self._calls = Calls(self._queue)
+        self._calls = Calls(self._queue, by_executor=executor is not None)
         self._decision = Decision(self._queue, policy)
         self._group = Group(self._queue) if grouped else None
         self._engine: Engine = call_here
         if executor is not None:
-            self._calls.check_remote()
             self._engine = Remote(executor, self._calls.handler)
 
     @property
@@ -213,7 +212,7 @@ class Execution:
             trial.context.log.error(
                 "failed after its transaction had been committed, and counts as done: %s",
                 error,
-                exc_info=trial.exception if trace is not None else None,
+                exc_info=told_of(trial.exception) if trace is not None else None,
             )
         trial.exception = None
 
@@ -223,7 +222,7 @@ class Execution:
         is_plain = trace is None or isinstance(trial.exception, (*PLAIN, LeaseLost))
         facts = {"queue": queue.name, "item": trial.item.id, "attempt": trial.context.attempt}
         where = "{queue} #{item} attempt {attempt}".format(**facts)
-        trouble = None if is_plain else trial.exception
+        trouble = None if is_plain else told_of(trial.exception)
         _log.log(level, "[%s] %s: %s", where, outcome, error, exc_info=trouble, extra=facts)
 
 

@@ -55,8 +55,8 @@ class Calls:
     Raises :class:`ConfigurationError` when nobody in this process can run the queue's payload.
     """
 
-    def __init__(self, queue: BatchQueue) -> None:
-        check_handler(queue)
+    def __init__(self, queue: BatchQueue, *, by_executor: bool = False) -> None:
+        check_handler(queue, by_executor=by_executor)
         self._queue = queue
         self.handler: Handler | None = queue.settings.handlers.get(_payload(queue))
 
@@ -69,14 +69,6 @@ class Calls:
     def is_batch(self) -> bool:
         """Whether one call takes many items."""
         return self.handler is not None and self.handler.is_batch
-
-    def check_remote(self) -> None:
-        """Raise :class:`ConfigurationError` when no executor may make these calls."""
-        if self.handler is not None and self.handler.needs_transaction:
-            raise ConfigurationError(
-                f"queue {self._queue.name!r} has payload {_payload(self._queue)!r}, whose handler works in a "
-                "transaction of this process and cannot be called by an executor: serve this queue with threads"
-            )
 
     def read(self, item: QueueItem) -> Any:
         """The data of ``item``. Raises :class:`PayloadError`."""
@@ -114,13 +106,25 @@ class Calls:
         return settings.switch_user(run_as) if settings.switch_user is not None else None
 
 
-def check_handler(queue: BatchQueue) -> None:
-    """Raise :class:`ConfigurationError` when nobody in this process can run the queue's payload."""
+def check_handler(queue: BatchQueue, *, by_executor: bool = False) -> None:
+    """Raise :class:`ConfigurationError` when nobody in this process can run the queue's payload.
+
+    Arguments:
+        by_executor: whether an executor is to make the calls.
+    """
     payload = _payload(queue)
-    if payload != TASK_PAYLOAD and payload not in queue.settings.handlers:
+    if payload == TASK_PAYLOAD:
+        return
+    handler = queue.settings.handlers.get(payload)
+    if handler is None:
         raise ConfigurationError(
             f"queue {queue.name!r} has payload {payload!r}, for which no handler is registered here: "
             f"register one with @service.handler({payload!r})"
+        )
+    if by_executor and handler.needs_transaction:
+        raise ConfigurationError(
+            f"queue {queue.name!r} has payload {payload!r}, whose handler works in a transaction of this process and "
+            "cannot be called by an executor: serve this queue with threads"
         )
 
 

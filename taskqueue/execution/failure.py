@@ -12,8 +12,10 @@ from ..verdicts import Later
 _LONGEST = 20_000
 #: Raised on purpose, with a sentence that says all: neither a type nor a traceback is needed beside it.
 PLAIN = (TaskFailed, PayloadError, CallbackRefused, Later)
-#: What stands between us and the task; its frames say nothing about the task.
-_MACHINERY = ("taskqueue.execution", "asyncio", "contextlib")
+#: What stands between us and the task (or the last step); its frames say nothing about the task.
+_MACHINERY = ("taskqueue.execution", "taskqueue.outbox", "taskqueue.drive", "asyncio", "contextlib")
+#: An exception with the traceback that is shown of it, as functions for both take it.
+Told = tuple[type[BaseException], BaseException, TracebackType | None]
 
 
 class RemoteTraceback(Exception):
@@ -35,16 +37,23 @@ def traceback_text(exception: BaseException | None) -> str | None:
 
     None when no code of the task has failed: what was refused, or returned False.
     """
-    if exception is None or isinstance(exception, (PayloadError, CallbackRefused)):
+    told = told_of(exception)
+    if exception is None or told is None:
         return None
     if isinstance(exception.__cause__, RemoteTraceback):
         return str(exception.__cause__)
+    text = storable("".join(traceback.format_exception(*told)).rstrip())
+    return text if len(text) <= _LONGEST else "… " + text[2 - _LONGEST :]
+
+
+def told_of(exception: BaseException | None) -> Told | None:
+    """The exception with a traceback that begins at the task; None when no code of the task has failed."""
+    if exception is None or isinstance(exception, (PayloadError, CallbackRefused)):
+        return None
     frames = _own(exception.__traceback__)
     if frames is None and exception.__cause__ is None:
         return None
-    told = traceback.TracebackException(type(exception), exception, frames)
-    text = storable("".join(told.format()).rstrip())
-    return text if len(text) <= _LONGEST else "… " + text[2 - _LONGEST :]
+    return type(exception), exception, frames
 
 
 def _own(trace: TracebackType | None) -> TracebackType | None:

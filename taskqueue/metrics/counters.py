@@ -27,7 +27,7 @@ class Counters:
             "taskqueue_run_seconds", "How long attempts took.", ["queue"], buckets=_RUN_BUCKETS, registry=self.registry
         )
         self._latency = library.Histogram(
-            "taskqueue_claim_latency_seconds", "How long items were ready before they were started.", ["queue"],
+            "taskqueue_claim_latency_seconds", "From submission to first start, delays included.", ["queue"],
             buckets=_LATENCY_BUCKETS, registry=self.registry,
         )  # fmt: skip
 

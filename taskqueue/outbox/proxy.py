@@ -29,8 +29,8 @@ class Queued:
         self._recorder = recorder
         self._session = session
         self._options = options
-        for name in ("send", "emit"):
-            if target.has_method(name):  # the service has its own idea of it
+        for name in ("send", "emit", "flush"):
+            if target.has_method(name):  # that of the service goes before ours
                 vars(self)[name] = partial(self._call, name)
 
     def send(self, event: str, data: Any = None, headers: Mapping[str, Any] | None = None) -> MessageRef:

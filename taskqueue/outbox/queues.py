@@ -93,6 +93,10 @@ class Queues:
         """All queues of this outbox that exist, also those that other processes have made."""
         return [queue for queue in self._service.queues() if queue.spec.payload == "outbox" and self.owns(queue.name)]
 
+    def names_of(self, queue: BatchQueue) -> tuple[str, str]:
+        """Its name in the database, and as it was configured."""
+        return queue.name, queue.name.removesuffix(self._suffix)
+
     def named(self, name: str | None) -> list[BatchQueue]:
         """The one of that name, as it was configured or as it stands in the database; None: all.
 
@@ -101,7 +105,7 @@ class Queues:
         found = self.standing()
         if name is None:
             return found
-        chosen = [queue for queue in found if name in (queue.name, queue.name.removesuffix(self._suffix))]
+        chosen = [queue for queue in found if name in self.names_of(queue)]
         if not chosen:
             raise SpecError(f"the outbox has no queue {shown(name)}{nearest(str(name), [one.name for one in found])}")
         return chosen

@@ -53,9 +53,8 @@ class Target:
             )
 
     def has_method(self, name: str) -> bool:
-        """Whether the service itself has a method of that name that is not marked."""
-        method = getattr(self.thing, name, None)
-        return not name.startswith("_") and callable(method) and name not in self._marked
+        """Whether the service itself has a method of that name."""
+        return not name.startswith("_") and callable(getattr(self.thing, name, None))
 
     def event_of(self, method: str) -> str:
         """What a call of that method is a call of: the event that it handles, else itself."""

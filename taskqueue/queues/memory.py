@@ -42,7 +42,10 @@ class MemoryQueue(BatchQueue):
         self._lock = threading.RLock()
         self._ids, self._batch_ids = count(1), count(1)
         self._highest = 0
-        self.archive: MemoryArchive[Record] = MemoryArchive(self.name, settings, self._lock, self._put_back)
+        self._batches: dict[int, BatchRecord] = {}
+        self.archive: MemoryArchive[Record] = MemoryArchive(
+            self.name, settings, self._lock, self._put_back, self._batches
+        )  # fmt: skip
         self._empty()
 
     def _empty(self) -> None:
@@ -51,7 +54,7 @@ class MemoryQueue(BatchQueue):
         self._waiting: list[tuple[int, int]] = []
         self._leased: dict[int, Record] = {}
         self._keys: dict[str, int] = {}
-        self._batches: dict[int, BatchRecord] = {}
+        self._batches.clear()
 
     # --- registration ---
 
@@ -123,6 +126,7 @@ class MemoryQueue(BatchQueue):
 
     def _follow(self, batch: BatchRecord) -> None:
         if batch.ended == batch.total:
+            batch.end_time = clock.now_ms()
             self._add(self._finished(batch.view(), batch.callback))
 
     def _refuse(self, session: object) -> None:

@@ -16,6 +16,7 @@ from .archive import Archive
 from .archived import result_owner
 from .dead_filter import DeadFilter
 from .ended import DeadItem, Ending, Result
+from .memory_records import BatchRecord
 
 Record = TypeVar("Record")
 #: Outcomes of attempts after which the item stands in the queue again.
@@ -28,6 +29,7 @@ class MemoryArchive(Archive, Generic[Record]):
     Arguments:
         lock: that of the queue.
         put_back: makes an item of a record again, with the error that it had died of.
+        batches: those of the queue, by id.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class MemoryArchive(Archive, Generic[Record]):
         settings: Settings,
         lock: AbstractContextManager[Any],
         put_back: Callable[[Record, str], None],
+        batches: dict[int, BatchRecord],
     ) -> None:
         self._name = queue_name
         self._settings = settings
         self._lock = lock
         self._put_back = put_back
+        self._batches = batches
         self._dead: dict[int, tuple[Record, DeadItem]] = {}
         self._history: defaultdict[int, list[Ending]] = defaultdict(list)
         #: How items ended, of those that did and not ok.
@@ -141,12 +145,15 @@ class MemoryArchive(Archive, Generic[Record]):
             endings = [ending for lines in self._history.values() for ending in lines if ending.end_time < before]
             letters = [*self.ids(DeadFilter(until=before))] if dead else []
             results = [item_id for item_id, (_result, until) in self._results.items() if until <= moment]
+            batches = [each.id for each in self._batches.values() if 0 < each.end_time < moment - age]
             if not dry_run:
                 self._forget(endings)
                 self.delete(letters)
                 for item_id in results:
                     del self._results[item_id]
-            return Pruned(len(endings), len(letters), len(results))
+                for batch_id in batches:
+                    del self._batches[batch_id]
+            return Pruned(len(endings), len(letters), len(results), batches=len(batches))
 
     def _forget(self, endings: Sequence[Ending]) -> None:
         for ending in endings:

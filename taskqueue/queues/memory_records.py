@@ -55,6 +55,8 @@ class BatchRecord:
     callback: NewItem
     ended: int = 0
     failed: int = 0
+    #: 0: not all of its items have ended.
+    end_time: int = 0
 
     def view(self) -> Batch:
         """As it stands now."""

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
-
 from ..errors import CallbackRefused, PayloadError
+from ..execution.failure import traceback_text
 from ..item import QueueItem
 from .state import END_STEP, Problem
 
 #: Between a title and its error in a line of the log.
 SEPARATOR = "\x1f"
-_TRACE_LENGTH = 20_000
-_EXECUTION = str(Path(__file__).parents[1] / "execution")
 
 
 def problem_of(item: QueueItem, fence: int, exception: BaseException | None, error: str, *, is_dead: bool) -> Problem:
     """What blocks a run whose item failed for good and waits under ``fence`` (or is a dead letter)."""
+    trace = traceback_text(exception) or ""
     return Problem(
-        item.id, fence, item.title, item.failures + 1, _kind(exception), error, _trace(exception), is_dead=is_dead
+        item.id, fence, item.title, item.failures + 1, _kind(exception), error, trace, is_dead=is_dead
     )  # fmt: skip
 
 
 def end_problem(name: str, fence: int, exception: BaseException, error: str) -> Problem:
     """What blocks a run whose last step failed."""
-    return Problem(END_STEP, fence, name, kind=_kind(exception), message=error, trace=_trace(exception))
+    return Problem(END_STEP, fence, name, kind=_kind(exception), message=error, trace=traceback_text(exception) or "")
 
 
 def first_line(text: str) -> str:
@@ -38,13 +35,3 @@ def _is_refused(exception: BaseException | None) -> bool:
 
 def _kind(exception: BaseException | None) -> str:
     return "missing_callback" if _is_refused(exception) else "exception"
-
-
-def _trace(exception: BaseException | None) -> str:
-    """The traceback from the task on: what is above it are we."""
-    if exception is None or _is_refused(exception):
-        return ""
-    frames = exception.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_EXECUTION):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(exception), exception, frames))[-_TRACE_LENGTH:]

@@ -48,7 +48,9 @@ class Batches:
         The row stays locked until the end of the transaction: of several that count at once, one is the last.
         """
         tx.change(
-            "UPDATE {batch} SET pending = pending - :ended, failed = failed + :failed WHERE id = :id",
+            # The end first: MySQL takes the values from left to right, and would see what is pending afterwards.
+            "UPDATE {batch} SET end_time = CASE WHEN pending = :ended THEN {now} ELSE 0 END, "
+            "pending = pending - :ended, failed = failed + :failed WHERE id = :id",
             id=batch_id,
             ended=ended,
             failed=failed,

@@ -28,6 +28,8 @@ class Pruned(NamedTuple):
     results: int = 0
     #: Runs that had ended, with their logs.
     runs: int = 0
+    #: Batches all of whose items had ended.
+    batches: int = 0
     #: Keys of messages that an inbox has received.
     received: int = 0
 
@@ -47,6 +49,7 @@ def prune(database: Database, age: int, *, dead: bool, dry_run: bool) -> Pruned:
         _prune(_Letters, database, now - age, dry_run) if dead else 0,
         _prune(_Results, database, now, dry_run),
         _prune_runs(database, age, dry_run),
+        _prune(_Batches, database, now - age, dry_run),
         _prune(_Received, database, now - max(age, RECEIVED_FOR), dry_run),
     )
 
@@ -104,6 +107,10 @@ class _Old:
 
 class _Results(_Old):
     table, key, time = "result", "item_id", "expire_time"
+
+
+class _Batches(_Old):
+    table, time, also = "batch", "end_time", " AND end_time > 0"
 
 
 class _Letters(_Old):

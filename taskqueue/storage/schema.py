@@ -368,7 +368,7 @@ def _result_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> T
 
 def _batch_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
     """Items that belong together, and what is put on the queue when the last of them has ended."""
-    return Table(
+    table = Table(
         f"{prefix}batch",
         metadata,
         Column("id", _BIG_ID, primary_key=True, autoincrement=True),
@@ -378,9 +378,12 @@ def _batch_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Ta
         Column("weight", Integer, nullable=False, server_default="0"),
         *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("total", "pending", "failed")),
         Column("create_time", BigInteger, nullable=False),
+        Column("end_time", BigInteger, nullable=False, server_default="0"),  # 0: not all of its items have ended
         sqlite_autoincrement=True,
         **options,
     )
+    Index(f"{prefix}batch_end", table.c.queue_name, table.c.end_time)
+    return table
 
 
 def _periodic_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:

@@ -25,7 +25,7 @@ def _of_key(key: str, state: int) -> str:
 
 
 def _is_met(found: str) -> str:
-    """Whether a query finds an item that makes ``mine`` wait. No EXISTS: of that MariaDB makes a list of all there are."""
+    """Whether a query finds what makes ``mine`` wait. No EXISTS, of which MariaDB makes a list of all there is."""
     return f"COALESCE(({found} LIMIT 1), 0) = 1"
 
 

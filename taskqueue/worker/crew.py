@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import TaskQueueError
 from ..execution.attempt import Execution
+from ..execution.calls import check_handler
 from ..execution.context import Reporter
 from ..execution.executors import open_executor
 from ..execution.holding import Holding
@@ -80,7 +81,7 @@ class Crew:
         self._uses_database = service.uses_database and (orders.names is None or not local.issuperset(orders.names))
         self._lookout = Lookout(
             service, self._rota, orders.names, orders.threads, orders.until, self._ending,
-            uses_database=self._uses_database, meanwhile=self._flush,
+            uses_database=self._uses_database, by_executor=orders.executor is not None, meanwhile=self._flush,
         )  # fmt: skip
         #: Why it ended: "stopped", "drained", "nothing", "spent" or "memory".
         self.ended_by = ""
@@ -92,8 +93,12 @@ class Crew:
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped; ``beat`` is called several times a second.
 
-        Raises :class:`ConfigurationError` when the Engine's pool has too few connections.
+        Raises :class:`ConfigurationError` when the Engine's pool has too few connections, or a queue was named that no
+        executor can serve.
         """
+        if self._orders.executor is not None and self._orders.names is not None:
+            for queue in self._service.served(self._orders.names):
+                check_handler(queue, by_executor=True)
         if self._uses_database:
             with self._service.database.hold():  # refused here, and not in a thread
                 pass
@@ -207,10 +212,12 @@ class Crew:
     def _give_back(self) -> None:
         """What is in hand after the grace period goes back to the queue; what its task still does is dropped."""
         for hand in self._hands:
-            holding, items = hand.holding, hand.items
+            holding, execution, items = hand.holding, hand.execution, hand.items
             if holding is None:
                 continue
             try:
+                if execution is not None:
+                    execution.flush()  # what is finished does not go back
                 holding.let_go()  # what is in hand, and what was leased ahead behind it
             except TaskQueueError as error:
                 _log.warning("items of queue %s could not be given back: %s", holding.queue.name, error)

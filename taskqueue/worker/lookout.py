@@ -42,15 +42,18 @@ class Lookout:
         threads: how many threads the worker has, for the roster.
         until: "" to look for ever; "drained" or "nothing": see :attr:`is_done`.
         uses_database: whether there is more than queues of this process.
+        by_executor: whether an executor makes the calls, which not every payload allows.
         meanwhile: called several times a second; may wait for the database, as all that is done here.
     """
 
     def __init__(
         self, service: QueueService, rota: Rota, names: Sequence[str] | None, threads: int, until: str,
-        stop: threading.Event, *, uses_database: bool, meanwhile: Callable[[], None] = lambda: None,
+        stop: threading.Event, *, uses_database: bool, by_executor: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self._meanwhile = meanwhile
         self._uses_database = uses_database
+        self._by_executor = by_executor
         self._service = service
         self._rota = rota
         self._names = names
@@ -110,7 +113,7 @@ class Lookout:
 
     def _can_serve(self, queue: BatchQueue) -> bool:
         try:
-            check_handler(queue)
+            check_handler(queue, by_executor=self._by_executor)
             return queue.is_active()
         except TaskQueueError as error:
             if queue.name not in self._refused:

@@ -92,8 +92,8 @@ class Supervisor:
             self._children[child.pid] = child
 
     def _pass_on(self) -> None:
-        """Tell the children what was asked for, each thing once."""
-        while self._sent < self._asked:
+        """Tell the children what was asked for: one thing in a tick, because two signals at once may arrive as one."""
+        if self._sent < self._asked:
             self._sent += 1
             for child in self._children.values():
                 with suppress(ProcessLookupError):

@@ -78,8 +78,9 @@ class Rota:
             self._order = known + [line for line in self._lines.values() if line not in known]
             for line in self._order:
                 line.runs = runs.get(line.queue.name, frozenset())
-                if line.runs and not line.is_held:  # if nothing is to be had, their last step may be due
-                    line.not_before = -math.inf
+                was_inactive = line.is_held and line.not_before == math.inf and not line.threads
+                if was_inactive or (line.runs and not line.is_held):  # if nothing is to be had, a last step may be due
+                    line.is_held, line.not_before = False, -math.inf
             self._changed.notify()
 
     def end(self) -> None:

@@ -139,5 +139,5 @@ class Turn:
         if pause.is_leased and (queue.is_sequential or queue.spec.concurrency_limit is not None):
             return Prospect(min(pause.seconds, _WHEN_HELD), is_held=True)
         if not pause.seconds and not queue.is_active():
-            return _NOTHING  # the next look at all queues takes it off the rota
+            return Prospect(math.inf, is_held=True)  # until the next look at all queues, which may take it off the rota
         return Prospect(max(pause.seconds, 0.001), is_held=False)

@@ -79,6 +79,14 @@ def until_opened_in_transaction(ctx: Any, started: str, gate: str) -> None:
         Path(gate).read_text()
 
 
+def until_opened_after_a_signal(ctx: Any, started: str, gate: str) -> None:
+    """The same once more, and tells in between that it was asked to stop."""
+    with ctx.transaction():
+        until_stopped(ctx, started)
+        Path(started).write_text("was asked to stop")
+        Path(gate).read_text()
+
+
 def write_pid(ctx: Any) -> None:
     """Tells which process has executed it, and leaves it time to be found too big."""
     time.sleep(0.2)

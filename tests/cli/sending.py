@@ -8,7 +8,7 @@ from taskqueue import QueueService, Unrecoverable
 from taskqueue.outbox import Outbox
 
 service = QueueService()
-outbox = Outbox(service)
+outbox = Outbox(service, tenants={"north": QueueService("sqlite:///north.db")})
 
 
 class Flights:

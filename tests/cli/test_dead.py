@@ -100,6 +100,23 @@ def test_those_that_match_are_moved(command: str, done: str, here: Here, queue: 
     assert here("dead", command, "q", "--error", "timeout").stdout == f"{done} 0 dead letters of queue 'q'.\n"
 
 
+@pytest.mark.parametrize(("command", "done"), [("revive", "revived"), ("delete", "deleted")])
+def test_that_nothing_matches_is_no_error_but_an_id_that_is_not_there_is(
+    command: str, done: str, here: Here, queue: BatchQueue
+) -> None:
+    # given
+    before = ids(queue)
+    # when
+    none = here("dead", command, "q", "--error", "no such text", "--json")
+    line = refused(here("dead", command, "q", before[0], "99"))
+    # then
+    assert (none.exit_code, json.loads(none.stdout)) == (0, {"queue": "q", done: 0})
+    assert "no dead letter with the id 99; nothing was changed" in line
+    assert ids(queue) == before
+    told = " ".join(here("dead", command, "--help").stdout.split())
+    assert f"no dead letter is an error (exit code 2), and nothing is {done}; that nothing matches" in told
+
+
 @pytest.mark.parametrize(("command", "what"), [("revive", "revive"), ("delete", "throw away")])
 @pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 1), (b"n\n", 1, 3)])
 def test_a_human_is_told_how_many_match_and_asked(

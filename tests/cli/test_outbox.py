@@ -69,6 +69,31 @@ def test_flush_delivers_what_is_due(shell: Shell, form: Any) -> None:
     assert (shell.folder / "journal").read_text() == "LH1\n"
 
 
+def test_tenants_have_messages_of_their_own(shell: Shell, form: Any) -> None:
+    north = Outbox(QueueService(f"sqlite:///{shell.folder / 'north.db'}"), tenant="north")
+    north.register("flights", Flights())
+    form.reserve("LH1")
+    sent = north.queued(north.connect("flights"))
+    sent.reserve("LH2")
+    sent.reserve("LH0")
+
+    def told(*args: str) -> Any:
+        result = shell.run("--app", APP, "outbox", *args, "--json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    assert [each["args"] for each in told("list")] == [["LH1"]]
+    assert [each["args"] for each in told("list", "--tenant", "north")] == [["LH2"], ["LH0"]]
+    assert told("flush", "--tenant", "north") == {"attempts": 2, "waiting": 0, "dead": 1}
+    assert told("flush") == {"attempts": 1, "waiting": 0, "dead": 1}
+    assert told("dead", "list") == []
+    (dead,) = told("dead", "list", "--tenant", "north")
+    assert (dead["args"], dead["tenant"]) == (["LH0"], "north")
+    assert told("dead", "delete", dead["id"], "--tenant", "north") == {"deleted": 1}
+    wrong = shell.run("--app", APP, "outbox", "flush", "--tenant", "nrth")
+    assert "no tenant 'nrth' (did you mean 'north'?)" in refused(wrong)
+
+
 @pytest.mark.parametrize("before", [(), ("--app", "tests.cli.jobs:service"), ("--app", "tests.cli.sending:bare")])
 def test_flush_needs_to_know_who_delivers(here: Here, outbox: Outbox, form: Any, before: tuple[str, ...]) -> None:
     form.reserve("LH1")

@@ -118,7 +118,7 @@ def test_a_run_that_waits_is_stopped_at_once(
     # when
     process.send_signal(number)
     # then
-    assert (process.wait(10), queue.statistics()["delayed"]) == (code, 1)
+    assert (process.wait(30), queue.statistics()["delayed"]) == (code, 1)
 
 
 @SIGNALS

@@ -16,6 +16,7 @@ from taskqueue import BatchQueue, QueueService
 from taskqueue.queues.sql_base import SqlBase
 from taskqueue.runs.state import Definition, RunState
 from taskqueue.runs.store import Runs
+from tests import ports
 from tests.cli.conftest import JOBS, Shell, refused
 from tests.cli.jobs import HOSTILE
 from tests.cli.visitor import Visitor
@@ -574,7 +575,7 @@ def test_a_task_that_does_not_listen_is_left_after_the_grace_period_or_a_second_
     if grace == "600":
         pages.process.send_signal(signal.SIGTERM)
     # then: nothing is lost
-    assert pages.process.wait(10) == 143
+    assert pages.process.wait(30) == 143
     assert queue.fetch_item(item.id) is not None
 
 
@@ -589,6 +590,4 @@ def _has_ipv6() -> bool:
 @pytest.fixture
 def free_port() -> int:
     """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port: int = holder.getsockname()[1]
-    return port
+    return ports.free_port()

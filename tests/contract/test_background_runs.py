@@ -378,7 +378,7 @@ def test_interactive_is_background_where_a_worker_is_alive_and_else_a_page(
     queue: BatchQueue, service: QueueService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.enqueue(tasks.note, "a")
-    with pytest.raises(ConfigurationError, match="no progress page"):
+    with pytest.raises(ConfigurationError, match=rf"start one with 'taskqueue work {queue.name}'.* no progress page"):
         Runner(queue).run_all_interactive()
     begun = threading.Event()
     queue.create_item(tasks.step(lambda ctx: begun.set()))
@@ -386,8 +386,8 @@ def test_interactive_is_background_where_a_worker_is_alive_and_else_a_page(
         assert begun.wait(20)
         run_id = Runner(queue).run_all_interactive()
         assert store(queue).get(run_id).definition.mode == "background"
-        queue.update(agent=None)
-        with pytest.raises(ConfigurationError, match="no progress page"):
+        queue.update(agent=None)  # which no worker would look for
+        with pytest.raises(ConfigurationError, match=r"^this process serves no progress page"):
             Runner(queue).run_all_interactive()
 
 

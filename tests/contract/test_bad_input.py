@@ -10,8 +10,9 @@ import pytest
 from taskqueue import BatchQueue, CallbackError, QueueService, Runner, SpecError, Task
 from tests.contract import tasks
 from tests.contract.backends import Backend
+from tests.names import shown
 
-NOW = datetime.now(timezone.utc)
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,7 @@ NOW = datetime.now(timezone.utc)
         ({"dedup_key": "\ud800"}, "dedup_key"),
         ({"dedup_key": 7}, "dedup_key"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_an_item_with_bad_arguments_is_refused(queue: BatchQueue, arguments: dict[str, Any], reason: str) -> None:
     with pytest.raises(SpecError, match=reason):
@@ -64,7 +65,7 @@ def test_many_items_with_a_bad_weight_are_refused(queue: BatchQueue, weight: Any
     assert queue.number_of_items() == 0
 
 
-@pytest.mark.parametrize("lease_time", [0, -1, float("nan"), float("inf"), "60", True, timedelta(0)], ids=repr)
+@pytest.mark.parametrize("lease_time", [0, -1, float("nan"), float("inf"), "60", True, timedelta(0)], ids=shown)
 def test_a_bad_lease_time_is_refused(queue: BatchQueue, lease_time: Any) -> None:
     queue.create_item("x")
     item = queue.claim_item()
@@ -104,21 +105,21 @@ def test_a_release_with_a_bad_delay_is_refused(queue: BatchQueue, delay: Any) ->
     assert queue.statistics()["leased"] == 1
 
 
-@pytest.mark.parametrize("ids", ["12", 12, [None], ["1"], [1.0], [-1], [2**63], [True]], ids=repr)
+@pytest.mark.parametrize("ids", ["12", 12, [None], ["1"], [1.0], [-1], [2**63], [True]], ids=shown)
 def test_what_is_no_list_of_ids_is_refused(queue: BatchQueue, ids: Any) -> None:
     for attempt in (queue.fetch_items, queue.revive_items, queue.delete_dead_items):
         with pytest.raises(SpecError, match="id"):
             attempt(ids)
 
 
-@pytest.mark.parametrize("item_id", [None, "1", 1.0, -1, 2**63, True], ids=repr)
+@pytest.mark.parametrize("item_id", [None, "1", 1.0, -1, 2**63, True], ids=shown)
 def test_what_is_no_id_is_refused(queue: BatchQueue, item_id: Any) -> None:
     for attempt in (queue.fetch_item, queue.revive_item):
         with pytest.raises(SpecError, match="an item id is a whole number"):
             attempt(item_id)
 
 
-@pytest.mark.parametrize("item_id", [None, "1", 1.0, -1, 2**63, True], ids=repr)
+@pytest.mark.parametrize("item_id", [None, "1", 1.0, -1, 2**63, True], ids=shown)
 def test_the_outcome_of_what_is_no_id_is_refused(queue: BatchQueue, item_id: Any) -> None:
     with pytest.raises(SpecError, match="an item id is a whole number"):
         queue.outcome_of(item_id)
@@ -154,7 +155,7 @@ def test_reset_must_be_said_plainly(service: QueueService, backend: Backend) -> 
         service.create(backend.type, "jobs", reset="no")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("callback", [lambda ctx: None, "os", "no.such.module:x", 7, None, tasks.Holder], ids=repr)
+@pytest.mark.parametrize("callback", [lambda ctx: None, "os", "no.such.module:x", 7, None, tasks.Holder], ids=shown)
 def test_what_cannot_be_stored_as_a_callback_is_refused(queue: BatchQueue, callback: Any) -> None:
     with pytest.raises(CallbackError):
         queue.enqueue(callback)
@@ -170,14 +171,14 @@ def test_what_cannot_be_stored_as_a_callback_is_refused(queue: BatchQueue, callb
         ({"buttons": "retry"}, "buttons"),
         ({"on_end": lambda ctx: None}, "lambda"),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_a_runner_with_bad_arguments_is_refused(queue: BatchQueue, arguments: dict[str, Any], reason: str) -> None:
     with pytest.raises((SpecError, CallbackError), match=reason):
         Runner(queue, **arguments)
 
 
-@pytest.mark.parametrize("wait", [-1, "5", True, float("nan")], ids=repr)
+@pytest.mark.parametrize("wait", [-1, "5", True, float("nan")], ids=shown)
 def test_a_run_with_a_bad_wait_is_refused(queue: BatchQueue, wait: Any) -> None:
     with pytest.raises(SpecError, match="wait must be seconds or None"):
         Runner(queue).run_all(wait=wait)

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from taskqueue import BatchQueue, Outcome, QueueService, TaskContext, Worker, signals
+from taskqueue.execution import group
 from taskqueue.execution.attempt import Execution
 from taskqueue.execution.holding import Holding
 from tests.contract import tasks
 from tests.contract.backends import only_sql
 from tests.contract.conftest import MakeQueue
+from tests.contract.workers import TIMEOUT, in_thread, wait_for_threads
 
 
 @pytest.fixture
@@ -80,6 +82,33 @@ def test_a_completion_is_stored_although_the_next_task_takes_long(service: Queue
 
     assert waited == [True]
     assert queue.fetch_item(quick.id) is None
+
+
+def test_what_is_finished_is_not_given_back_with_what_outlasts_the_grace(
+    service: QueueService, make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "_PATIENCE", 600)  # a stop may come before it is time
+    begun, gate = threading.Event(), threading.Event()
+
+    def hold(ctx: TaskContext) -> None:
+        begun.set()
+        gate.wait(TIMEOUT)
+
+    queue = make_queue()
+    for number in range(3):
+        queue.enqueue(tasks.note, number)
+    held = queue.create_item(tasks.step(hold))
+    worker = Worker(service, [queue.name], grouped=True, grace=0)
+    try:
+        with in_thread(worker.run) as report:
+            assert begun.wait(TIMEOUT)
+            worker.stop()
+            report.result(TIMEOUT)
+        assert [item.id for item in queue.items()] == [held.id]
+        assert queue.get_statistic("ready") == 1
+    finally:
+        gate.set()
+        wait_for_threads()
 
 
 @only_sql

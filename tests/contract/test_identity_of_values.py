@@ -15,6 +15,7 @@ from taskqueue import BatchQueue, Runner, SerializationError, Task
 from taskqueue.serializer import MAX_DEPTH
 from tests.contract import tasks
 from tests.contract.conftest import MakeQueue
+from tests.names import shown
 
 
 def nested(depth: int) -> Any:
@@ -116,7 +117,7 @@ def test_tasks_carry_all_values(queue: BatchQueue, effects: list[Any]) -> None:
     assert all(same(effect, value) for effect, value in zip(effects, small.values(), strict=True))
 
 
-@pytest.mark.parametrize("value", [REFUSED["NUL"], REFUSED["not a number"], REFUSED["object"]], ids=repr)
+@pytest.mark.parametrize("value", [REFUSED["NUL"], REFUSED["not a number"], REFUSED["object"]], ids=shown)
 def test_the_path_to_what_cannot_be_kept_is_named(queue: BatchQueue, value: Any) -> None:
     for make, path in (
         (lambda: Task(tasks.note, ("a", {"x": value})), r'args\[1\]\["x"\]'),

@@ -56,6 +56,24 @@ def test_what_another_process_adds_with_a_lower_weight_goes_next_within_100_ms(
     assert effects == [0, 1, "added", 0, 1, 2]
 
 
+def test_what_is_cancelled_after_it_was_leased_ahead_does_not_begin(
+    queue: BatchQueue, other: BatchQueue, effects: list[object]
+) -> None:
+    def meanwhile(ctx: TaskContext) -> None:
+        assert other.cancel_item(second.id) == "stopping"  # leased, and not ours
+        tasks.last(0.1)
+
+    fill(queue, 2)
+    queue.create_item(tasks.step(meanwhile))
+    queue.enqueue(tasks.note, "first")
+    second = queue.enqueue(tasks.note, "second")
+    queue.enqueue(tasks.note, "third")
+
+    assert Runner(queue).run_all()
+    assert effects == [0, 1, "first", "third"]
+    assert queue.outcome_of(second.id) == "cancelled"
+
+
 @only_sequential
 def test_what_waits_with_a_lower_weight_blocks_the_rest(
     queue: BatchQueue, other: BatchQueue, effects: list[object]

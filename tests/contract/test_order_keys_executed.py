@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from taskqueue import BatchQueue, Outcome, QueueService, Runner, TaskContext, Worker, run_items, run_loop, travel
+from taskqueue import BatchQueue, Later, Outcome, QueueService, Runner, TaskContext, Worker, run_items, run_loop, travel
+from taskqueue.execution.ahead import LeaseAhead
+from taskqueue.execution.attempt import Execution
+from taskqueue.execution.holding import Holding
 from taskqueue.queues import settlement
 from tests.contract import tasks
 from tests.contract.backends import Backend, only_sql_parallel
@@ -75,8 +78,6 @@ def test_what_was_leased_ahead_behind_a_failure_is_given_back(
 
 
 def test_a_task_that_asks_to_be_called_later_holds_its_followers(queue: BatchQueue, effects: list[Any]) -> None:
-    from taskqueue import Later
-
     def later(ctx: TaskContext) -> None:
         effects.append("a1")
         raise Later(60)
@@ -107,6 +108,28 @@ def test_whoever_lost_an_item_gives_back_what_it_has_of_the_key(
     other.delete_item(stolen[0])
     assert Runner(queue).run_all(wait=0)
     assert effects == [".1", ".2", ".3", "a2"]
+
+
+def test_whoever_notices_that_an_item_was_taken_gives_back_what_it_has_of_the_key(
+    queue: BatchQueue, other: BatchQueue
+) -> None:
+    for value in (".1", "a1", "a2", ".2"):
+        queue.create_item(value, order_key=key_of(value))
+    with Holding(queue) as holding:
+        ahead = LeaseAhead(holding, expected=0.001)
+        first = ahead.next()
+        assert first is not None
+        queue.delete_item(first)
+        stolen = other.steal_item()
+        assert stolen is not None
+        assert stolen.data == "a1"
+        holding._beat()
+
+        found = ahead.next()
+
+        assert found is not None
+        assert found.data == ".2"
+        assert queue.statistics()["leased"] == 2
 
 
 def test_one_call_of_a_batch_handler_gets_one_of_a_key(
@@ -185,6 +208,21 @@ def test_a_worker_drains_a_queue_of_keys(
     assert [value for value in effects if value[0] == "a"] == [f"a{number}" for number in range(4) for _ in range(2)]
     for key in "bc":
         assert [value for value in effects if value[0] == key] == [f"{key}{number}" for number in range(10)]
+
+
+def test_a_group_does_not_keep_back_what_others_wait_for(queue: BatchQueue, other: BatchQueue) -> None:
+    fill(queue, "a1", "a2", ".1", ".2")
+    with Holding(queue) as holding:
+        execution = Execution(holding, grouped=True)
+        execution.run(holding.lease(1)[0])
+        held = claim(other)
+        assert held.order_key == "a"
+        other.relinquish_items([held])
+        execution.run(holding.lease(1)[0])
+        execution.run(holding.lease(1)[0])
+        assert queue.number_of_items() == 2  # those without a key may wait
+        execution.flush()
+    assert queue.number_of_items() == 1
 
 
 def test_a_queue_is_not_drained_while_something_waits_for_its_turn(queue: BatchQueue, other: BatchQueue) -> None:

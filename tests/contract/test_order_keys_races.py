@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from taskqueue import BatchQueue, QueueItem, travel
+from taskqueue.queues.sql_parallel import SqlParallelQueue
 from taskqueue.storage.turns import Turns
 from tests.contract import processes as jobs
 from tests.contract.backends import Backend, only_sql_parallel
@@ -104,15 +105,16 @@ def test_a_head_that_ends_while_its_follower_is_put_back(
     queue.create_item("first", order_key="a")
     second = queue.create_item("second", order_key="a")
     held = claim(other)
-    hide, ending = Turns.hide, Thread(target=other.delete_item, args=[held])
+    put_back, ending = SqlParallelQueue._wait_in_line, Thread(target=other.delete_item, args=[held])
 
-    def end_and_hide(*args: Any) -> None:
-        monkeypatch.setattr(Turns, "hide", hide)
+    def put_back_and_end(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(SqlParallelQueue, "_wait_in_line", put_back)
+        found = put_back(*args, **options)
         ending.start()
-        ending.join(0.3)  # it has to wait until the follower is put back: nothing tells that it does so
-        hide(*args)
+        ending.join(0.3)  # it has to wait until this is committed: nothing tells that it does so
+        return found
 
-    monkeypatch.setattr(Turns, "hide", end_and_hide)
+    monkeypatch.setattr(SqlParallelQueue, "_wait_in_line", put_back_and_end)
 
     found = queue.claim_item()
     ending.join(20)
@@ -125,7 +127,7 @@ def test_whoever_is_killed_before_it_puts_a_follower_back_holds_it_as_long_as_it
     make_queue: MakeQueue, backend: Backend
 ) -> None:
     queue = make_queue(lease_time=60)
-    first, second, third = (queue.create_item(number, order_key="a") for number in range(3))
+    _first, second, third = (queue.create_item(number, order_key="a") for number in range(3))
     held = queue.claim_item(3600)
     assert held is not None
     child = multiprocessing.get_context("spawn").Process(target=jobs.claim_and_die, args=(backend.url, queue.name))

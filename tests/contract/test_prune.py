@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from taskqueue import BatchQueue, Pruned, QueueService, Runner, SpecError, travel
+from taskqueue import Batch, BatchQueue, Pruned, QueueService, Runner, SpecError, Task, travel
 from taskqueue.queues import settlement
 from taskqueue.storage import retention
 from tests.contract import records, tasks
@@ -102,6 +102,28 @@ def test_many_go_in_chunks(service: QueueService, queue: BatchQueue, monkeypatch
     with travel(HOUR):
         assert service.prune(0, dead=True) == Pruned(endings=5, dead_letters=5)
         assert queue.get_statistic("dead") == 0
+
+
+def end(queue: BatchQueue, *batches: Batch) -> None:
+    """Let the items of these batches end, and all others wait."""
+    ids = {batch.id for batch in batches}
+    items = queue.claim_items(1000)
+    queue.delete_items([item for item in items if item.batch_id in ids])
+    queue.relinquish_items([item for item in items if item.batch_id not in ids])
+
+
+def test_batches_that_have_ended_go_and_open_ones_stay(service: QueueService, queue: BatchQueue) -> None:
+    after = Task(tasks.note)
+    old, young, open_ = (queue.create_batch("ab", after) for _ in range(3))
+    empty = queue.create_batch([], after)
+    end(queue, old)
+    with travel(HOUR):
+        end(queue, young)
+
+        assert service.prune(HOUR / 2, dry_run=True) == service.prune(HOUR / 2) == Pruned(batches=2)
+
+        assert [queue.batch(batch.id) is None for batch in (old, empty, young, open_)] == [True, True, False, False]
+        assert service.prune(HOUR / 2) == Pruned()
 
 
 @only_sql

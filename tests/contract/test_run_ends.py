@@ -157,6 +157,7 @@ def test_a_failing_last_step_blocks_the_run(queue: BatchQueue, how: str) -> None
     assert (found.problem.item_id, found.problem.fence) == (END_STEP, found.end_fence) == (0, 1)
     assert found.problem.kind == ("missing_callback" if how == "is unknown" else "exception")
     assert ("ZeroDivisionError" in found.problem.trace) == (how == "raises")
+    assert "drive.py" not in found.problem.trace, "that frame says nothing about the last step"
     drive(queue, run)
     assert ends() == (how != "is unknown"), "executed again although nobody has decided"
 

@@ -125,7 +125,7 @@ def test_a_name_that_is_unknown_is_told_with_the_nearest(service: QueueService, 
     ("arguments", "error", "said"),
     [
         ({"name": "no good"}, SpecError, "'no good' cannot name a schedule"),
-        ({"cron": "* * * *"}, ConfigurationError, "'* * * *' is no cron expression (5 fields are needed)"),
+        ({"cron": "* * * *"}, ConfigurationError, "cron expression (5 fields are needed, or 6 with leading seconds)"),
         ({"timezone": "Mars"}, ConfigurationError, "unknown time zone 'Mars'"),
         ({"weight": 1.5}, SpecError, "weight must be a whole number"),
     ],

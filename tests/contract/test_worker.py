@@ -222,9 +222,9 @@ def test_items_of_a_paused_queue_are_not_claimed_again_and_again(
         theirs.set_status("paused")
         theirs.enqueue(note, "x")
         wait_for(lambda: not is_served(service, "paused"), "the worker has noticed")
-        # then: at most one claim, given back, before it was
+        # then: at most one claim, given back, for each look at all queues that came too early
         (fence,) = fences(paused)
-        assert fence <= 2, "claimed and given back again and again"
+        assert fence <= 4, "claimed and given back again and again"
         # and when there is more
         theirs.enqueue(note, "y")
         for number in range(3):

@@ -97,7 +97,7 @@ def test_given_the_first_page_when_read_then_every_field_has_a_label_and_nothing
                    for name, tag in page.tags)  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/imports/0123456789ab"])
+@pytest.mark.parametrize("path", ["/", "/orders", "/nothing", "/imports/0123456789ab"])
 def test_given_any_page_when_answered_then_its_headers_allow_nothing_foreign(
     refusing: tuple[Application, Browser], path: str
 ) -> None:

@@ -36,7 +36,7 @@ def cluster() -> Iterator[Any]:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", silence_logs=50
         ) as cluster,
     ):
         yield cluster
@@ -60,7 +60,7 @@ def work(queue: BatchQueue, executor: Executor, stop_after: int | None = None) -
     seen: list[BaseException | None] = []
     with queue.hold(), Holding(queue) as holding:
         execution = Execution(holding, executor=executor)
-        while items := holding.lease(4):
+        while items := holding.lease(1):  # what waits behind an item that takes long would be given back
             seen += [attempt.exception for attempt in execution.run_batch(items)]
     return seen
 

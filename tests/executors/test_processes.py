@@ -185,11 +185,14 @@ def test_a_process_that_dies_takes_no_neighbour_with_it(make_queue: MakeQueue, p
 
     with Holding(queue) as holding, ThreadPoolExecutor(2) as threads:
         execution = Execution(holding, executor=pool)
-        waiting, dying = holding.lease(2)
+        (waiting,) = holding.lease(1)
         neighbour = threads.submit(execution.run, waiting)
-        assert here.until((tmp_path / "go.begun").exists)
-        assert threads.submit(execution.run, dying).result(30).outcome == "retry"
-        (tmp_path / "go").touch()
+        try:
+            assert here.until((tmp_path / "go.begun").exists)
+            (dying,) = holding.lease(1)  # not before: what waits for long is given back
+            assert threads.submit(execution.run, dying).result(30).outcome == "retry"
+        finally:
+            (tmp_path / "go").touch()
         assert neighbour.result(30).outcome == "ok"
 
 
@@ -214,11 +217,13 @@ def test_a_lost_lease_is_not_waited_for(make_queue: MakeQueue, pool: Executor, t
     with Holding(queue) as holding, ThreadPoolExecutor(1) as threads:
         (item,) = holding.lease(1)
         attempt = threads.submit(Execution(holding, executor=pool).run, item)
-        assert here.until((tmp_path / "go.begun").exists)
-        queue.steal_item()
-        holding._renew([holding._holds[item.id]])
-        assert attempt.result(30).outcome is Outcome.LEASE_LOST
-    (tmp_path / "go").touch()
+        try:
+            assert here.until((tmp_path / "go.begun").exists)
+            queue.steal_item()
+            holding._renew([holding._holds[item.id]])
+            assert attempt.result(30).outcome is Outcome.LEASE_LOST
+        finally:
+            (tmp_path / "go").touch()
 
 
 def test_a_batch_handler_is_called_there(service: QueueService, pool: Executor) -> None:

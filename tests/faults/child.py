@@ -13,10 +13,11 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from taskqueue import BatchQueue, NothingReady, QueueService, Runner, TaskQueueError, Worker, signals, travel
+from taskqueue import BatchQueue, NothingReady, QueueService, Runner, Task, TaskQueueError, Worker, cli, signals, travel
 from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
 from tests.faults.history import History
+from tests.faults.parcels import book, make_parcels
 from tests.faults.points import Point
 
 #: Seconds: short, so that a dead holder is noticed in a test's time.
@@ -50,6 +51,10 @@ class Script:
     patience: float = PATIENCE
     #: The first number that a producer gives.
     first: int = 0
+    #: How many threads a worker has.
+    threads: int = 1
+    #: What stands behind ``taskqueue`` on the command line.
+    arguments: tuple[str, ...] = ()
 
 
 def main(script: Script) -> None:
@@ -81,7 +86,8 @@ def recording(history: History) -> Any:
     """Write down how each item ends, as long as the context is open."""
 
     def finished(_queue: BatchQueue, *, item: Any, outcome: Any, **_facts: Any) -> None:
-        history.write("finished", number=item.data.args[1], fence=item.fence, outcome=str(outcome))
+        if isinstance(item.data, Task):
+            history.write("finished", number=item.data.args[1], fence=item.fence, outcome=str(outcome))
 
     return signals.item_finished.connected_to(finished)
 
@@ -134,11 +140,31 @@ def _serve(script: Script, service: QueueService, history: History) -> None:
 
 def _work(script: Script, service: QueueService, history: History) -> None:
     """Serve all queues with agent="server" until SIGTERM."""
-    worker = Worker(service)
+    worker = Worker(service, threads=script.threads)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     history.write("serving")
     report = worker.run()
     history.write("ended", error=None, executed=report.executed, ended_by=report.ended_by)
+
+
+def _command(script: Script, service: QueueService, history: History) -> None:
+    """The command line, with a service of its own."""
+    cli.main(["--database", script.url, *script.arguments], prog_name="taskqueue")
+
+
+def _deliver(script: Script, service: QueueService, history: History) -> None:
+    """Deliver the messages of an outbox until there are none."""
+    make_parcels(service, script.folder)
+    report = Worker(service, ["outbox"], threads=1).drain()
+    history.write("ended", error=None, executed=report.executed)
+
+
+def _book(script: Script, service: QueueService, history: History) -> None:
+    """Be an application that records calls, each in a transaction of its own."""
+    _outbox, parcels = make_parcels(service, script.folder)
+    for number in range(1, 5):
+        book(service, parcels, number)
+        history.write("acknowledged", number=number)
 
 
 def _produce(script: Script, service: QueueService, history: History) -> None:
@@ -163,7 +189,16 @@ def closing(folder: Path) -> Path:
     return folder / "closing"
 
 
-_ROLES = {"run": _run, "step": _step, "serve": _serve, "work": _work, "produce": _produce}
+_ROLES = {
+    "run": _run,
+    "step": _step,
+    "serve": _serve,
+    "work": _work,
+    "command": _command,
+    "produce": _produce,
+    "deliver": _deliver,
+    "book": _book,
+}
 
 
 def _write_to(log: Path) -> None:

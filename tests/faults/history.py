@@ -24,6 +24,9 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "history.jsonl"
+        #: What was read so far, and the place in the file after it: whoever waits looks again and again.
+        self._lines: list[Line] = []
+        self._place = 0
 
     def write(self, kind: str, **facts: Any) -> None:
         """Append one event of this process."""
@@ -36,11 +39,20 @@ class History:
 
     def lines(self, kind: str | None = None, **facts: Any) -> list[Line]:
         """The events so far, or those of one kind and with the given facts."""
-        text = self.path.read_text() if self.path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]  # of a line that is just being written a reader may see a part
-        lines = [json.loads(line) for line in whole.splitlines()]
+        news, self._place = self.read_on(self._place)
+        self._lines += news
         wanted = facts if kind is None else {"kind": kind, **facts}
-        return [line for line in lines if wanted.items() <= line.items()]
+        return [line for line in self._lines if wanted.items() <= line.items()]
+
+    def read_on(self, place: int) -> tuple[list[Line], int]:
+        """The events from a place in the file on, and the place after them."""
+        if not self.path.exists():
+            return [], place
+        with self.path.open("rb") as file:
+            file.seek(place)
+            text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]  # of a line that is just being written a reader may see a part
+        return [json.loads(line) for line in whole.splitlines()], place + len(whole)
 
     def numbers(self, kind: str, **facts: Any) -> list[int]:
         """The numbers of the tasks that such an event happened to, in order."""

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -18,14 +19,16 @@ from taskqueue import BatchQueue, Runner, RunResult, travel
 from tests.faults import tasks
 from tests.faults.child import LEASE, Script, closing, main, make_service
 from tests.faults.history import DEADLINE, History, wait_until
+from tests.servers import children
 
 #: Moves the clocks past every lease that a dead process has left.
 AFTER_THE_LEASE = LEASE + 0.1
 # Children are forked from a clean process that has imported everything: a start costs milliseconds.
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
-    ["tests.faults.child", "sqlalchemy.dialects.mysql.pymysql", "sqlalchemy.dialects.postgresql.psycopg"]
-)
+    ["tests.faults.child", "taskqueue.cli.work",
+     "sqlalchemy.dialects.mysql.pymysql", "sqlalchemy.dialects.postgresql.psycopg"]
+)  # fmt: skip
 
 
 @dataclass
@@ -35,6 +38,12 @@ class Child:
     process: ForkServerProcess
     log: Path
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process.pid is not None
+        return self.process.pid
+
     def kill(self) -> None:
         """End it at once, with no chance to do anything."""
         self.process.kill()
@@ -42,8 +51,12 @@ class Child:
 
     def end(self) -> None:
         """Ask it to end, and wait until it has done so in good order."""
-        self._signal(signal.SIGTERM)
+        self.terminate()
         self.wait_until_done()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._signal(signal.SIGTERM)
 
     def wait_until_killed(self) -> None:
         """Wait until a SIGKILL, whoever sent it, has ended it."""
@@ -69,11 +82,10 @@ class Child:
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
+        os.kill(self.pid, number)
 
     def _state(self) -> str:
-        listing = subprocess.run(["ps", "-o", "state=", "-p", str(self.process.pid)], capture_output=True, text=True)
+        listing = subprocess.run(["ps", "-o", "state=", "-p", str(self.pid)], capture_output=True, text=True)
         return listing.stdout.strip()[:1]
 
     def log_text(self) -> str:
@@ -96,8 +108,12 @@ class Stage:
     def close(self) -> None:
         """Leave no process and no connection behind."""
         for child in self._children:
+            offspring = children(child.pid) if child.process.is_alive() else []
             child.process.kill()
             child.process.join()
+            for pid in offspring:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             child.process.close()
         self.gate.close()
         self.service.close()

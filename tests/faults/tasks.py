@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import select
 import time
 from pathlib import Path
@@ -53,9 +54,10 @@ class Gate:
             os.close(file)
 
 
-def record(ctx: TaskContext, folder: str, number: int) -> None:
-    """Start and end."""
+def record(ctx: TaskContext, folder: str, number: int, seconds: float = 0) -> None:
+    """Start and end, with so much time in between."""
     _write(ctx, "start", folder, number)
+    time.sleep(seconds)
     _write(ctx, "end", folder, number)
 
 
@@ -63,6 +65,16 @@ def linger(ctx: TaskContext, folder: str, number: int) -> None:
     """Take a little time, in which an overlap would show."""
     _write(ctx, "start", folder, number)
     time.sleep(0.002)
+    _write(ctx, "end", folder, number)
+
+
+def stagger(ctx: TaskContext, folder: str, number: int) -> None:
+    """Fail a third of the time."""
+    _write(ctx, "start", folder, number)
+    time.sleep(0.001)
+    if random.random() < 1 / 3:
+        _write(ctx, "stumbled", folder, number)
+        raise ValueError("stumbled")
     _write(ctx, "end", folder, number)
 
 
@@ -88,9 +100,10 @@ def effect(ctx: TaskContext, folder: str, number: int) -> None:
     _write(ctx, "end", folder, number)
 
 
-def effect_in_order(ctx: TaskContext, folder: str, number: int) -> None:
-    """The same, into the table that keeps the order."""
+def effect_in_order(ctx: TaskContext, folder: str, number: int, seconds: float = 0) -> None:
+    """The same, into the table that keeps the order, after so much time."""
     _write(ctx, "start", folder, number)
+    time.sleep(seconds)
     _insert(ctx, folder, number, table="ordered_effects")
     _write(ctx, "end", folder, number)
 

@@ -42,6 +42,7 @@ def test_given_workers_that_are_killed_and_put_to_sleep_when_all_is_done_then_ev
     numbers = soak.numbers
     exact = [number for name in QUEUES if name != "plain" for number in numbers[name]]
     print(f"{len(exact) + len(numbers['plain'])} items, {soak.kills} kills, {soak.sleeps} sleeps, "
+          f"{soak.heirs} tasks with an heir, "
           f"{left} items left after {SECONDS:g} s and {time.monotonic() - healed:.0f} s to do them")  # fmt: skip
     assert violations(
         stage.history.lines(), soak.effects(), plain=numbers["plain"], exact=exact,
@@ -51,6 +52,7 @@ def test_given_workers_that_are_killed_and_put_to_sleep_when_all_is_done_then_ev
         queue = stage.service.load(name)
         assert queue.statistics() == dict.fromkeys(queue.statistics(), 0), f"queue {name}: {queue.statistics()}"
     assert soak.kills >= SECONDS / 4, "too little happened"
+    assert soak.heirs >= SECONDS // 20, "hardly any worker woke up in a task that somebody else had"
 
 
 def wait_until_idle(soak: Soak) -> None:
@@ -61,4 +63,4 @@ def wait_until_idle(soak: Soak) -> None:
         left = soak.left()
         if left < before:
             before, since = left, time.monotonic()
-        assert time.monotonic() - since < 30, f"{left} items are left, and none was done for 30 s"
+        assert time.monotonic() - since < 60, f"{left} items are left, and none was done for 60 s"

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
 
-from taskqueue import QueueService, Runner, SchemaError
+from taskqueue import Pruned, QueueService, Runner, SchemaError
 from taskqueue.storage.database import Database
 from taskqueue.storage.migrations import configuration, leave_out, upgrade
 from taskqueue.storage.schema import REVISION
@@ -170,6 +170,24 @@ def test_an_upgraded_database_is_built_like_a_new_one(old: Database) -> None:
     old.ensure_schema()
     with old.engine.connect() as connection:
         assert upgraded == structure(connection)
+
+
+def test_batches_that_had_ended_by_then_can_be_pruned(database: Database, database_url: str) -> None:
+    with database.engine.begin() as connection:
+        command.upgrade(configuration(database, connection), "0003")
+        for uid, pending in (("aa", 0), ("bb", 2)):
+            connection.execute(text(
+                "INSERT INTO taskqueue_batch (queue_name, uid, data, total, pending, create_time) "
+                f"VALUES ('kept', '{uid}', '', 3, {pending}, 1000)"
+            ))  # fmt: skip
+
+    upgrade(database)
+
+    service = QueueService(database_url)
+    assert service.prune(3600) == Pruned(batches=1)
+    with database.engine.connect() as connection:
+        assert connection.execute(text("SELECT uid, end_time FROM taskqueue_batch")).all() == [("bb", 0)]
+    service.close()
 
 
 INTERRUPTED = {

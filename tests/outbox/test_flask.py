@@ -133,7 +133,7 @@ def test_given_a_request_that_does_not_commit_when_it_is_torn_down_then_nothing_
 
     assert shop.outbox.flush() == 1
     assert [name for name, _user in shop.partner.told] == ["second"]
-    assert len(names(service.engine)) == 1
+    assert len(names(shop.engine)) == 1
 
 
 @pytest.mark.parametrize("url", ["mariadb", "postgresql"], indirect=True)

@@ -21,7 +21,7 @@ NUMBER = 9_000
 FIRST, HALFWAY = NUMBER // 3, NUMBER // 2
 LETTERS, RESULTS = DeadLetters("ended"), Results("ended")
 IDS = range(HALFWAY, HALFWAY + 10)
-TABLES = ("dead", "ending", "result", "item")
+TABLES = ("dead", "ending", "result", "batch", "item")
 
 Work = Callable[[Database, Transaction], Any]
 PROBES: dict[str, Work] = {
@@ -37,6 +37,7 @@ PROBES: dict[str, Work] = {
     "prune letters": lambda db, tx: retention._Letters(db, "ended", HALFWAY)._remove_some(tx),
     "prune endings": lambda db, tx: retention._Endings(db, "ended", HALFWAY)._remove_some(tx),
     "prune results": lambda db, tx: retention._Results(db, "ended", HALFWAY)._remove_some(tx),
+    "prune batches": lambda db, tx: retention._Batches(db, "ended", HALFWAY)._remove_some(tx),
     "names of queues": lambda db, tx: retention._first(
         "SELECT MIN(queue_name) FROM {ending} WHERE queue_name > :after", "a", tx
     ),
@@ -72,6 +73,8 @@ def _fill(tx: Transaction) -> None:
             "VALUES (:queue, :id, 'retry', 1, :id)", rows)  # fmt: skip
     tx.many("INSERT INTO {result} (item_id, queue_name, uid, data, end_time, expire_time) "
             "VALUES (:id, :queue, '', '', 0, :id)", rows)  # fmt: skip
+    tx.many("INSERT INTO {batch} (id, queue_name, uid, data, create_time, end_time) "
+            "VALUES (:id + 1, :queue, '', '', 0, :id)", rows)  # fmt: skip
     tx.many("INSERT INTO {item} (id, queue_name, uid, weight, submit_time, data) "
             "VALUES (:id + 100000, :queue, '', 0, 0, '')", rows)  # fmt: skip
 

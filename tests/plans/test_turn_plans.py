@@ -80,8 +80,9 @@ def _fill(tx: Transaction) -> dict[str, range]:
     for name, (count, key, state, release, holder) in STRETCHES.items():
         ids[name], first = range(first, first + count), first + count
         tx.many(
-            "INSERT INTO {item} (id, queue_name, uid, weight, submit_time, data, order_key, state, release_time, holder) "
-            f"VALUES (:id, 'turns', '', 0, 0, '', :key, :state, {release}, :holder)",
+            "INSERT INTO {item} (id, queue_name, uid, weight, submit_time, data, order_key, state, holder, "
+            "release_time) "
+            f"VALUES (:id, 'turns', '', 0, 0, '', :key, :state, :holder, {release})",
             [{"id": item_id, "key": key, "state": state, "holder": holder} for item_id in ids[name]],
         )
     return ids

@@ -10,6 +10,7 @@ import pytest
 from taskqueue import callbacks
 from taskqueue.callbacks import AllowList, name_of, remember, resolve
 from taskqueue.errors import CallbackError, CallbackRefused, SpecError
+from tests.names import shown
 
 from . import callables
 
@@ -143,7 +144,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("callback", "sentence"), BAD, ids=repr)
+@pytest.mark.parametrize(("callback", "sentence"), BAD, ids=shown)
 def test_refused_callbacks(callback: Any, sentence: str) -> None:
     with pytest.raises(CallbackError) as caught:
         name_of(callback)

@@ -16,14 +16,14 @@ UTC = timezone.utc
 BERLIN = "Europe/Berlin"
 
 
-def following(cron: Cron, after: str, count: int = 3) -> list[str]:
+def following(cron: Cron, after: str, count: int = 3, form: str = "%a %d %H:%M %z") -> list[str]:
     """The next times after a local time, as local times with their offset."""
     zone = ZoneInfo(cron.timezone)
     moment = clock.moment_ms(datetime.fromisoformat(after).replace(tzinfo=zone))
     found = []
     for _ in range(count):
         moment = cron.following(moment)
-        found.append(f"{clock.from_ms(moment).astimezone(zone):%a %d %H:%M %z}")
+        found.append(clock.from_ms(moment).astimezone(zone).strftime(form))
     return found
 
 
@@ -40,6 +40,31 @@ def following(cron: Cron, after: str, count: int = 3) -> list[str]:
 )
 def test_the_fields_mean_what_cron_means(expression: str, expected: list[str]) -> None:
     assert following(Cron(expression), "2027-01-04T12:00", len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("*/25 * * * * *", ["12:00:25", "12:00:50", "12:01:00"]),
+        ("30 6 * * * *", ["12:06:30", "13:06:30", "14:06:30"]),
+        ("0 6 * * * *", ["12:06:00", "13:06:00", "14:06:00"]),
+        ("6 * * * *", ["12:06:00", "13:06:00", "14:06:00"]),  # five fields: the second is 0
+        ("58,59 59 23 * * *", ["23:59:58", "23:59:59", "23:59:58"]),
+    ],
+)
+def test_the_first_of_six_fields_is_the_second(expression: str, expected: list[str]) -> None:
+    assert following(Cron(expression), "2027-01-04T12:00", form="%H:%M:%S") == expected
+
+
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [
+        ("2027-03-27T12:00", ["Mon 29 02:30:05 +0200", "Tue 30 02:30:05 +0200"]),  # 02:30 is left out on the 28th
+        ("2027-10-30T12:00", ["Sun 31 02:30:05 +0200", "Sun 31 02:30:05 +0100"]),  # and comes twice on the 31st
+    ],
+)
+def test_with_six_fields_the_clock_is_taken_at_its_word_when_it_is_changed(day: str, expected: list[str]) -> None:
+    assert following(Cron("5 30 2 * * *", BERLIN), day, 2, form="%a %d %H:%M:%S %z") == expected
 
 
 def test_a_time_that_is_reached_is_not_meant_again() -> None:
@@ -98,21 +123,30 @@ def test_time_only_goes_forward_and_never_jumps_a_day(zone: str, day: str, expre
     [
         "",
         "* * * *",
-        "* * * * * *",
+        "* * * * * * *",
+        "60 * * * * *",
         "61 * * * *",
         "a b c d e",
         "@daily",
         "* * * * * " + "1," * 200,
-        "0 0 30 2 *",
+        "0 0 30 13 *",
+        "0 0 32 2 *",
         None,
         5,
     ],
 )
 def test_an_expression_that_says_nothing_is_refused(expression: str) -> None:
-    with pytest.raises(ConfigurationError, match="cron expression") as refusal:
+    with pytest.raises(ConfigurationError, match="is no cron expression") as refusal:
         Cron(expression)
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize("expression", ["0 0 30 2 *", "15 0 0 30 2 *", "0 0 31 APR,JUN *", "0 0 */28 * MON#2"])
+def test_an_expression_that_never_comes_is_refused_as_such(expression: str) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        Cron(expression)
+    assert str(refusal.value) == f"the cron expression '{expression}' never comes due: there is no such day"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +161,7 @@ def test_an_unknown_time_zone_is_refused(zone: str) -> None:
 _FIELD = st.text("0123456789*/,-#LW MONFRI", max_size=8)
 
 
-@given(st.lists(_FIELD, min_size=5, max_size=5).map(" ".join))
+@given(st.lists(_FIELD, min_size=5, max_size=6).map(" ".join))
 def test_any_text_is_understood_or_refused_with_a_sentence(expression: str) -> None:
     try:
         cron = Cron(expression)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from taskqueue import QueueService, Runner, TaskContext
+from taskqueue import QueueService, Runner, Task, TaskContext
 from taskqueue.logs import JsonFormatter
 
 
@@ -62,7 +64,43 @@ def test_the_lines_of_a_task_name_queue_item_and_attempt(stream: io.StringIO) ->
     failed = next(line for line in lines(stream) if line["logger"] == "taskqueue.execution.attempt")
     assert (failed["queue"], failed["item"], failed["attempt"]) == ("imports", item.id, 1)
     assert failed["message"] == "delete: ValueError: no\nsuch file"
-    assert "Traceback" in failed["exception"]
+    assert frames(failed) == ["chatty"]
+
+
+def frames(line: dict[str, Any]) -> list[str]:
+    """The functions that the traceback of a line goes through."""
+    return re.findall(r'^  File ".*", line \d+, in (.*)$', line["exception"], re.MULTILINE)
+
+
+def test_a_failure_that_no_code_of_the_task_raised_has_no_traceback(stream: io.StringIO) -> None:
+    queue = QueueService().create("Memory", "imports", error="delete")
+    queue.create_item(Task(chatty, run_as={"contact_id": 7}))
+    Runner(queue).run_all()
+    [failed] = lines(stream)
+    assert failed["message"].startswith("delete: ConfigurationError: the task has run_as")
+    assert "exception" not in failed
+
+
+def test_the_traceback_of_the_last_step_begins_at_its_code(stream: io.StringIO) -> None:
+    queue = QueueService().create("Memory", "imports")
+    Runner(queue, on_end=chatty).run_all()
+    failed = next(line for line in lines(stream) if line["logger"] == "taskqueue.drive")
+    assert frames(failed) == ["chatty"]
+
+
+def test_the_traceback_after_a_commit_begins_at_the_task(stream: io.StringIO, tmp_path: Path) -> None:
+    queue = QueueService(f"sqlite:///{tmp_path / 'a.db'}").create("Sql", "imports")
+    queue.enqueue(fail_late)
+    Runner(queue).run_all()
+    failed = next(line for line in lines(stream) if line["message"].startswith("failed after its transaction"))
+    assert frames(failed) == ["fail_late"]
+
+
+def fail_late(ctx: TaskContext) -> None:
+    """Commit, and fail then."""
+    with ctx.transaction():
+        pass
+    raise ValueError("too late")
 
 
 def test_an_exception_stands_on_the_same_line(stream: io.StringIO) -> None:

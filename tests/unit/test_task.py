@@ -8,6 +8,7 @@ import pytest
 
 from taskqueue.errors import CallbackError, SpecError
 from taskqueue.task import Task
+from tests.names import shown
 from tests.unit import callables
 
 NAME = "tests.unit.callables:function"
@@ -30,7 +31,7 @@ def test_args_are_kept_as_a_tuple(args: Any) -> None:
     assert Task(NAME, args).args == (1, "b")
 
 
-@pytest.mark.parametrize("args", ["text", {"a": 1}, {1}, 7, None, iter([1])], ids=repr)
+@pytest.mark.parametrize("args", ["text", {"a": 1}, {1}, 7, None, iter([1])], ids=shown)
 def test_what_is_no_list_of_arguments_is_refused(args: Any) -> None:
     with pytest.raises(SpecError, match="args of a task must be a list or tuple"):
         Task(NAME, args)

@@ -46,6 +46,7 @@ class Setup:
             return f"sqlite:///{folder / 'web.db'}"
         server: Server = request.getfixturevalue(f"{self.database}_server")
         server.start()
+        server.drop_database(name)  # of the servers before these, where a worker comes back to this folder
         server.create_database(name)
         return server.url(name)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
 from tests.web_api.app import Visitor
 from tests.web_api.tasks import JOURNAL
 from tests.web_api.world import CHECKOUT, World, secret_of
@@ -55,9 +56,7 @@ class Served:
 def served(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Waitress, in a process of its own, on a copy of the database."""
     world = first_world.copy(tmp_path_factory.mktemp("served") / "world")
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = world.folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(

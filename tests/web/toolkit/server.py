@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -15,14 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
 from tests.web.tasks import ROOT
 from tests.web.toolkit.journal import DEADLINE, Journal, wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 #: Name of the environment variable that carries the configuration.
 CONFIG = "TASKQUEUE_TEST_CONFIG"
-# Below the range from which systems take the ports of outgoing connections.
-_PORTS = range(15_000, 32_000)
 # Ends the server's processes when the tests have died without saying "end".
 _WATCHDOG = 'read -r said || kill -s KILL -- "-$1"'
 
@@ -64,7 +62,7 @@ class AppServer:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         self.log = self.folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -205,13 +203,3 @@ def process_state(pid: int) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     return "Z"
-
-
-def _free_port() -> int:
-    for port in random.sample(_PORTS, 200):
-        with closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise AssertionError("no free port was found")

@@ -1,4 +1,4 @@
-"""Order keys of items, and the keys of messages that were received."""
+"""Order keys of items, the keys of messages that were received, and when batches have ended."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ def upgrade() -> None:
         sa.Column("receive_time", sa.BigInteger(), nullable=False),
     )
     _index("received", "time", "queue_name", "receive_time")
+    _add("batch", sa.Column("end_time", sa.BigInteger(), nullable=False, server_default="0"))
+    _index("batch", "end", "queue_name", "end_time")
+    _date_ended_batches()
+
+
+def _date_ended_batches() -> None:
+    """Nobody knows when those ended that have; they are as old as they can be."""
+    name, schema = _full("batch")
+    batch = sa.table(name, *map(sa.column, ("pending", "create_time", "end_time")), schema=schema)
+    ended = (batch.c.pending == 0) & (batch.c.end_time == 0)
+    op.execute(batch.update().where(ended).values(end_time=batch.c.create_time))
 
 
 def _name() -> Any:
