@@ -6,17 +6,20 @@ import os
 import signal
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
-from taskqueue import QueueService, travel
+from taskqueue import QueueService, Schedule, travel
 from taskqueue.outbox import MessageContext, Outbox, handles, on
 from taskqueue.periodic import tick
 from tests.outbox.conftest import bookings
 
 DEADLINE = 20.0
+DAY, HOUR, SOON = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+AWAY = ValueError("the partner is away")
 
 
 class Flights:
@@ -67,6 +70,16 @@ class Flights:
         """Leave no thread behind."""
         self._go_on.set()
         self._pool.shutdown()
+
+
+def only(service: QueueService) -> Schedule:
+    """The one schedule that there is."""
+    [found] = service.schedules()
+    return found
+
+
+def standing(service: QueueService) -> int:
+    return service.load("outbox").number_of_items()
 
 
 def booked(session: Session) -> list[str]:

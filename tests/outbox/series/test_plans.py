@@ -72,7 +72,11 @@ def test_what_was_said_is_stored_as_humans_write_it(
         (lambda plan: plan.every("hourly"), SpecError, "every (which may also be a cron expression) must be seconds"),
         (lambda plan: plan.every("0s"), SpecError, "every must be at least a second, not '0s'"),
         (lambda plan: plan.every("61 * * * *"), ConfigurationError, "'61 * * * *' is no cron expression"),
-        (lambda plan: plan.every("0 0 0 * * * *"), ConfigurationError, "(5 fields are needed, or 6 with leading seconds)"),
+        (
+            lambda plan: plan.every("0 0 0 * * * *"),
+            ConfigurationError,
+            "(5 fields are needed, or 6 with leading seconds)",
+        ),
         (lambda plan: plan.every("0 0 30 2 *"), ConfigurationError, "'0 0 30 2 *'"),
         (lambda plan: plan.every("0 0 * * *", timezone="Mars"), ConfigurationError, "unknown time zone 'Mars'"),
         (lambda plan: plan.as_("a:b"), SpecError, "leave out the ':'"),

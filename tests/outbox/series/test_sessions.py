@@ -1,4 +1,4 @@
-"""Schedules in transactions of the application with repeatable reads, as MariaDB begins them."""
+"""Schedules in transactions of the application, also with repeatable reads, as MariaDB begins them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from taskqueue import QueueService, travel
 from taskqueue.outbox import Outbox, queued, schedule, unschedule
 from taskqueue.periodic import tick
 from tests.outbox.conftest import bookings
-from tests.outbox.series.stage import Flights
+from tests.outbox.series.stage import Flights, only, standing
 from tests.servers import SERVER_DATABASES
 
-pytestmark = pytest.mark.parametrize("url", SERVER_DATABASES, indirect=True)
+on_servers = pytest.mark.parametrize("url", SERVER_DATABASES, indirect=True)
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def engine(url: str) -> Iterator[Engine]:
     made.dispose()
 
 
+@on_servers
 @pytest.mark.parametrize("comes", ["once", "again"])
 def test_given_a_run_that_the_transaction_cannot_see_when_unscheduled_then_it_is_taken_back_all_the_same(
     service: QueueService, outbox: Outbox, flights: Flights, engine: Engine, comes: str
@@ -49,6 +50,7 @@ def test_given_a_run_that_the_transaction_cannot_see_when_unscheduled_then_it_is
     assert service.load("outbox").number_of_items() == 0
 
 
+@on_servers
 @pytest.mark.parametrize("stand_already", [False, True])
 def test_given_two_transactions_when_both_schedule_and_record_then_neither_waits_for_the_other(
     outbox: Outbox, flights: Flights, engine: Engine, stand_already: bool
@@ -73,3 +75,36 @@ def test_given_two_transactions_when_both_schedule_and_record_then_neither_waits
     with travel(5):
         outbox.flush()
     assert sorted(flights.made) == ["a", "b", "recorded-a", "recorded-b"]
+
+
+def test_given_a_session_when_it_is_rolled_back_then_nothing_was_scheduled_or_unscheduled(
+    service: QueueService, outbox: Outbox, flights: Flights, session: Session
+) -> None:
+    schedule(flights, session).replicate("Airports").every("1h").as_("first")
+    session.rollback()
+    assert service.schedules() == []
+    schedule(flights, session).replicate("Airports").every("1h").as_("first")
+    session.commit()
+    tick(service)
+
+    unschedule(flights, "first", session)
+    schedule(flights, session).replicate("Airlines").as_("second")
+    session.rollback()
+
+    assert only(service).name == "outbox:flights:first"
+    assert (outbox.flush(), flights.made) == (1, ["Airports"])
+
+
+def test_given_a_session_when_it_commits_then_schedules_and_the_runs_that_wait_are_gone(
+    service: QueueService, outbox: Outbox, flights: Flights, session: Session
+) -> None:
+    schedule(flights).replicate("Airports").every("1h").as_("replicate")
+    schedule(flights).replicate("Airlines").as_("once")
+    tick(service)
+    assert standing(service) == 2
+
+    assert unschedule(flights, "replicate", session)
+    assert outbox.unschedule(flights, "once", session)
+    session.commit()
+
+    assert (standing(service), service.schedules()) == (0, [])
