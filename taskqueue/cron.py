@@ -16,7 +16,7 @@ from .errors import ConfigurationError
 from .spec import shown
 
 #: As many characters as a column holds.
-_LONGEST = 191
+LONGEST = 191
 _FIELDS = (5, 6)
 
 
@@ -47,7 +47,7 @@ class Cron:
 
     def _from(self, moment: int) -> CronSim:
         began = clock.from_ms(moment).astimezone(_zone(self.timezone))
-        is_text = isinstance(self.expression, str) and len(self.expression) <= _LONGEST
+        is_text = isinstance(self.expression, str) and len(self.expression) <= LONGEST
         try:
             if is_text and len(self.expression.split()) in _FIELDS:
                 return CronSim(self.expression, began)

@@ -17,6 +17,7 @@ from .payload import Codec
 from .queues.base import NewItem
 from .queues.batch import BatchQueue
 from .queues.sql_base import SqlBase
+from .rhythm import Rhythm
 from .settings import Settings
 from .spec import check_name, check_weight, nearest
 from .storage import periodic
@@ -33,6 +34,8 @@ class Schedule:
     name: str
     queue_name: str
     #: Minute, hour, day of the month, month, day of the week, in ``timezone``; the second before them if there are six.
+    #: Of a schedule of an outbox also "once", or "every 1h" from the end of one run to the next; with "after 10m", what
+    #: was said of the first time.
     cron: str
     timezone: str
     weight: int
@@ -92,7 +95,7 @@ class Scheduling:
             "cron": cron,
             "timezone": timezone,
             "uid": uid,
-            "data": self.settings.codec.pack(task, _purpose(name, queue), uid),
+            "data": self.settings.codec.pack(task, purpose(name, queue), uid),
             "weight": check_weight(weight),
         }
         self.database.transaction(lambda tx: periodic.put(tx, next_time=rhythm.following(periodic.now(tx)), **values))
@@ -108,7 +111,7 @@ class Scheduling:
 
     def schedules(self) -> list[Schedule]:
         """All schedules, by name."""
-        return [_schedule(row, self.settings.codec) for row in self._schedule_rows()]
+        return [schedule_of(row, self.settings.codec) for row in self._schedule_rows()]
 
     def pause_schedule(self, name: str) -> Schedule:
         """Let a schedule come no more until it is resumed. Raises :class:`ScheduleNotFound`."""
@@ -118,13 +121,16 @@ class Scheduling:
     def resume_schedule(self, name: str) -> Schedule:
         """Let a paused schedule come again; what was due meanwhile is left out. Raises :class:`ScheduleNotFound`."""
         row = self._schedule_row(name)
-        rhythm = Cron(row.cron, row.timezone)
-        self.database.transaction(lambda tx: periodic.resume(tx, name, rhythm.following(periodic.now(tx))))
+        rhythm = Rhythm.of(row.cron, row.timezone)
+        self.database.transaction(
+            lambda tx: periodic.resume(tx, name, rhythm.following(periodic.now(tx)) or row.next_time)
+        )
         return self._read_schedule(name)
 
     def run_schedule(self, name: str) -> QueueItem:
         """Put the task of a schedule on its queue now, whether due, paused or neither; its next time stays.
 
+        Of a schedule of an outbox only one item stands at a time: the one that does is returned.
         Raises :class:`ScheduleNotFound`, :class:`QueueNotFound`, :class:`PayloadError`.
         """
         row = self._schedule_row(name)
@@ -140,7 +146,8 @@ class Scheduling:
         it may run is for the allow list to say.
         """
         codec, uid = self.settings.codec, os.urandom(16).hex()
-        return NewItem(uid, row.weight, codec.pack(_unpack(row, codec), row.queue_name, uid))
+        text = codec.pack(data_of(row, codec), row.queue_name, uid)
+        return NewItem(uid, row.weight, text, dedup_key=row.name if row.is_single else None)
 
     def scheduled_queue(self, queue_name: str) -> SqlBase:
         """A queue that schedules can serve. Raises :class:`QueueNotFound`, :class:`NotSupported`."""
@@ -155,7 +162,7 @@ class Scheduling:
         return queue
 
     def _read_schedule(self, name: str) -> Schedule:
-        return _schedule(self._schedule_row(name), self.settings.codec)
+        return schedule_of(self._schedule_row(name), self.settings.codec)
 
     def _schedule_row(self, name: str) -> PeriodicRow:
         row = self.database.statement(lambda tx: periodic.find(tx, name), write=False)
@@ -178,17 +185,19 @@ def enqueue(tx: Transaction, row: PeriodicRow, queue: SqlBase, new: NewItem) -> 
     return queue.insert_within(tx, new)
 
 
-def _schedule(row: PeriodicRow, codec: Codec) -> Schedule:
+def schedule_of(row: PeriodicRow, codec: Codec) -> Schedule:
+    """What users see of a row."""
     return Schedule(
         row.name, row.queue_name, row.cron, row.timezone, row.weight, bool(row.is_paused),
-        clock.from_ms(row.next_time), optional_time(row.last_time), partial(_unpack, row, codec),
+        clock.from_ms(row.next_time), optional_time(row.last_time), partial(data_of, row, codec),
     )  # fmt: skip
 
 
-def _unpack(row: PeriodicRow, codec: Codec) -> Any:
-    return codec.unpack(row.data, _purpose(row.name, row.queue_name), row.uid)
+def data_of(row: PeriodicRow, codec: Codec) -> Any:
+    """The task or data in a row. Raises :class:`PayloadError` when it cannot be read."""
+    return codec.unpack(row.data, purpose(row.name, row.queue_name), row.uid)
 
 
-def _purpose(name: str, queue_name: str) -> str:
+def purpose(name: str, queue_name: str) -> str:
     """Signed with the task, so that it can neither be moved to another schedule or queue nor stand as an item."""
     return f"periodic/{name}/{queue_name}"

@@ -98,8 +98,14 @@ class TaskContext:
         """Whether what the task still does cannot count: it was cancelled, took too long, or its lease is lost."""
         if self._holding is None or self.item is None or self.is_completed:
             return False
-        holding, item = self._holding, self.item
-        return holding.is_lost(item) or holding.is_overdue(item) or holding.is_cancelled(item)
+        return self.is_late or self._holding.is_cancelled(self.item)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it took too long, or its lease is lost."""
+        if self._holding is None or self.item is None or self.is_completed:
+            return False
+        return self._holding.is_lost(self.item) or self._holding.is_overdue(self.item)
 
     def report(self, done: float, total: float | None = None, message: str = "") -> None:
         """Show progress inside the task, and start its ``lease_time`` anew.

@@ -7,9 +7,10 @@ from .handlers import after, handles, on
 from .inbox import Inbox
 from .mapped import StoredMessage
 from .options import ServiceOptions
-from .outbox import Outbox, queued, unqueued
+from .outbox import Outbox, queued, schedule, unqueued, unschedule
 from .policy import CAP, DEFAULT, RetryPolicy
 from .reference import MessageRef
+from .series import Plan
 
 __all__ = [
     "CAP",
@@ -21,6 +22,7 @@ __all__ = [
     "MessageRef",
     "MessagingService",
     "Outbox",
+    "Plan",
     "RetryPolicy",
     "ServiceOptions",
     "StoredMessage",
@@ -29,5 +31,7 @@ __all__ = [
     "handles",
     "on",
     "queued",
+    "schedule",
     "unqueued",
+    "unschedule",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session, scoped_session
 
-from .. import clock
+from .. import clock, singles
 from ..errors import PayloadError, PayloadTooNew, SerializationError, TaskFailed, TaskTimeout
 from ..execution.context import TaskContext
 from ..execution.coroutines import finished
@@ -67,7 +67,7 @@ class Dispatcher:
             raise Unrecoverable("expired before it could be delivered")
         context = MessageContext(message, item.uid, self, task.transaction, task)
         with self._as_user(message), context.delivering():
-            value = target.deliver(context, message, partial(finished, void=partial(_void, task)))
+            value = target.deliver(context, message, partial(finished, void=partial(_void, task, message)))
             self._complete(context, task, item, value)
         return value
 
@@ -103,6 +103,8 @@ class Dispatcher:
         if not news and result is None and message.series is None and not task.is_open:
             return
         tx = queue.database.joined(context.session)
+        if message.series is not None:
+            singles.succeeded(tx, message.series)
         for new in news:
             queue.insert_within(tx, new)
         if result is not None:
@@ -174,9 +176,9 @@ def _is_expired(message: Message, queue: BatchQueue, item: QueueItem) -> bool:
     return queue.database.statement(partial(queue.rows.until, moment=expires), write=False) <= 0
 
 
-def _void(task: TaskContext) -> Exception | None:
-    """Why a coroutine need not go on."""
-    if not task.is_void:
+def _void(task: TaskContext, message: Message) -> Exception | None:
+    """Why a coroutine need not go on. A run of a schedule does, when that was removed meanwhile."""
+    if not (task.is_late if message.series is not None else task.is_void):
         return None
     return TaskTimeout("the handler took longer than its timeout without reporting, or others have the message now")
 

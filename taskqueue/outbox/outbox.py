@@ -28,6 +28,7 @@ from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
 from .recording import Deferred, Immediate, Persistent, Recorder
+from .series import Series
 from .target import Target
 from .tenants import Services, Tenants
 
@@ -101,6 +102,7 @@ class Outbox:
         self._tenant = tenant
         self._recorder = self._make_recorder(kind, Moment(session, user), tenant)
         self._recorder.owner = self
+        self._series = Series(service, self.queues, self._recorder)
 
         def for_one(name: str, service: QueueService) -> Outbox:
             return Outbox(
@@ -169,9 +171,7 @@ class Outbox:
 
     def queued(self, thing: Any, session: Any = None, **options: Any) -> Any:
         """The queued form of a service (see :func:`queued`)."""
-        target = target_of(thing)
-        if target.owner is not self._root:
-            raise SpecError(f"service {target.name!r} belongs to another outbox")
+        target = self._own(thing)
         call = {key: value for key, value in options.items() if key in CALL_OPTIONS}
         rest = {key: value for key, value in options.items() if key not in CALL_OPTIONS}
         with self._lock:
@@ -187,6 +187,12 @@ class Outbox:
             if session is not None:
                 return session.info.setdefault((_FORMS, self, target), form)
             return self._forms.setdefault(target.name, form)
+
+    def _own(self, thing: Any) -> Target:
+        target = target_of(thing)
+        if target.owner is not self._root:
+            raise SpecError(f"service {target.name!r} belongs to another outbox")
+        return target
 
     @property
     def lost(self) -> int:
@@ -247,6 +253,20 @@ class Outbox:
             database.tables, self._app_id, is_signed=self._service.settings.codec.signs,
             dialect_name=database.dialect.name,
         )  # fmt: skip
+
+    # --- schedules ---
+
+    def schedule(self, thing: Any, session: Any = None, **options: Any) -> Any:
+        """The form of a service whose calls are scheduled (see :func:`schedule`)."""
+        return self._series_of_moment(session).form(self._own(thing), session, options)
+
+    def unschedule(self, thing: Any, name: str, session: Any = None) -> bool:
+        """Let a schedule of a service come no more (see :func:`unschedule`)."""
+        return self._series_of_moment(session).remove(self._own(thing), name, session)
+
+    def _series_of_moment(self, session: Any) -> Series:
+        found: Outbox = self if session is not None else self.recorder_of_moment().owner
+        return found._series
 
     # --- delivery ---
 
@@ -347,3 +367,27 @@ def queued(thing: Any, session: Any = None, **options: Any) -> Any:
 def unqueued(thing: Any) -> Any:
     """The service itself, of its queued form; a service that is not queued is returned as it is."""
     return thing._target.thing if isinstance(thing, Queued) else thing
+
+
+def schedule(thing: Any, session: Any = None, **options: Any) -> Any:
+    """The form of a service whose calls are made later, or again and again::
+
+        schedule(flights, session).replicate(entity="Airports").after("10m").every("1h").as_("replicate-airports")
+
+    It has the same methods, ``send`` and ``emit``. They return a :class:`Plan`; only its ``as_()`` stores the schedule,
+    once under each name: said again under the same one it replaces the other, its data included.
+
+    Arguments:
+        session: the SQLAlchemy Session or Connection in whose transaction it is stored; None: as with :func:`queued`.
+        options: ``weight``, ``headers``, ``expires``, ``min_version``, ``user``, ``claims`` and ``locale`` of the call.
+    """
+    return target_of(thing).owner.schedule(thing, session, **options)
+
+
+def unschedule(thing: Any, name: str, session: Any = None) -> bool:
+    """Let a schedule of a service come no more; whether there was one.
+
+    A run that waits on its queue is taken back. One that is under way may come to its end; it is told by
+    ``ctx.should_stop``, and if it fails, it is not tried again. With a session this is part of its transaction.
+    """
+    return bool(target_of(thing).owner.unschedule(thing, name, session))

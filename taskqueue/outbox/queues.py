@@ -9,9 +9,10 @@ from ..errors import ConfigurationError, SpecError
 from ..execution.ahead import LeaseAhead
 from ..execution.attempt import Execution
 from ..execution.holding import Holding
+from ..periodic import tick
 from ..queues.batch import BatchQueue
 from ..service import QueueService
-from ..spec import nearest, shown
+from ..spec import check_name, nearest, shown
 from ..storage.committed import after_commit
 from .options import ServiceOptions
 
@@ -78,6 +79,16 @@ class Queues:
         logical, _, app_id = name.partition(":")
         return bool(logical) and app_id == self._suffix[1:]
 
+    def series(self, service_name: str, name: str) -> str:
+        """The name of a schedule among all of the database; that of its queue is no part of it, because it may change.
+
+        Raises :class:`SpecError`.
+        """
+        for part, what in ((service_name, "service with schedules"), (name, "schedule of a service")):
+            if ":" in check_name(part, what):
+                raise SpecError(f"{part!r} cannot name a {what}: leave out the ':', which separates their names")
+        return check_name(f"outbox{self._suffix}:{service_name}:{name}", "schedule")
+
     def standing(self) -> list[BatchQueue]:
         """All queues of this outbox that exist, also those that other processes have made."""
         return [queue for queue in self._service.queues() if queue.spec.payload == "outbox" and self.owns(queue.name)]
@@ -106,6 +117,7 @@ class Queues:
             wait: also for what others are just delivering.
         """
         attempts = 0
+        tick(self._service)
         with queue.hold(), Holding(queue) as holding:
             execution = Execution(holding)
             ahead = LeaseAhead(holding, prefetch=queue.spec.batch_limit)

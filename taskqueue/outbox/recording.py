@@ -62,8 +62,11 @@ class Recorder(ABC):
         """Record one call (see :data:`.proxy.CALL_OPTIONS`)."""
         recorder = self.owner.recorder_of_moment() if self.owner is not None and session is None else self
         message = recorder.message(target, kind, event, args, kwargs, options)
-        joined = session if session is not None else recorder._session_of_moment()
-        return recorder._record(target, message, joined, options)
+        return recorder._record(target, message, recorder.session_of(session), options)
+
+    def session_of(self, given: Joinable | None) -> Joinable | None:
+        """The given session, or that of the moment."""
+        return given if given is not None else self._session_of_moment()
 
     def message(
         self, target: Target, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any],

@@ -291,19 +291,20 @@ class SqlBase(BatchQueue):
         return self._read(lambda tx: self.rows.cancelled(tx, (item.id for item in items)))  # type: ignore[no-any-return]
 
     def _cancel(self, item_id: int) -> str | None:
-        def cancel(tx: Transaction) -> str | None:
-            found = self.rows.lock(tx, item_id)
-            if found is None:
-                is_mine = tx.unsure and self.dead.ending_of(tx, item_id) == "cancelled"
-                return "cancelled" if is_mine else None
-            fence, is_held = found
-            if is_held:
-                self.rows.ask_to_stop(tx, item_id)
-                return "stopping"
-            self.settle_within(tx, [(item_id, fence)], settlement.cancel("cancelled"))
-            return "cancelled"
+        return self.database.transaction(lambda tx: self.cancel_within(tx, item_id))
 
-        return self.database.transaction(cancel)
+    def cancel_within(self, tx: Transaction, item_id: int) -> str | None:
+        """:meth:`cancel_item` inside a transaction, ours or the caller's; None when there is no such item."""
+        found = self.rows.lock(tx, item_id)
+        if found is None:
+            is_mine = tx.unsure and self.dead.ending_of(tx, item_id) == "cancelled"
+            return "cancelled" if is_mine else None
+        fence, is_held = found
+        if is_held:
+            self.rows.ask_to_stop(tx, item_id)
+            return "stopping"
+        self.settle_within(tx, [(item_id, fence)], settlement.cancel("cancelled"))
+        return "cancelled"
 
     def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
         held = [(item.id, item.fence) for item in items]

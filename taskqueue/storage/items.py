@@ -98,6 +98,15 @@ class Items(Claims, Settling):
             tx, "SELECT {columns} FROM {{item}} WHERE queue_name = :queue AND dedup_key = :key {{share}}", key=dedup_key
         )
 
+    def id_with_key(self, tx: Transaction, dedup_key: str, *, lock: bool = False) -> int | None:
+        """The id of that item; waits for nobody, unless it is to be locked."""
+        row = tx.row(
+            f"SELECT id FROM {{item}} WHERE queue_name = :queue AND dedup_key = :key {'{for_update}' if lock else ''}",
+            queue=self._queue,
+            key=dedup_key,
+        )
+        return int(row[0]) if row else None
+
     def with_uid(self, tx: Transaction, uid: str, age: int) -> ItemRow | None:
         """The item with this uid among those submitted in the last ``age`` ms: was my lost insert committed?"""
         since = int(tx.row("SELECT {now}")[0]) - age

@@ -12,6 +12,7 @@ class PeriodicRow(NamedTuple):
 
     name: str
     queue_name: str
+    #: As :class:`~taskqueue.rhythm.Rhythm` writes it.
     cron: str
     timezone: str
     uid: str
@@ -20,6 +21,8 @@ class PeriodicRow(NamedTuple):
     is_paused: int
     next_time: int
     last_time: int
+    #: Its item is put on the queue only when the one before has ended.
+    is_single: int
 
 
 _SELECT = f"SELECT {', '.join(PeriodicRow._fields)} FROM {{periodic}}"
@@ -33,6 +36,12 @@ def now(tx: Transaction) -> int:
 def find(tx: Transaction, name: str) -> PeriodicRow | None:
     """The schedule of that name, or None."""
     row = tx.row(f"{_SELECT} WHERE name = :name", name=name)
+    return PeriodicRow(*row) if row else None
+
+
+def hold(tx: Transaction, name: str) -> PeriodicRow | None:
+    """The schedule of that name as it is now, which nobody changes before the end of the transaction."""
+    row = tx.row(f"{_SELECT} WHERE name = :name {{for_update}}", name=name)
     return PeriodicRow(*row) if row else None
 
 
@@ -62,6 +71,24 @@ def _add(tx: Transaction, values: dict[str, Any]) -> int:
     return tx.change(
         "{insert} {periodic} (name, queue_name, cron, timezone, uid, data, weight, next_time, create_time) VALUES "
         "(:name, :queue_name, :cron, :timezone, :uid, :data, :weight, :next_time, {now}) {on_duplicate}",
+        **values,
+    )
+
+
+def add_single(tx: Transaction, **values: Any) -> bool:
+    """Store a schedule of one item at a time; False when there is one of that name."""
+    return tx.change(
+        "{insert} {periodic} (name, queue_name, cron, timezone, uid, data, weight, is_single, next_time, create_time) "
+        "VALUES (:name, :queue_name, :cron, :timezone, :uid, :data, :weight, 1, :next_time, {now}) {on_duplicate}",
+        **values,
+    ) > 0  # fmt: skip
+
+
+def change_single(tx: Transaction, **values: Any) -> None:
+    """Change one that is held."""
+    tx.change(
+        "UPDATE {periodic} SET cron = :cron, timezone = :timezone, queue_name = :queue_name, uid = :uid, "
+        "data = :data, weight = :weight, next_time = :next_time, last_time = :last_time WHERE name = :name",
         **values,
     )
 
@@ -109,6 +136,28 @@ def move_on(tx: Transaction, seen: PeriodicRow, next_time: int) -> bool:
         seen=seen.next_time,
         uid=seen.uid,
     ) > 0  # fmt: skip
+
+
+def come_no_more(tx: Transaction, seen: PeriodicRow) -> bool:
+    """Remove what has come for the last time; False like :func:`move_on`."""
+    return tx.change(
+        "DELETE FROM {periodic} WHERE name = :name AND next_time = :seen AND uid = :uid AND is_paused = 0",
+        name=seen.name,
+        seen=seen.next_time,
+        uid=seen.uid,
+    ) > 0  # fmt: skip
+
+
+def count_from_end(tx: Transaction, seen: PeriodicRow, next_time: int) -> None:
+    """A run has ended: let the next one be due at ``next_time``, unless it has got another rhythm meanwhile."""
+    tx.change(
+        "UPDATE {periodic} SET next_time = :next_time "
+        "WHERE name = :name AND cron = :cron AND timezone = :timezone AND last_time > 0",
+        name=seen.name,
+        next_time=next_time,
+        cron=seen.cron,
+        timezone=seen.timezone,
+    )
 
 
 def enqueued(tx: Transaction, name: str) -> None:

@@ -393,7 +393,7 @@ def _periodic_table(metadata: MetaData, prefix: str, options: dict[str, Any]) ->
         metadata,
         Column("name", _name(), primary_key=True),
         Column("queue_name", _name(), nullable=False),
-        Column("cron", _key(), nullable=False),
+        Column("cron", _key(), nullable=False),  # or another rhythm: see rhythm.Rhythm
         Column("timezone", _key(), nullable=False),
         Column("uid", _name(32), nullable=False),
         Column("data", _LONG_TEXT, nullable=False),  # the task, packed like an item
@@ -403,6 +403,8 @@ def _periodic_table(metadata: MetaData, prefix: str, options: dict[str, Any]) ->
         Column("next_time", BigInteger, nullable=False),
         Column("last_time", BigInteger, nullable=False, server_default="0"),
         Column("create_time", BigInteger, nullable=False),
+        # Its item is put on the queue only when the one before has ended.
+        Column("is_single", SmallInteger, nullable=False, server_default="0"),
         **options,
     )
     Index(f"{prefix}periodic_next", table.c.is_paused, table.c.next_time)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # is inside it alone.
 FLOORS = (
     ("errors logs", "clock signals bell verdicts"),
-    ("callbacks serializer outcome redact", "spec", "cron task", "item", "payload", "settings"),
+    ("callbacks serializer outcome redact", "spec", "cron task", "item rhythm", "payload", "settings"),
     ("storage",),
     (
         "queues.arguments queues.ended",
@@ -26,7 +26,7 @@ FLOORS = (
         "queues.batch",
     ),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
-    ("schedules", "periodic service", "execution"),
+    ("schedules", "periodic service singles", "execution"),
     ("runs outbox operations metrics",),
     ("result remaining", "watching", "drive", "runner loop", "worker"),
     ("web", "cli"),

@@ -21,6 +21,7 @@ def upgrade() -> None:
     keyed = sa.text("order_key IS NOT NULL")
     for table in ("item", "dead"):
         _add(table, sa.Column("order_key", _key()))
+    _add("periodic", sa.Column("is_single", sa.SmallInteger(), nullable=False, server_default="0"))
     _index(
         "item", "turn", "queue_name", "order_key", "state", "weight", "id", postgresql_where=keyed, sqlite_where=keyed
     )
