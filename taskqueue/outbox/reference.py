@@ -37,7 +37,8 @@ class MessageRef:
 
         "waiting", "succeeded", "dead", "cancelled", "deleted"; "gone": delivered, or rolled back, which can be told
         apart as long as it is remembered what was delivered (option ``keep``); "unknown": there never was one, or its
-        history was pruned. Of a call that was not recorded: "delivered", or "deferred" until the commit.
+        history was pruned. Before the commit it is one of the last two. Of a call that was not recorded: "delivered",
+        or "deferred" until the commit.
         """
         if self._queue is None:
             return self._state
@@ -53,7 +54,7 @@ class MessageRef:
         return found.value if found is not None else None
 
     def cancel(self) -> str:
-        """Take the message back (see :meth:`Queue.cancel_item`). Raises :class:`ItemNotFound`."""
+        """Take the message back, once it is committed (see :meth:`Queue.cancel_item`). Raises :class:`ItemNotFound`."""
         if self._queue is None:
             return self._state
         return self._queue.cancel_item(self._item_id)
