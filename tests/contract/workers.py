@@ -42,7 +42,7 @@ def wait_for(condition: Callable[[], Any], what: str) -> None:
 def wait_for_threads() -> None:
     """Wait until the threads of workers that have ended, too, are through with their tasks."""
     for thread in threading.enumerate():
-        if thread.name.startswith(("taskqueue-worker", "taskqueue-heartbeat")):
+        if thread.name.startswith(("taskqueue-worker", "taskqueue-heartbeat", "taskqueue-lookout")):
             thread.join(TIMEOUT)
 
 

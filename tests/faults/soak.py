@@ -23,8 +23,9 @@ PAUSE, SLEEP, LONGEST_SLEEP = 1.0, LEASE + 0.6, LEASE + 4.0
 TICK = 0.02
 #: So many items are added when fewer are left.
 MORE = 1000
-#: One task of so many takes so long (seconds), that who sleeps in the middle of it finds its heir still at work.
-LONG_EVERY, LONG = 700, (1.0, 2.0)
+#: In each queue one task of so many, the first one soon, takes so long (seconds) that who sleeps in the middle of it
+#: finds its heir still at work.
+LONG_EVERY, FIRST_LONG, LONG = 700, 50, (1.0, 2.0)
 #: Queue -> (type, task, share of all items).
 QUEUES = {
     "plain": ("SqlParallel", tasks.record, 0.4),
@@ -69,7 +70,7 @@ class Soak:
         for name, (_type, callback, share) in QUEUES.items():
             numbers = [next(self._numbers) for _ in range(round(items * share))]
             self.numbers[name] += numbers
-            self.long.update(number for number in numbers if number % LONG_EVERY == 0)
+            self.long.update(self.numbers[name][FIRST_LONG::LONG_EVERY])
             self._stage.service.load(name).create_items(Task(callback, self._arguments(number)) for number in numbers)
 
     def _arguments(self, number: int) -> tuple[str, int, float]:
