@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: While others hold messages: how soon (seconds) it is looked again.
 _LOOK_EVERY = 0.05
+#: After so long (seconds) it is looked whether a queue is still registered: what stands on one that was deleted is
+#: delivered by nobody until it is registered again.
+TRUSTED = 5.0
 
 
 class Queues:
@@ -37,7 +40,8 @@ class Queues:
         self._suffix = f":{app_id}" if app_id else ""
         #: What the first service that uses a queue wants of it.
         self._wanted: dict[str, dict[str, Any]] = {}
-        self._known: dict[str, BatchQueue] = {}
+        #: The queues that were seen to be registered, and when (monotonic seconds).
+        self._known: dict[str, tuple[BatchQueue, float]] = {}
 
     def of(self, options: ServiceOptions, session: Joinable | None) -> BatchQueue:
         """The queue for the messages of a service, made if it is new.
@@ -54,19 +58,32 @@ class Queues:
             raise ConfigurationError(
                 f"two services share the queue {name!r}, but not its options ({differing}): give one a queue of its own"
             )
-        return self._known[name] if name in self._known else self._open(name, wanted, session)
+        queue, seen = self._known.get(name, (None, 0.0))
+        if queue is None or (time.monotonic() - seen > TRUSTED and not self._is_registered(name)):
+            return self._open(name, wanted, session)
+        return queue
+
+    def _is_registered(self, name: str) -> bool:
+        if not self._service.exists(name):
+            return False
+        self._know(self._service.load(name))
+        return True
+
+    def _know(self, queue: BatchQueue) -> None:
+        self._known[queue.name] = queue, time.monotonic()
 
     def _open(self, name: str, wanted: dict[str, Any], session: Joinable | None) -> BatchQueue:
         options, database = {**wanted, "name": name}, self._service.database
         session = session if session is not None else database.current_session
         if session is None or not database.dialect.single_writer:
-            self._known[name] = queue = self._service.create(**options)
+            queue = self._service.create(**options)
+            self._know(queue)
             return queue
         # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
         queue = self._service.create_within(session, **options)
         joined = database.orm_session(session)
         if joined is not None:
-            after_commit(joined, ("outbox", name), lambda: self._known.setdefault(name, queue))
+            after_commit(joined, ("outbox", name), lambda: self._know(queue))
         return queue
 
     @property

@@ -353,3 +353,29 @@ def test_a_form_of_one_session_is_not_that_of_another(
         assert queued(form) is form
         assert queued(plain, session, delay=1) is not form
     assert repr(form) == "<queued 'plain'>"
+
+
+def test_given_a_queue_that_an_admin_has_deleted_when_calls_go_on_then_it_is_made_again(
+    service: QueueService, make_outbox: Callable[..., Outbox], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = make_outbox()
+    made: list[int] = []
+    append = outbox.register("list", Appending(made))
+    outbox.prepare()
+    QueueService(service.engine).delete("outbox")
+    monkeypatch.setattr("taskqueue.outbox.queues.TRUSTED", 0.0)
+
+    queued(append, session).add(1)
+    session.commit()
+
+    assert service.exists("outbox")
+    assert outbox.flush() == 1
+    assert made == [1]
+
+
+class Appending:
+    def __init__(self, made: list[int]) -> None:
+        self.made = made
+
+    def add(self, number: int) -> None:
+        self.made.append(number)
