@@ -73,8 +73,13 @@ def title_of(item: Unpackable) -> str:
 
 
 def title_of_data(data: Any) -> str:
-    """The title of a task, else its callback; a short form of other data."""
-    text = str(data.title) or data.callback if isinstance(data, Task) else repr(data)
+    """The title of a task, else its callback; what an outbox's message calls; a short form of other data."""
+    if isinstance(data, Task):
+        text = str(data.title) or data.callback
+    elif isinstance(data, dict) and isinstance(data.get("service"), str) and isinstance(data.get("event"), str):
+        text = f"{data['service']}.{data['event']}"
+    else:
+        text = repr(data)
     return text if len(text) <= 200 else text[:199] + "…"
 
 

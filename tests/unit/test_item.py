@@ -30,6 +30,7 @@ def unreadable() -> Any:
         (Task(callables.function, (), "Do it"), "Do it"),
         (Task(callables.function), "tests.unit.callables:function"),
         ({"a": 1}, "{'a': 1}"),
+        ({"service": "flights", "event": "reserve", "kind": "call"}, "flights.reserve"),
         (None, "None"),
         ("x" * 500, "'" + "x" * 198 + "…"),
         (Task(callables.function, (), "x" * 200), "x" * 200),
