@@ -6,12 +6,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
-from taskqueue import ConfigurationError, QueueService, Runner, Worker
+from taskqueue import ConfigurationError, QueueService, Runner, Worker, WorkerReport
 from taskqueue.execution.attempt import Execution
 from taskqueue.execution.holding import Holding
 from taskqueue.outbox import MessageContext, Outbox, handles, queued
@@ -194,6 +193,15 @@ def test_a_heartbeat_keeps_a_slow_message_from_others(
 # --- executors ---
 
 
+def drained(worker: Worker) -> WorkerReport:
+    """Drain, but not for ever."""
+    with in_thread(worker.drain) as report:
+        try:
+            return report.result(20)
+        finally:
+            worker.stop()
+
+
 def test_an_executor_is_refused_with_a_sentence(
     service: QueueService, outbox: Outbox, scripted: Scripted, session: Session
 ) -> None:
@@ -216,7 +224,7 @@ def test_a_worker_with_an_executor_that_is_to_serve_an_outbox_ends_with_that_sen
     session.commit()
 
     with ThreadPoolExecutor(1) as executor, pytest.raises(ConfigurationError, match="cannot be called by an executor"):
-        Worker(service, ["outbox"], threads=1, executor=executor).drain()
+        drained(Worker(service, ["outbox"], threads=1, executor=executor))
 
     assert (waiting(service), scripted.calls) == (1, [])
 
@@ -229,7 +237,7 @@ def test_a_worker_with_an_executor_leaves_an_outbox_to_others_and_says_so(
     service.create("SqlParallel", "tasks", agent="server", error="dead")
 
     with ThreadPoolExecutor(1) as executor:
-        report: Any = Worker(service, threads=1, executor=executor).drain()
+        report = drained(Worker(service, threads=1, executor=executor))
 
     assert (report.executed, waiting(service), scripted.calls) == (0, 1, [])
     lines = [record.getMessage() for record in caplog.records if "executor" in record.getMessage()]
