@@ -11,13 +11,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_COUNT = struct.Struct("q")
+#: How many items were taken, and how many of those were begun.
+_COUNTS = struct.Struct("qq")
 
 
 class Budget:
     """Counts items over all threads and forked processes of a worker.
 
-    The count lies in shared memory, behind a lock that the system frees when its holder dies: one that a killed process
+    Who is about to claim takes one, and says afterwards how many it has begun: one that was taken may come back.
+
+    The counts lie in shared memory, behind a lock that the system frees when its holder dies: one that a killed process
     keeps would stop all others.
 
     Arguments:
@@ -28,7 +31,7 @@ class Budget:
     def __init__(self, items: int | None, seconds: float | None) -> None:
         self._items = items
         self._end = time.monotonic() + seconds if seconds is not None else None
-        self._memory = mmap.mmap(-1, _COUNT.size)
+        self._memory = mmap.mmap(-1, _COUNTS.size)
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (until close)
         self._threads = threading.Lock()
 
@@ -37,20 +40,27 @@ class Budget:
         self._file.close()
 
     def take(self) -> bool:
-        """Whether one more item may be executed; it is counted if so."""
+        """Whether one more item may be executed; to be followed by :meth:`begin` if so."""
         if self._is_late():
             return False
         with self._locked():
-            if self._items is not None and self.executed >= self._items:
+            if self._items is not None and self._counts[0] >= self._items:
                 return False
-            self._add(1)
+            self._add(1, 0)
             return True
 
-    def add(self, number: int) -> None:
-        """So many items more were begun with the one that was taken; or less, if it was not begun after all."""
-        if number:
-            with self._locked():
-                self._add(number)
+    def begin(self, number: int) -> None:
+        """So many items are begun for the one that was taken; 0: there was none."""
+        with self._locked():
+            self._add(number - 1, number)
+
+    def forget_taken(self) -> None:
+        """A process has died, perhaps with an item taken that it will never begin.
+
+        Those that others have just taken are forgotten with it, so that as many more may be begun than were allowed.
+        """
+        with self._locked():
+            self._add(self.executed - self._counts[0], 0)
 
     @property
     def is_spent(self) -> bool:
@@ -59,14 +69,20 @@ class Budget:
 
     @property
     def executed(self) -> int:
-        """How many items were taken so far."""
-        return int(_COUNT.unpack_from(self._memory)[0])
+        """How many items were begun so far."""
+        return self._counts[1]
+
+    @property
+    def _counts(self) -> tuple[int, int]:
+        taken, begun = _COUNTS.unpack_from(self._memory)
+        return taken, begun
 
     def _is_late(self) -> bool:
         return self._end is not None and time.monotonic() >= self._end
 
-    def _add(self, number: int) -> None:
-        _COUNT.pack_into(self._memory, 0, self.executed + number)
+    def _add(self, taken: int, begun: int) -> None:
+        before = self._counts
+        _COUNTS.pack_into(self._memory, 0, before[0] + taken, before[1] + begun)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -99,6 +99,8 @@ class Crew:
         if self._orders.executor is not None and self._orders.names is not None:
             for queue in self._service.served(self._orders.names):
                 check_handler(queue, by_executor=True)
+        if self._asked:
+            self._ending.set()  # before a thread could begin anything
         if self._uses_database:
             with self._service.database.hold():  # refused here, and not in a thread
                 pass

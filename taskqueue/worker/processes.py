@@ -127,6 +127,7 @@ class Supervisor:
             self._refusal = self._refusal or _rest_of(child.pipe)
             os.close(child.pipe)
             del self._children[pid]
+            self._budget.forget_taken()
             self._note(child, os.waitstatus_to_exitcode(status))
 
     def _note(self, child: _Child, code: int) -> None:

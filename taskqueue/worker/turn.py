@@ -97,11 +97,13 @@ class Turn:
                 self._rings = self._line.rings  # before the claim: who rings after it will not be overlooked
             if not self._budget.take():
                 return
-            items = ahead.next_batch()
+            items: Sequence[QueueItem] = ()
+            try:
+                items = ahead.next_batch()
+            finally:
+                self._budget.begin(len(items))
             if not items:
-                self._budget.add(-1)
                 return
-            self._budget.add(len(items) - 1)
             if ahead.was_full:
                 self._rota.more(self._line)
             self._attempt(items, ahead, execution)
