@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
 import time
 from collections.abc import Callable
 
+_log = logging.getLogger(__name__)
 #: With nothing to wait for, the thread stays for so long (seconds): the next wish comes soon, or never.
 _LINGER = 60.0
 
@@ -33,11 +35,11 @@ class Timekeeper:
         """Call ``start()`` after so long, unless the answer is given to :meth:`call_off` before."""
         due, key = time.monotonic() + seconds, object()
         with self._changed:
-            self._pending[key] = due, start
-            if not self._is_running:
-                self._is_running = True
+            if not self._is_running:  # raises where the system gives no thread: then nothing was wished for
                 threading.Thread(target=self._run, name="taskqueue-timekeeper", daemon=True).start()
-            elif due < self._wakes:
+                self._is_running = True
+            self._pending[key] = due, start
+            if due < self._wakes:
                 self._changed.notify()
         return key
 
@@ -55,7 +57,10 @@ class Timekeeper:
                     self._is_running = False
                     return
             for start in started:
-                start()
+                try:
+                    start()
+                except Exception:  # whatever it was, others wait behind it
+                    _log.exception("what was to be started at its time failed")
 
     def _wait(self) -> bool:
         """Until the next one is due, or a sooner one comes; whether to go on."""

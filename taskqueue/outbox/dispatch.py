@@ -39,11 +39,14 @@ class Dispatcher:
         targets: the registered services by name.
         open_session: opens a session for a message that stands on no queue.
         version: that of the application; messages for a later one are left to its workers. None: all are taken.
+        tenant: the one in whose database the messages stand.
     """
 
     def __init__(
-        self, settings: Settings, targets: Mapping[str, Target], open_session: OpenSession, version: int | None = None
-    ) -> None:
+        self, settings: Settings, targets: Mapping[str, Target], open_session: OpenSession, version: int | None = None,
+        tenant: str | None = None,
+    ) -> None:  # fmt: skip
+        self.tenant = tenant
         self._settings = settings
         self._targets = targets
         self._open_session = open_session
@@ -63,6 +66,8 @@ class Dispatcher:
         target = self._targets.get(message.service)
         if target is None:
             raise Unrecoverable(f"no service {message.service!r} is registered here: register it, then revive")
+        if message.tenant != self.tenant:  # a copied database, or a row that somebody has altered
+            raise Unrecoverable(f"the message is of tenant {message.tenant!r}, this database of {self.tenant!r}")
         if _is_expired(message, task.queue, item):
             raise Unrecoverable("expired before it could be delivered")
         context = MessageContext(message, item.uid, self, task.transaction, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ def _key(service: str, message_id: object) -> str:
     if not isinstance(message_id, str) or not message_id:
         raise SpecError(f"message_id is the text by which the broker names the message, not {shown(message_id)}")
     key = f"{service}:{message_id}"
-    if len(key) <= _LONGEST and key.isprintable() and key == key.rstrip():
+    if ":" not in service and len(key) <= _LONGEST and key.isprintable() and key == key.rstrip():
         return key
-    return f"{service[:100]}:{hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+    both = json.dumps([service, message_id])  # no two pairs have the same; and no service is named like what follows
+    return f"#{hashlib.sha256(both.encode()).hexdigest()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -15,7 +15,7 @@ CALL, SEND, EMIT, CALLBACK = "call", "send", "emit", "callback"
 KINDS = (CALL, SEND, EMIT, CALLBACK)
 #: Names of headers and claims that carry secrets, which must not be stored; and texts that are some.
 _SECRET_NAME = re.compile(
-    r"passw|pwd|secret|token|credential|authori[sz]ation|authenticat|x-auth|cookie|api.?key|csrf|xsrf|session",
+    r"passw|passphrase|pwd|secret|token|jwt|credential|private.?key|access.?key|authori[sz]ation|authenticat|x-auth|cookie|api.?key|csrf|xsrf|session",
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(r"\s*(basic|bearer|digest|negotiate)\s+\S", re.IGNORECASE)
@@ -96,11 +96,23 @@ def _without_secrets(what: str, given: Mapping[str, Any] | None) -> dict[str, An
     for name, value in found.items():
         if not isinstance(name, str):
             raise SpecError(f"{what}s must have texts as names, not {shown(name)}")
-        if _SECRET_NAME.search(name) or (isinstance(value, str) and _SECRET_VALUE.match(value)):
+        secret = _secret_in(name, value)
+        if secret is not None:
             raise SpecError(
-                f"{what} {name!r} carries a secret, which a queue must not store: leave it out, and let the handler "
+                f"{what} {secret!r} carries a secret, which a queue must not store: leave it out, and let the handler "
                 "get one when it delivers"
             )
-        if isinstance(value, Mapping):
-            _without_secrets(what, value)
     return found
+
+
+def _secret_in(name: str, value: Any) -> str | None:
+    """The name of the first secret in a value of that name, or None: one by its name, or by what it looks like."""
+    text = value.decode("latin-1") if isinstance(value, bytes) else value
+    if _SECRET_NAME.search(name) or (isinstance(text, str) and _SECRET_VALUE.match(text)):
+        return name
+    inner: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, Mapping):
+        inner = ((str(key), one) for key, one in value.items())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        inner = ((name, one) for one in value)
+    return next(filter(None, (_secret_in(key, one) for key, one in inner)), None)

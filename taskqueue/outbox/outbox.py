@@ -94,7 +94,7 @@ class Outbox:
         #: The queued forms that belong to no session.
         self._forms: dict[str, Queued] = {}
         self._lock = threading.RLock()
-        self._dispatcher = Dispatcher(service.settings, self._targets, self._open_session, version)
+        self._dispatcher = Dispatcher(service.settings, self._targets, self._open_session, version, tenant)
         self._app_id = app_id
         self.queues = Queues(service, app_id)
         #: The messages that used up their attempts, or that nothing can deliver.

@@ -152,7 +152,9 @@ class Deferred(Recorder):
     def _deliver(self, message: Message, message_id: str) -> None:
         try:
             self._dispatcher.deliver(message, message_id, None)
-        except Exception as error:
+        except BaseException as error:  # whatever ends a handler, it is no affair of those who have just committed
+            if isinstance(error, KeyboardInterrupt):
+                raise
             self.lost += 1
             told, trace = self._dispatcher.told(message, error)
             _log.error(

@@ -45,11 +45,16 @@ def _committed(session: Session) -> None:
             if wish.owner is savepoint and outer is not None:
                 wishes[key] = wish._replace(owner=outer)
         return
+    interrupt: BaseException | None = None
     for _owner, work in [wishes.pop(key) for key in list(wishes)]:
         try:
             work()
         except Exception:
             _log.exception("what was to be done after a commit failed")
+        except BaseException as error:  # the others were promised, too
+            interrupt = interrupt or error
+    if interrupt is not None:
+        raise interrupt
 
 
 def _ended(session: Session, transaction: SessionTransaction) -> None:

@@ -268,6 +268,7 @@ class Database:
         if not (write and self.dialect.single_writer):
             yield
             return
+        self._refuse_to_wait_for_itself()
         if not self._writing.acquire(timeout=_TURN):
             raise DatabaseBusy(
                 f"another thread has been writing to {masked(self.url)} for {_TURN:g} s: SQLite has one writer, look "
@@ -341,7 +342,23 @@ class Database:
         self._ensure_schema_within(connection)
         if not self.dialect.single_writer:
             self._refuse_autocommit(connection)
-        return Transaction(SessionCursor(connection), self.dialect)
+        if self.dialect.single_writer:
+            self._local.joined = connection.get_transaction(), weakref.ref(connection)
+        transaction = Transaction(SessionCursor(connection), self.dialect)
+        transaction.can_tell = not (isinstance(session, Session) and session.twophase)
+        return transaction
+
+    def _refuse_to_wait_for_itself(self) -> None:
+        """Raise when the write lock is held by a session of the application's in this very thread."""
+        begun, known = getattr(self._local, "joined", (None, None))
+        found: Connection | None = known() if known is not None else None
+        if found is None or found.closed or found.invalidated or begun is None or found.get_transaction() is not begun:
+            return
+        if getattr(found.connection.driver_connection, "in_transaction", False) and self.is_being_written():
+            raise NotSupported(
+                "SQLite has one writer, and a session of this thread is it: pass session= to join it, or do this after "
+                "its commit"
+            )
 
     def orm_session(self, session: Joinable | None) -> Session | scoped_session[Any] | None:
         """The Session that statements join: the given one, or that of the task in hand; None when it is none."""

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from sqlalchemy.engine import URL
 
 from .. import clock
-from ..errors import DatabaseError
+from ..errors import ConfigurationError, DatabaseError
 
 _PARAMETER = re.compile(r":([a-z_]+)")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "", None)
@@ -41,6 +41,8 @@ class Dialect:
     #: Two connections with the same answer speak to the same database.
     identity = ""
     version = ""
+    #: Asks for the character set of a connection; empty where there is no choice.
+    charset = ""
     #: The highest id that the item table has given out.
     last_id = ""
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {}
@@ -99,6 +101,14 @@ class Dialect:
         if found < oldest:
             wanted, given = (".".join(map(str, version)) for version in (oldest, found))
             raise DatabaseError(f"{product} {given} is too old: taskqueue needs {product} {wanted} or newer")
+
+    def check_charset(self, answer: str) -> None:
+        """Raise :class:`ConfigurationError` when a connection would damage text on its way."""
+        if answer.lower() != "utf8mb4":
+            raise ConfigurationError(
+                f"the connections to the database speak {answer}, which cannot carry all characters: add "
+                "charset=utf8mb4 to its URL"
+            )
 
     def product(self, answer: str) -> str:
         """Which product the version answer is of."""
@@ -162,6 +172,7 @@ class MySQL(Dialect):
     before = "(weight < :weight OR (weight = :weight AND id < :id))"
     identity = "SELECT CONCAT_WS('/', @@hostname, @@port, @@datadir, DATABASE())"
     version = "SELECT VERSION()"
+    charset = "SELECT @@character_set_client"
     last_id = (
         "SELECT /*+ SET_VAR(information_schema_stats_expiry = 0) */ AUTO_INCREMENT - 1 FROM information_schema.TABLES "
         "WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = '{prefix}item'"

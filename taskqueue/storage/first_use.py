@@ -48,7 +48,7 @@ def has_tables(reader: Engine, dialect: Dialect) -> bool:
 def make_ready_within(connection: Connection, dialect: Dialect, tables: Tables) -> None:
     """:func:`make_ready` in the caller's own transaction, with which new tables come and go."""
     try:
-        dialect.check_version(str(connection.exec_driver_sql(dialect.version).scalar()))
+        _check(connection, dialect)
         if _revision_seen_by(connection, dialect) is None:
             create_tables(tables, connection)
         _compare(_revision_seen_by(connection, dialect), masked(connection.engine.url))
@@ -61,11 +61,17 @@ def make_ready_within(connection: Connection, dialect: Dialect, tables: Tables) 
 def _check_server(engine: Engine, dialect: Dialect) -> None:
     try:
         with engine.connect() as connection:
-            dialect.check_version(str(connection.exec_driver_sql(dialect.version).scalar()))
+            _check(connection, dialect)
     except Exception as error:
         if not is_driver_error(error):
             raise
         raise _unreachable(error, engine) from error
+
+
+def _check(connection: Connection, dialect: Dialect) -> None:
+    dialect.check_version(str(connection.exec_driver_sql(dialect.version).scalar()))
+    if dialect.charset:
+        dialect.check_charset(str(connection.exec_driver_sql(dialect.charset).scalar()))
 
 
 def _unreachable(error: Exception, engine: Engine) -> TaskQueueError:

@@ -29,7 +29,7 @@ class Items(Claims, Settling):
         """
         statement, values = self._insertion(uid, weight, data, due, due_value, dedup_key, until_start, order_key)
         if self._dialect.returning:
-            told = f", {self._dialect.call}" if call and self._dialect.call else ""
+            told = f", {self._dialect.call}" if call and self._dialect.call and tx.can_tell else ""
             row = tx.row(f"{statement} RETURNING id, submit_time, release_time{told}", **values)
             return (row[0], row[1], row[2]) if row else None
         found = tx.insert(statement, **values)
@@ -45,7 +45,7 @@ class Items(Claims, Settling):
         statement, values = self._insertion(uid, weight, data, due, due_value, None, False, order_key)
         if self._dialect.knows_new_id:
             return tx.insert(statement, **values)
-        told = f", {self._dialect.call}" if self._dialect.call else ""
+        told = f", {self._dialect.call}" if self._dialect.call and tx.can_tell else ""
         return tx.row(f"{statement} RETURNING id{told}", **values)[0]  # type: ignore[no-any-return]
 
     def _insertion(
@@ -89,7 +89,7 @@ class Items(Claims, Settling):
 
     def tell(self, tx: Transaction) -> None:
         """Tell workers that listen, where the database can do that, once this is committed."""
-        if self._dialect.call:
+        if self._dialect.call and tx.can_tell:
             tx.row(f"SELECT {self._dialect.call}", queue=self._queue)
 
     def with_key(self, tx: Transaction, dedup_key: str) -> ItemRow | None:

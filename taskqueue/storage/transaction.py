@@ -15,7 +15,7 @@ from .dialects import Dialect
 class Transaction:
     """Where statements go while a transaction (or a single statement that is its own) is open."""
 
-    __slots__ = ("_cursor", "_render", "makes_ready", "unsure")
+    __slots__ = ("_cursor", "_render", "can_tell", "makes_ready", "unsure")
 
     def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False) -> None:
         self._cursor = cursor
@@ -24,6 +24,8 @@ class Transaction:
         self.unsure = unsure
         #: True when something was made ready for which others of this process may wait: they are told after the commit.
         self.makes_ready = False
+        #: Whether workers that listen can be told: a transaction that commits in two phases may not.
+        self.can_tell = True
 
     def rows(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Sequence[Any]:
         """All rows of a query. ``lists`` fills in ``$word``: trusted text, such as numbers, that varies too much

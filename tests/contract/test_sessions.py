@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.orm import Session
 
 from taskqueue import BatchQueue, NotSupported, QueueService, SessionMismatch
-from tests.contract.backends import Backend, once_per_database, only_memory, only_sql
+from tests.contract.backends import Backend, once_per_database, only_memory, only_servers, only_sql
 from tests.contract.conftest import MakeQueue
 from tests.servers import SERVERS, Server
 
@@ -209,3 +209,16 @@ def test_given_a_session_when_it_commits_then_the_bell_rings_once_and_not_before
         queue.settings.bell.leave(heard.append)
 
     assert heard == [queue.name]
+
+
+@only_servers
+def test_a_transaction_in_two_phases_tells_no_listeners_which_postgresql_forbids(
+    service: QueueService, make_queue: MakeQueue
+) -> None:
+    queue = make_queue()
+    with Session(service.engine, twophase=True) as session:
+        queue.create_item("a", session=session)
+
+        assert not service.database.joined(session).can_tell
+        session.rollback()
+    assert queue.number_of_items() == 0

@@ -179,3 +179,14 @@ def test_a_reset_forgets_what_was_received(inbox: Inbox, outbox: Outbox, session
     assert inbox.receive("m1", "landed")
     keys = queue.database.tables.received  # type: ignore[attr-defined]
     assert session.scalar(select(func.count()).select_from(keys)) == 1
+
+
+def test_given_names_that_are_alike_with_their_ids_when_both_receive_then_neither_is_taken_for_the_other(
+    outbox: Outbox,
+) -> None:
+    outbox.register("a", Flights())
+    outbox.register("a:b", Flights())
+
+    assert outbox.inbox("a").receive("b:c", "landed", 1)
+    assert outbox.inbox("a:b").receive("c", "landed", 1)
+    assert not outbox.inbox("a:b").receive("c", "landed", 1)

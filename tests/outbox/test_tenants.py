@@ -305,3 +305,18 @@ def test_a_worker_that_is_told_to_serve_the_queue_of_another_application_does_no
 
     assert (ours.made, service.load("outbox:a").number_of_items()) == ([], 1)
     twin.close()
+
+
+def test_given_the_row_of_another_tenant_when_delivered_then_it_is_dead_and_nothing_is_called(
+    outbox: Outbox, flights: Flights
+) -> None:
+    reserve(outbox, "t1", "LH1")
+    one, two = (outbox.for_tenant(name).queues.named(None)[0] for name in ("t1", "t2"))
+    (item,) = one.items()
+    two.create_item(item.data)  # as in a copy of its database
+
+    outbox.flush(tenant="t2")
+
+    assert flights.made == []
+    (dead,) = outbox.for_tenant("t2").dead.list()
+    assert "is of tenant 't1', this database of 't2'" in dead.error

@@ -68,3 +68,29 @@ def test_given_a_thread_in_the_parent_when_it_forks_then_the_child_has_one_of_it
 
     assert answer.get(timeout=_LONG)
     child.join()
+
+
+def test_given_a_thread_that_cannot_be_had_when_the_next_one_can_then_wishes_are_started(
+    keeper: Timekeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none_left)
+        with pytest.raises(RuntimeError):
+            keeper.after(0.0, lambda: None)
+    started = threading.Event()
+
+    keeper.after(0.0, started.set)
+
+    assert started.wait(_LONG)
+
+
+def test_given_a_start_that_fails_then_the_others_are_started(keeper: Timekeeper) -> None:
+    started = threading.Event()
+
+    keeper.after(0.0, lambda: 1 / 0)
+    keeper.after(0.01, started.set)
+
+    assert started.wait(_LONG)
