@@ -162,6 +162,10 @@ class Outbox:
         target = self._target(name)
         return self.queued(target.thing) if target.options.outboxed else target.thing
 
+    def check_service(self, name: str) -> None:
+        """Raises :class:`SpecError` on an unknown service."""
+        self._target(name)
+
     def _target(self, name: str) -> Target:
         if name not in self._targets:
             raise SpecError(f"the outbox has no service {name!r}{nearest(name, self._targets)}")
