@@ -230,6 +230,11 @@ class Outbox:
             raise SpecError("the outbox knows no tenants: give it tenants=, their QueueServices by name")
         return tenants.outbox(name)
 
+    @property
+    def has_tenants(self) -> bool:
+        """Whether there may be any; :meth:`known_tenants` may know none yet."""
+        return self._tenants is not None
+
     def known_tenants(self) -> list[str]:
         """The names in ``tenants``; of a function, those that it was asked for."""
         return self._tenants.names() if self._tenants is not None else []

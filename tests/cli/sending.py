@@ -27,3 +27,6 @@ class Flights:
 flights = outbox.register("flights", Flights())
 #: A service whose module makes no outbox.
 bare = QueueService()
+#: A service whose outbox has no tenants, and nothing to deliver to.
+alone = QueueService()
+Outbox(alone)

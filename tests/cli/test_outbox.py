@@ -112,6 +112,12 @@ def test_tenants_have_messages_of_their_own(shell: Shell, form: Any) -> None:
     assert "no tenant 'nrth' (did you mean 'north'?)" in refused(wrong)
 
 
+def test_a_worker_says_that_it_serves_no_tenants(shell: Shell, form: Any) -> None:
+    told = [shell.run("--app", app, "work", "--drain") for app in (APP, "tests.cli.sending:alone")]
+
+    assert ["TenantWorkers(outbox) serves them" in each.stderr for each in told] == [True, False]
+
+
 @pytest.mark.parametrize("before", [(), ("--app", "tests.cli.jobs:service"), ("--app", "tests.cli.sending:bare")])
 def test_flush_needs_to_know_who_delivers(here: Here, outbox: Outbox, form: Any, before: tuple[str, ...]) -> None:
     form.reserve("LH1")
