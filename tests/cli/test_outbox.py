@@ -204,6 +204,26 @@ def test_app_may_name_the_outbox(shell: Shell, form: Any) -> None:
     assert (told.returncode, json.loads(told.stdout)["attempts"]) == (0, 1), told.stderr
 
 
+def test_commands_for_all_queues_call_messages_by_the_same_names(here: Here, outbox: Outbox, form: Any) -> None:
+    form.book("LH1")
+    outbox.flush()
+    form.reserve("LH2")
+    outbox.schedule(outbox.connect("flights")).reserve("LH3").every("1h").as_("often")
+    died = next(outbox.dead.list(event="book"))
+
+    for command, titles in {
+        "items outbox": ["flights.reserve"],
+        "show outbox": ["flights.reserve"],
+        "schedule list": ["flights.reserve"],
+        "dead list outbox": [entry.title for entry in outbox.dead.list()],
+        f"dead show outbox {died.item_id}": [died.title],
+    }.items():
+        table = here(*command.split()).stdout
+        assert all(title in table for title in titles), command
+        assert command.startswith("dead show") or "{" not in table, command
+    assert [entry.title for entry in outbox.dead.list()] == ["flights.book", "flights.book/#failed"]
+
+
 @pytest.mark.parametrize(
     ("command", "done", "left"), [("revive", "Revived", "waiting"), ("delete", "Deleted", "deleted")]
 )
