@@ -77,7 +77,7 @@ def title_of_data(data: Any) -> str:
     if isinstance(data, Task):
         text = str(data.title) or data.callback
     elif isinstance(data, dict) and isinstance(data.get("service"), str) and isinstance(data.get("event"), str):
-        text = f"{data['service']}.{data['event']}"
+        text = f"{data['service']}.{data['event']}" + (f"/#{data['outcome']}" if data.get("outcome") else "")
     else:
         text = repr(data)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -103,6 +103,13 @@ def work(
     if not (once or drain or as_json):
         number = "one process" if processes == 1 else f"{processes} processes"
         click.echo(f"Serving {_what(queues, names)} with {number}", err=True)
+    outbox = given.service.settings.outbox
+    if outbox is not None and outbox.has_tenants and not (once or as_json):
+        click.echo(
+            "Not served: the tenants of the outbox, which have databases of their own; TenantWorkers(outbox) serves "
+            "them, 'taskqueue outbox flush' delivers for them once",
+            err=True,
+        )
     with _metrics(given, metrics_host, metrics_port):
         _work(worker, once=once, drain=drain, as_json=as_json)
     if drain:

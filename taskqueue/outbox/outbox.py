@@ -162,6 +162,10 @@ class Outbox:
         target = self._target(name)
         return self.queued(target.thing) if target.options.outboxed else target.thing
 
+    def check_service(self, name: str) -> None:
+        """Raises :class:`SpecError` on an unknown service."""
+        self._target(name)
+
     def _target(self, name: str) -> Target:
         if name not in self._targets:
             raise SpecError(f"the outbox has no service {name!r}{nearest(name, self._targets)}")
@@ -225,6 +229,11 @@ class Outbox:
         if tenants is None:
             raise SpecError("the outbox knows no tenants: give it tenants=, their QueueServices by name")
         return tenants.outbox(name)
+
+    @property
+    def has_tenants(self) -> bool:
+        """Whether there may be any; :meth:`known_tenants` may know none yet."""
+        return self._tenants is not None
 
     def known_tenants(self) -> list[str]:
         """The names in ``tenants``; of a function, those that it was asked for."""

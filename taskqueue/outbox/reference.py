@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..item import QueueItem
 from ..queues.batch import BatchQueue
+from ..queues.sql_base import SqlBase
+
+if TYPE_CHECKING:
+    from ..queues.base import Joinable
 
 _STATES = {"ok": "gone", "delete": "deleted", "skipped": "deleted"}
 
@@ -53,8 +57,16 @@ class MessageRef:
         found = self._queue.result_of(self._item_id) if self._queue is not None else None
         return found.value if found is not None else None
 
-    def cancel(self) -> str:
-        """Take the message back, once it is committed (see :meth:`Queue.cancel_item`). Raises :class:`ItemNotFound`."""
+    def cancel(self, session: Joinable | None = None) -> str:
+        """Take the message back (see :meth:`Queue.cancel_item`). Raises :class:`ItemNotFound`.
+
+        Arguments:
+            session: the SQLAlchemy Session or Connection in whose transaction that is done, which may be the one that
+                has recorded it; None: at once, of a message that is committed.
+        """
         if self._queue is None:
             return self._state
-        return self._queue.cancel_item(self._item_id)
+        if session is None:
+            return self._queue.cancel_item(self._item_id)
+        assert isinstance(self._queue, SqlBase)  # noqa: S101  (an outbox has no others)
+        return self._queue.cancel_joined(self._item_id, session)

@@ -194,10 +194,13 @@ class BatchQueue(ArchivedQueue):
         return self.settle(items, settlement.DONE)
 
     def cancel_item(self, item_id: int) -> str:
-        answer = self._cancel(check_id(item_id))
+        answer = self._as_cancelled(item_id, self._cancel(check_id(item_id)))
+        self.changed()
+        return answer
+
+    def _as_cancelled(self, item_id: int, answer: str | None) -> str:
         if answer is None:
             raise ItemNotFound(f"queue {self.name!r} has no item {item_id} to cancel: it has ended, or was never there")
-        self.changed()
         return answer
 
     def cancelled_among(self, items: Sequence[QueueItem]) -> set[int]:

@@ -293,6 +293,12 @@ class SqlBase(BatchQueue):
     def _cancel(self, item_id: int) -> str | None:
         return self.database.transaction(lambda tx: self.cancel_within(tx, item_id))
 
+    def cancel_joined(self, item_id: int, session: Joinable) -> str:
+        """:meth:`cancel_item` in the caller's transaction. Raises :class:`ItemNotFound`."""
+        answer = self._as_cancelled(item_id, self.cancel_within(self.database.joined(session), item_id))
+        self._changed_by(session)
+        return answer
+
     def cancel_within(self, tx: Transaction, item_id: int) -> str | None:
         """:meth:`cancel_item` inside a transaction, ours or the caller's; None when there is no such item."""
         found = self.rows.lock(tx, item_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import wraps
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ from ..errors import SpecError
 from ..outbox.dead import DeadMessage
 from ..outbox.facts import dead_facts
 from ..outbox.outbox import Outbox
+from ..spec import shown
 from . import posted
 from .answers import Refusal
 from .i18n import Translations
@@ -79,6 +81,7 @@ def _hidden(translate: Translations, site: Site) -> Refusal:
 
 def _list(asking: _Asking) -> Any:
     translate = asking.translate
+    _check_known(translate)
     filters = {name: value for name in _FILTERS if (value := request.args.get(name))}
     try:
         entries = asking.outbox.dead.list(after=_after(translate), **filters)  # type: ignore[arg-type]
@@ -90,6 +93,16 @@ def _list(asking: _Asking) -> Any:
     last = page[size - 1] if len(page) > size else None
     cursor = f"{last.item_id}.{last.queue_name}" if last is not None else None
     return jsonify(messages=[dead_facts(entry) for entry in page[:size]], next=cursor)
+
+
+def _check_known(translate: Translations) -> None:
+    known = ("limit", "after", *_FILTERS)
+    for name in request.args:
+        if name not in known:  # else somebody takes all messages for those that were meant
+            unknown = translate.gettext("The parameter %(name)s is not known.", name=shown(name))
+            meant = get_close_matches(name, known, n=1)
+            hint = translate.gettext("Did you mean %(name)s?", name=meant[0]) if meant else ""
+            raise Refusal(400, "bad_request", f"{unknown} {hint}".rstrip())
 
 
 def _after(translate: Translations) -> tuple[str, int] | None:

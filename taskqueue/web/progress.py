@@ -43,6 +43,8 @@ VERBS = ("start", "pause", "resume", "retry", "skip", "steal", "abort", "retry_f
 _ON_ITEM = ("retry", "skip", "steal")
 #: The answers that may set the session's cookie: the others set none, whatever became of the request.
 _LOUD = ("page", "csrf")
+#: Of no use to a human: what goes wrong there is told as JSON, whatever is accepted.
+_FOR_SCRIPTS = ("state", "csrf", "outbox_dead", "outbox_revive", "outbox_delete")
 View = Callable[..., Any]
 
 
@@ -301,7 +303,7 @@ def _carry_out(visit: _Visit, verb: str, fields: posted.Posted) -> None:
 def _refused(refusal: Refusal) -> Response:
     site = current_site(request.blueprint or "")
     translate = site.translate()
-    if wants_json(request):
+    if _endpoint() in _FOR_SCRIPTS or wants_json(request):
         response = jsonify(refusal.as_json())
     else:
         link = None
@@ -338,9 +340,13 @@ def _bad_request(error: Any) -> Any:
     return error if refusal is None else _refused(refusal)
 
 
+def _endpoint() -> str:
+    return (request.endpoint or "").rpartition(".")[2]
+
+
 def _protect(response: Response) -> Response:
     site = current_site(request.blueprint or "")
-    if (request.endpoint or "").rpartition(".")[2] not in _LOUD:
+    if _endpoint() not in _LOUD:
         # Flask saves the session after this. The answer may come long after a logout in another tab, be kept by a
         # cache (static files), or be that of an extension which has refused the request before our view was reached.
         response = quiet(response)

@@ -1,4 +1,4 @@
-"""``outbox list``, ``flush`` and ``outbox dead list|revive|delete``."""
+"""``outbox list``, ``flush`` and ``outbox dead list|show|revive|delete``."""
 
 from __future__ import annotations
 
@@ -112,6 +112,12 @@ def test_tenants_have_messages_of_their_own(shell: Shell, form: Any) -> None:
     assert "no tenant 'nrth' (did you mean 'north'?)" in refused(wrong)
 
 
+def test_a_worker_says_that_it_serves_no_tenants(shell: Shell, form: Any) -> None:
+    told = [shell.run("--app", app, "work", "--drain") for app in (APP, "tests.cli.sending:alone")]
+
+    assert ["TenantWorkers(outbox) serves them" in each.stderr for each in told] == [True, False]
+
+
 @pytest.mark.parametrize("before", [(), ("--app", "tests.cli.jobs:service"), ("--app", "tests.cli.sending:bare")])
 def test_flush_needs_to_know_who_delivers(here: Here, outbox: Outbox, form: Any, before: tuple[str, ...]) -> None:
     form.reserve("LH1")
@@ -144,6 +150,78 @@ def test_dead_messages_are_listed(args: str, names: list[str], here: Here, dead:
     if not names:
         assert table.stdout == "There are no such dead messages.\n"
     assert ("... and 2 more (--limit)" in table.stdout) == ("--limit" in args)
+
+
+def test_a_dead_message_is_shown(here: Here, outbox: Outbox, dead: dict[str, MessageRef]) -> None:
+    shown, facts = (here("outbox", "dead", "show", dead["one"].id, *more) for more in ((), ("--json",)))
+
+    entry = next(outbox.dead.list(dead["one"]))
+    told = json.loads(facts.stdout)
+    assert (told["id"], told["args"], told["headers"], told["user"]) == (entry.id, ["LH0"], {"trace": "7"}, "ann")
+    assert (told["error"], told["dead_time"]) == (entry.error, entry.dead_time.isoformat())
+    lines = dict(line.split(maxsplit=1) for line in shown.stdout.splitlines() if "  " in line.strip())
+    assert (lines["args"], lines["headers"], lines["user"]) == ("['LH0']", "{'trace': '7'}", "ann")
+    assert lines["submit_time"] == f"{entry.submit_time:%Y-%m-%d %H:%M:%S} UTC"
+    assert lines["dead_time"] == f"{entry.dead_time:%Y-%m-%d %H:%M:%S} UTC"
+    assert f"Error\n  {entry.error}" in shown.stdout
+    assert "sesame" not in shown.stdout + facts.stdout
+    assert "no dead message with the id ffff" in refused(here("outbox", "dead", "show", "ffff"))
+
+
+def test_lists_write_times_alike(here: Here, outbox: Outbox, form: Any, dead: dict[str, MessageRef]) -> None:
+    form.reserve("LH1")
+
+    assert f"{next(outbox.queues.standing()[0].items()).submit_time:%Y-%m-%d %H:%M:%S}" in here("outbox", "list").stdout
+    assert f"{next(outbox.dead.list()).dead_time:%Y-%m-%d %H:%M:%S}" in here("outbox", "dead", "list").stdout
+
+
+@pytest.mark.parametrize("command", ["list", "dead list", "dead list --json", "dead delete --yes", "dead revive"])
+def test_an_unknown_service_is_named(command: str, shell: Shell, form: Any) -> None:
+    form.reserve("LH1")
+
+    told = shell.run("--app", APP, "outbox", *command.split(), "--service", "flight")
+
+    assert "the outbox has no service 'flight' (did you mean 'flights'?)" in refused(told)
+
+
+def test_messages_of_a_service_that_was_given_up_are_found(shell: Shell, outbox: Outbox) -> None:
+    outbox.register("trains", Flights())
+    outbox.queued(outbox.connect("trains")).reserve("LH0")
+    for command, found in (("list", 1), ("dead list", 0)):
+        told = shell.run("--app", APP, "outbox", *command.split(), "--service", "trains", "--json")
+        assert (told.returncode == 0) == bool(found), told.stderr
+    outbox.flush()
+
+    told = shell.run("--app", APP, "outbox", "dead", "delete", "--service", "trains", "--yes", "--json")
+    assert json.loads(told.stdout) == {"deleted": 1}
+
+
+def test_app_may_name_the_outbox(shell: Shell, form: Any) -> None:
+    form.reserve("LH1")
+
+    told = shell.run("--app", "tests.cli.sending:outbox", "outbox", "flush", "--json")
+
+    assert (told.returncode, json.loads(told.stdout)["attempts"]) == (0, 1), told.stderr
+
+
+def test_commands_for_all_queues_call_messages_by_the_same_names(here: Here, outbox: Outbox, form: Any) -> None:
+    form.book("LH1")
+    outbox.flush()
+    form.reserve("LH2")
+    outbox.schedule(outbox.connect("flights")).reserve("LH3").every("1h").as_("often")
+    died = next(outbox.dead.list(event="book"))
+
+    for command, titles in {
+        "items outbox": ["flights.reserve"],
+        "show outbox": ["flights.reserve"],
+        "schedule list": ["flights.reserve"],
+        "dead list outbox": [entry.title for entry in outbox.dead.list()],
+        f"dead show outbox {died.item_id}": [died.title],
+    }.items():
+        table = here(*command.split()).stdout
+        assert all(title in table for title in titles), command
+        assert command.startswith("dead show") or "{" not in table, command
+    assert [entry.title for entry in outbox.dead.list()] == ["flights.book", "flights.book/#failed"]
 
 
 @pytest.mark.parametrize(
@@ -201,13 +279,15 @@ def test_a_human_is_told_how_many_match_and_asked(
 @pytest.mark.parametrize("args", ["list", "dead list"])
 def test_without_a_database_there_is_nothing_and_none_is_made(args: str, here: Here, shell: Shell) -> None:
     assert here("outbox", *args.split(), "--json").stdout == "[]\n"
+    told = here("outbox", *args.split())
+    assert (told.exit_code, told.stdout) == (0, "There are no messages, nor a database file taskqueue.db.\n")
     assert list(shell.folder.iterdir()) == []
     told = shell.run("--app", APP, "outbox", *args.split(), "--json")
     assert (told.returncode, told.stdout) == (0, "[]\n"), told.stderr
     assert list(shell.folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["outbox", "outbox list", "outbox flush", "outbox dead", "outbox dead revive"])
+@pytest.mark.parametrize("command", ["outbox", "outbox list", "outbox flush", "outbox dead", "outbox dead show"])
 def test_help_has_examples(command: str, here: Here) -> None:
     told = here(*command.split(), "--help")
     assert told.exit_code == 0

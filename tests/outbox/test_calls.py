@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from taskqueue import ItemNotFound, QueueService, SerializationError, SpecError, Unrecoverable, travel
 from taskqueue.outbox import MessageContext, Outbox, queued
-from tests.outbox.conftest import dead_letters, flush, waiting
+from tests.outbox.conftest import book, dead_letters, flush, waiting
 from tests.outbox.services import Scripted
 
 
@@ -159,6 +159,51 @@ def test_a_message_can_be_taken_back(
     assert (outbox.flush(), ref.state, waiting(service)) == (0, "cancelled", 0)
     with pytest.raises(ItemNotFound):
         ref.cancel()
+
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_message_is_taken_back_in_the_transaction_of_a_session(
+    outbox: Outbox, scripted: Scripted, session: Session, commits: bool
+) -> None:
+    ref = queued(scripted, session).work()
+    session.commit()
+    book(session, "first")  # of this database it is now the one writer, where there is only one
+
+    assert ref.cancel(session) == "cancelled"
+    with pytest.raises(ItemNotFound):
+        ref.cancel(session)
+    session.commit() if commits else session.rollback()
+
+    assert (ref.state, outbox.flush()) == (("cancelled", 0) if commits else ("waiting", 1))
+
+
+def test_a_message_is_taken_back_before_it_is_committed(outbox: Outbox, scripted: Scripted, session: Session) -> None:
+    form = queued(scripted, session, order_key="one")
+    taken = form.work(1)
+    form.work(2)
+
+    assert taken.cancel(session) == "cancelled"
+    session.commit()
+
+    assert (outbox.flush(), scripted.calls) == (1, [2])
+
+
+def test_a_message_in_delivery_is_asked_to_stop_with_the_commit(
+    outbox: Outbox, scripted: Scripted, session: Session, service: QueueService
+) -> None:
+    answers: list[str] = []
+
+    def look(ctx: MessageContext) -> None:
+        with Session(service.engine) as other:
+            answers.append(ref.cancel(other))
+            other.commit()
+        raise ValueError("again")
+
+    scripted.steps = [look]
+    ref = queued(scripted, session).work()
+    session.commit()
+
+    assert (flush(outbox), flush(outbox, 3600), answers, ref.state) == (1, 0, ["stopping"], "cancelled")
 
 
 def test_a_reference_says_what_became_of_the_message(

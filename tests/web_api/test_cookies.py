@@ -10,7 +10,7 @@ from taskqueue.errors import ConfigurationError
 from taskqueue.runs.state import Definition
 from taskqueue.runs.store import Runs
 from tests.web_api.app import Visitor, service_of
-from tests.web_api.test_matrix import POSTS, ROWS, fields_of
+from tests.web_api.test_matrix import OUTBOX, POSTS, ROWS, fields_of
 from tests.web_api.world import World
 
 both = pytest.mark.parametrize("wtf", [False, True], ids=["own", "flask-wtf"])
@@ -67,11 +67,12 @@ def test_a_late_answer_does_not_sign_in_again(world: World) -> None:
 def test_headers_of_every_answer(world: World, endpoint: str) -> None:
     ann = Visitor(world.usual, "ann")
     run_id = world.runs.get(("ann", ROWS[endpoint].state), "")
-    path = {"csrf": "/queue/csrf", "static": "/queue/static/taskqueue.css", "page": f"/queue/run/{run_id}"}.get(
-        endpoint, f"/queue/run/{run_id}/{endpoint}"
-    )
+    paths = {"csrf": "/queue/csrf", "static": "/queue/static/taskqueue.css", "page": f"/queue/run/{run_id}", **OUTBOX}
+    path, method = paths.get(endpoint, f"/queue/run/{run_id}/{endpoint}"), ROWS[endpoint].method
     answer = (
-        ann.post(run_id, endpoint, fields_of(world, "ann", endpoint)) if endpoint in POSTS else ann.client.get(path)
+        ann.post(run_id, endpoint, fields_of(world, "ann", endpoint))
+        if endpoint in POSTS
+        else ann.client.open(path, method=method)
     )
     answer.get_data()
     answer.close()

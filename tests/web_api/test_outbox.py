@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,9 +76,34 @@ def test_filters(world: World, ids: list[str]) -> None:
     "query", ["limit=0", "limit=201", "limit=x", "limit=٣", "after=7", "after=x.outbox", "queue=x"]
 )
 def test_what_makes_no_sense_is_named(world: World, query: str) -> None:
-    answer = Visitor(world.usual, VIEWER).client.get(f"{DEAD}?{query}", headers={"Accept": "application/json"})
+    answer = Visitor(world.usual, VIEWER).client.get(f"{DEAD}?{query}")
     assert answer.status_code == 400
     assert f"The field {query.partition('=')[0]} " in answer.get_json()["error"]["message"]
+
+
+def test_an_unknown_parameter_is_refused_and_not_passed_over(world: World) -> None:
+    client = Visitor(world.usual, VIEWER).client
+    answers = [client.get(f"{DEAD}?{query}") for query in ("servce=mails", "limit=2&xyz=1")]
+    assert {answer.status_code for answer in answers} == {400}
+    assert [answer.get_json()["error"]["message"] for answer in answers] == [
+        "The parameter 'servce' is not known. Did you mean service?", "The parameter 'xyz' is not known.",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html"])
+def test_scripts_are_told_errors_in_json_whatever_they_accept(world: World, accept: str) -> None:
+    admin, headers = Visitor(world.usual, ADMIN), {"Accept": accept}
+    answers = [
+        admin.client.get(f"{DEAD}?limit=x", headers=headers),
+        post(admin, "revive", {}, headers=headers | {"X-CSRFToken": admin.token}),
+        admin.client.post(f"{DEAD}/delete", headers=headers),
+        Visitor(world.usual).client.get(DEAD, headers=headers),
+        Visitor(world.usual).client.get(f"{DEAD}?servce=x", headers=headers),
+        Visitor(world.usual).client.get("/queue/run/x/state", headers=headers),
+    ]
+    codes = [(answer.status_code, answer.get_json()["error"]["code"]) for answer in answers]
+    assert codes == [(400, "bad_request"), (400, "bad_request"), (403, "csrf"), *[(404, "not_found")] * 3]
+    assert answers[3].data == answers[4].data
 
 
 @pytest.mark.parametrize(("verb", "state"), [("revive", "waiting"), ("delete", "deleted")])
@@ -108,6 +134,30 @@ def test_a_post_from_elsewhere_is_refused(world: World) -> None:
     form = {"csrf_token": admin.token, "ids": world.message_id}
     assert admin.client.post(f"{DEAD}/delete", data=form).status_code == 400
     assert world.content() == before
+
+
+def test_a_tenant_has_addresses_of_its_own(world: World, tmp_path: Path) -> None:
+    class Faxes:
+        def send_fax(self, to: str) -> None:
+            raise ValueError(to)
+
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY=SECRET, TESTING=True)
+    world._apps.append(app)
+    declared = QueueService(world.url)
+    outbox = Outbox(declared, tenants={"t1": QueueService(f"sqlite:///{tmp_path / 't1.db'}")})
+    outbox.register("faxes", Faxes(), max_attempts=1)
+    tenant = outbox.for_tenant("t1")
+    app.extensions[EXTENSION] = TaskQueue(app, declared, authorize_outbox=lambda action, message: True)
+    TaskQueue(app, tenant.queue_service, name="t1", url_prefix="/queue/t1", authorize_outbox=lambda *_asked: True)
+    fax = tenant.queued(outbox.connect("faxes")).send_fax("1")
+    tenant.flush()
+
+    visitor = Visitor(app)
+    answers = [visitor.client.get(path).get_json()["messages"] for path in (DEAD, "/queue/t1/outbox/dead")]
+
+    assert [[message["id"] for message in messages] for messages in answers] == [[world.message_id], [fax.id]]
+    tenant.queue_service.close()
 
 
 # --- who may ---
