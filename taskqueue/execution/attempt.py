@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import LeaseLost, PayloadTooNew
+from ..interrupts import let_interrupt_pass
 from ..item import QueueItem
 from ..outcome import Outcome
 from ..queues import settlement
@@ -157,7 +158,8 @@ class Execution:
         call = self._calls.of_batch([trial.item for trial in trials], [trial.context for trial in trials])
         try:
             return answers_for(trials, self._engine(call, lambda: void(trials)))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            let_interrupt_pass(error)
             return [error] * len(trials)
 
     # --- the outcome ---
@@ -229,5 +231,6 @@ class Execution:
 def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
     try:
         work(argument)
-    except (Exception, SystemExit) as error:  # a task that calls sys.exit() has failed, not we
+    except BaseException as error:  # a task that calls sys.exit() has failed, not we
+        let_interrupt_pass(error)
         trial.exception = error
