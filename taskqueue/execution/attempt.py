@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import LeaseLost, PayloadTooNew
+from ..errors import LeaseLost, PayloadTooNew, TaskFailed, TaskQueueError
 from ..interrupts import let_interrupt_pass
 from ..item import QueueItem
 from ..outcome import Outcome
@@ -26,7 +26,7 @@ from ..signals import item_finished
 from .calls import Calls, Engine, call_here
 from .context import Reporter, TaskContext
 from .decision import Decision
-from .failure import PLAIN, told_of
+from .failure import PLAIN, error_text, told_of
 from .group import Group
 from .holding import Holding
 from .remote import Remote
@@ -166,7 +166,7 @@ class Execution:
 
     def _end(self, trial: Trial) -> Attempt:
         seconds = time.monotonic() - trial.began
-        outcome, delay = self._settle(trial, seconds)
+        outcome, delay = self._judge(trial, seconds)
         if not trial.is_grouped:
             self._stored(trial, seconds, outcome)
         error, trace = self._decision.told(trial) if trial.exception is not None else ("", None)
@@ -181,6 +181,21 @@ class Execution:
             item_finished.answers(
                 self._queue, item=item, outcome=outcome, exception=trial.exception, seconds=seconds, waited=waited
             )
+
+    def _judge(self, trial: Trial, seconds: float) -> tuple[Outcome, float]:
+        """As :meth:`_settle`. A failure that cannot be judged is one nevertheless, else it would be met for ever."""
+        try:
+            return self._settle(trial, seconds)
+        except TaskQueueError:  # it cannot be stored
+            raise
+        except BaseException as error:
+            let_interrupt_pass(error)
+            if trial.exception is None:
+                raise
+            kind = type(trial.exception).__name__
+            _log.exception("[%s #%s] %s could not be judged", self._queue.name, trial.item.id, kind)
+            trial.exception = TaskFailed(f"{kind}, which could not be judged: {error_text(error)}")
+            return self._settle(trial, seconds)
 
     def _settle(self, trial: Trial, seconds: float) -> tuple[Outcome, float]:
         """The outcome, and the seconds until the item may be claimed again if it is back in the queue."""
