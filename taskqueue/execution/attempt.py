@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import LeaseLost, PayloadTooNew, TaskFailed, TaskQueueError
+from ..errors import LeaseLost, PayloadTooNew
 from ..interrupts import let_interrupt_pass
 from ..item import QueueItem
 from ..outcome import Outcome
@@ -26,7 +26,7 @@ from ..signals import item_finished
 from .calls import Calls, Engine, call_here
 from .context import Reporter, TaskContext
 from .decision import Decision
-from .failure import PLAIN, error_text, told_of
+from .failure import PLAIN, told_of
 from .group import Group
 from .holding import Holding
 from .remote import Remote
@@ -166,7 +166,7 @@ class Execution:
 
     def _end(self, trial: Trial) -> Attempt:
         seconds = time.monotonic() - trial.began
-        outcome, delay = self._judge(trial, seconds)
+        outcome, delay = self._settle(trial, seconds)
         if not trial.is_grouped:
             self._stored(trial, seconds, outcome)
         error, trace = self._decision.told(trial) if trial.exception is not None else ("", None)
@@ -182,37 +182,21 @@ class Execution:
                 self._queue, item=item, outcome=outcome, exception=trial.exception, seconds=seconds, waited=waited
             )
 
-    def _judge(self, trial: Trial, seconds: float) -> tuple[Outcome, float]:
-        """As :meth:`_settle`. A failure that cannot be judged is one nevertheless, else it would be met for ever."""
-        try:
-            return self._settle(trial, seconds)
-        except TaskQueueError:  # it cannot be stored
-            raise
-        except BaseException as error:
-            let_interrupt_pass(error)
-            if trial.exception is None:
-                raise
-            kind = type(trial.exception).__name__
-            _log.exception("[%s #%s] %s could not be judged", self._queue.name, trial.item.id, kind)
-            trial.exception = TaskFailed(f"{kind}, which could not be judged: {error_text(error)}")
-            return self._settle(trial, seconds)
-
     def _settle(self, trial: Trial, seconds: float) -> tuple[Outcome, float]:
         """The outcome, and the seconds until the item may be claimed again if it is back in the queue."""
         if trial.context.is_completed:
             self._forgive(trial)
             return Outcome.OK, 0.0
-        outcome = self._decision.outcome(trial)
+        outcome, how = self._decision.made(trial)
         if outcome is not Outcome.OK:
             self._log_failure(trial, outcome)
-        if outcome is Outcome.LEASE_LOST:
+        if how is None:
             return outcome, 0.0
         if outcome is Outcome.ABORT:
             if not self._decision.is_mine(trial.item):  # somebody may have taken it while a hook took its time
                 return Outcome.LEASE_LOST, 0.0
             # Before the item becomes ready again, so that nobody claims it in between.
             self._queue.set_status("aborted")
-        how = self._decision.settlement(trial, outcome)
         # What waits for its turn behind an item must not wait for a group, nor see the item come back after it.
         if self._group is not None and how is settlement.DONE and trial.item.order_key is None:
             trial.is_grouped = True

@@ -21,6 +21,8 @@ from ..errors import (
     OutcomeUnknown,
     PayloadError,
     PayloadTooNew,
+    TaskFailed,
+    TaskQueueError,
 )
 from ..interrupts import let_interrupt_pass
 from ..item import QueueItem
@@ -57,6 +59,29 @@ class Decision:
 
     queue: BatchQueue
     policy: str | None = None
+
+    def made(self, trial: Trial) -> tuple[Outcome, Settlement | None]:
+        """How the attempt has ended, and how that is carried out; None: not at all, the lease is lost.
+
+        A failure that cannot be judged, because its exception is of an odd make, is replaced by one that can be: else
+        the item would be executed for ever.
+        """
+        try:
+            return self._made(trial)
+        except TaskQueueError:  # the database does not answer
+            raise
+        except BaseException as error:
+            let_interrupt_pass(error)
+            if trial.exception is None:
+                raise
+            kind = type(trial.exception).__name__
+            _log.exception("[%s #%s] %s could not be judged", self.queue.name, trial.item.id, kind)
+            trial.exception = TaskFailed(f"{kind}, which could not be judged: {error_text(error)}")
+            return self._made(trial)
+
+    def _made(self, trial: Trial) -> tuple[Outcome, Settlement | None]:
+        outcome = self.outcome(trial)
+        return outcome, self.settlement(trial, outcome) if outcome is not Outcome.LEASE_LOST else None
 
     # --- the outcome ---
 
