@@ -25,7 +25,8 @@ class Handler:
     function: Callable[..., Any]
     is_batch: bool = False
     #: ``pause(item, exception)``: seconds until a failed item is tried again, or None when its attempts are used up;
-    #: instead of the queue's retry options. ``item.failures`` does not count the failure in question yet.
+    #: instead of the queue's retry options. ``item.failures`` does not count the failure in question yet. One of these
+    #: rules that fails itself is logged; the attempts are used up then, nothing follows, only the type is told.
     pause: Callable[[Any, BaseException | None], float | None] | None = None
     #: ``follow(item, exception)``: the items (:class:`NewItem`) that are put on the queue in the transaction in which
     #: a failed item leaves it.

@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 
 from blinker import Signal
 
+from .interrupts import let_interrupt_pass
+
 _log = logging.getLogger(__name__)
 Receiver = TypeVar("Receiver", bound=Callable[..., Any])
 
@@ -42,7 +44,8 @@ class Hook(Signal):
     def _ask(self, receiver: Callable[..., Any], sender: Any, facts: dict[str, Any]) -> Any:
         try:
             return receiver(sender, **facts)
-        except Exception:
+        except BaseException as error:
+            let_interrupt_pass(error)
             _log.exception("hook %r failed in %r and was ignored", self.__doc__, receiver)
             return None
 

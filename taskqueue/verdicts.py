@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any
 
 from .errors import SpecError, TaskFailed, TaskQueueError
+from .interrupts import let_interrupt_pass
 
 _YEAR = 366 * 86_400.0
 
@@ -74,7 +75,11 @@ class Later(TaskQueueError):
 
 def is_unrecoverable(exception: BaseException) -> bool:
     """Whether another attempt is of no use, as the exception itself says."""
-    return getattr(exception, "unrecoverable", False) is True
+    try:
+        return getattr(exception, "unrecoverable", False) is True
+    except BaseException as error:  # a property of the user's
+        let_interrupt_pass(error)
+        return False
 
 
 def _seconds(after: float | timedelta, who: str) -> float:

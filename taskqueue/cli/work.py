@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 import click
 
 from ..errors import ConfigurationError
+from ..execution.calls import check_handler
 from ..logs import JsonFormatter
 from ..metrics import metrics_beside, share_with_children
 from ..queues.batch import BatchQueue
@@ -74,7 +75,7 @@ def work(
     Any number of workers on any number of hosts may serve the same queues; sequential queues stay sequential. Ctrl-C
     or SIGTERM ends it in good order: no item is begun any more, those in hand may be finished; a second one, or the end
     of the grace period, gives them back. With --drain the exit code is 1 when a queue is left with items because it is
-    aborted, paused or a draft.
+    aborted, paused or a draft; with --drain and --once also when this application cannot serve one that has items.
 
     \b
     Examples:
@@ -112,8 +113,13 @@ def work(
         )
     with _metrics(given, metrics_host, metrics_port):
         _work(worker, once=once, drain=drain, as_json=as_json)
-    if drain:
-        _require_drained(queue for queue in queues if names or queue.spec.agent == "server")
+    wanted = [queue for queue in queues if names or queue.spec.agent == "server"]
+    refused = _refused(given, wanted, executor is not None) if once or drain else ""
+    inactive = _inactive(wanted) if drain else ""
+    for sentence in filter(None, (refused, inactive)):
+        click.echo(sentence, err=True)
+    if refused or inactive:
+        raise click.exceptions.Exit(1)
 
 
 @contextmanager
@@ -133,16 +139,35 @@ def _what(queues: list[BatchQueue], names: tuple[str, ...]) -> str:
     return f"all queues with agent=server (now {one_line(', '.join(served)) or 'none'})"
 
 
-def _require_drained(queues: Iterable[BatchQueue]) -> None:
-    """Whoever waits for the end, as cron does, must hear that a queue was not served."""
+def _refused(given: Given, queues: Sequence[BatchQueue], by_executor: bool) -> str:
+    """Whoever waits for the end, as cron does, must hear that a queue could not be served here; "" if all could."""
+    left = [
+        f"{refusal} ({counted(number, 'item')} left)"
+        for queue in queues
+        if (refusal := _refusal(given, queue, by_executor)) and (number := queue.number_of_items())
+    ]
+    return f"Not served: {'; '.join(left)}." if left else ""
+
+
+def _refusal(given: Given, queue: BatchQueue, by_executor: bool) -> str:
+    """Why no worker of this application can serve the queue; "" if they can."""
+    if not given.service.serves(queue.name, queue.spec.payload):
+        return f"queue {queue.name!r} belongs to the outbox of another application"
+    try:
+        check_handler(queue, by_executor=by_executor)
+    except ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def _inactive(queues: Sequence[BatchQueue]) -> str:
+    """The same of those that are not active."""
     left = [
         f"queue {queue.name!r} is {status} and has {counted(number, 'item')} left"
         for queue in queues
         if (status := queue.status) not in ("active", "deleted") and (number := queue.number_of_items())
     ]
-    if left:
-        click.echo(f"Not served: {'; '.join(left)}. See 'taskqueue show', 'retry', 'skip' and 'resume'.", err=True)
-        raise click.exceptions.Exit(1)
+    return f"Not served: {'; '.join(left)}. See 'taskqueue show', 'retry', 'skip' and 'resume'." if left else ""
 
 
 def _once(worker: Worker) -> WorkerReport:

@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import LeaseLost, PayloadTooNew
+from ..interrupts import let_interrupt_pass
 from ..item import QueueItem
 from ..outcome import Outcome
 from ..queues import settlement
@@ -157,7 +158,8 @@ class Execution:
         call = self._calls.of_batch([trial.item for trial in trials], [trial.context for trial in trials])
         try:
             return answers_for(trials, self._engine(call, lambda: void(trials)))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            let_interrupt_pass(error)
             return [error] * len(trials)
 
     # --- the outcome ---
@@ -185,17 +187,16 @@ class Execution:
         if trial.context.is_completed:
             self._forgive(trial)
             return Outcome.OK, 0.0
-        outcome = self._decision.outcome(trial)
+        outcome, how = self._decision.made(trial)
         if outcome is not Outcome.OK:
             self._log_failure(trial, outcome)
-        if outcome is Outcome.LEASE_LOST:
+        if how is None:
             return outcome, 0.0
         if outcome is Outcome.ABORT:
             if not self._decision.is_mine(trial.item):  # somebody may have taken it while a hook took its time
                 return Outcome.LEASE_LOST, 0.0
             # Before the item becomes ready again, so that nobody claims it in between.
             self._queue.set_status("aborted")
-        how = self._decision.settlement(trial, outcome)
         # What waits for its turn behind an item must not wait for a group, nor see the item come back after it.
         if self._group is not None and how is settlement.DONE and trial.item.order_key is None:
             trial.is_grouped = True
@@ -229,5 +230,6 @@ class Execution:
 def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
     try:
         work(argument)
-    except (Exception, SystemExit) as error:  # a task that calls sys.exit() has failed, not we
+    except BaseException as error:  # a task that calls sys.exit() has failed, not we
+        let_interrupt_pass(error)
         trial.exception = error

@@ -12,7 +12,7 @@ from ..errors import CallbackRefused, ConfigurationError, TaskFailed
 from ..item import QueueItem
 from ..queues.batch import BatchQueue
 from ..settings import Handler
-from ..spec import TASK_PAYLOAD
+from ..spec import OUTBOX_PAYLOAD, TASK_PAYLOAD
 from ..task import Task
 from .context import TaskContext
 from .coroutines import Void, finished
@@ -117,9 +117,11 @@ def check_handler(queue: BatchQueue, *, by_executor: bool = False) -> None:
         return
     handler = queue.settings.handlers.get(payload)
     if handler is None:
+        how = f"register one with @service.handler({payload!r})"
+        if payload == OUTBOX_PAYLOAD:
+            how = "the module that makes the QueueService (which --app names) must make, or import, its Outbox"
         raise ConfigurationError(
-            f"queue {queue.name!r} has payload {payload!r}, for which no handler is registered here: "
-            f"register one with @service.handler({payload!r})"
+            f"queue {queue.name!r} has payload {payload!r}, for which no handler is registered here: {how}"
         )
     if by_executor and handler.needs_transaction:
         raise ConfigurationError(

@@ -6,6 +6,7 @@ import traceback
 from types import FrameType, TracebackType
 
 from ..errors import CallbackRefused, PayloadError, TaskFailed
+from ..interrupts import let_interrupt_pass
 from ..serializer import storable
 from ..verdicts import Later
 
@@ -26,10 +27,19 @@ def error_text(exception: BaseException | None) -> str:
     """What is stored of a failure: its type and message, fit for every database."""
     if exception is None:
         return ""
-    kind, message = type(exception).__name__, str(exception)
+    kind, message = type(exception).__name__, message_of(exception)
     is_plain = isinstance(exception, PLAIN)
-    text = storable((message if is_plain else f"{kind}: {message}") if message else kind)
+    text = (message if is_plain else f"{kind}: {message}") if message else kind
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
+
+
+def message_of(exception: BaseException | None) -> str:
+    """What it says, fit for every database; nothing if it cannot say it: ``__str__`` may be of the user's."""
+    try:
+        return storable(str(exception))
+    except BaseException as error:
+        let_interrupt_pass(error)
+        return ""
 
 
 def traceback_text(exception: BaseException | None) -> str | None:

@@ -78,8 +78,9 @@ class Holding:
             _log.warning("items of queue %s could not be given back: %s", self.queue.name, failure)
 
     def let_go(self) -> None:
-        """Give back everything that is held."""
+        """Give back everything that is held, and renew nothing any more, even if that fails."""
         with self._lock:
+            self._ended.set()
             held = [hold.item for hold in self._holds.values() if not hold.is_lost]
         self.give_back(held)
 
@@ -200,7 +201,7 @@ class Holding:
             self.give_back(self._take_waiting())
         except TaskQueueError as error:
             _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
-        except Exception:  # whatever it was, the next beat must come
+        except BaseException:  # whatever it was, the next beat must come
             _log.exception("heartbeat of queue %s failed and is tried again", self.queue.name)
 
     def _announce(self) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 from .. import callbacks
 from ..errors import ExecutorLost, NotSupported, TaskFailed
+from ..interrupts import let_interrupt_pass
 from ..settings import Handler
 from ..verdicts import Later
 from .calls import Call
@@ -89,7 +90,8 @@ def call_there(
     """Make the call; runs in a process of the executor. Who submitted it has checked that ``name`` may run."""
     try:
         value = finished(callbacks.resolve(name)(context, *args, **kwargs), lambda: None)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        let_interrupt_pass(error)
         trace = traceback_text(error)
         return Answer(None, _portable(error), trace)
     # What nobody wants to know need not survive the way.
@@ -156,7 +158,7 @@ class Remote:
                 raise reason
         try:
             return future.result()
-        except (Exception, CancelledError) as error:  # whatever the call itself raises comes as an answer
+        except BaseException as error:  # whatever the call itself raises comes as an answer
             if _is_loss(error):
                 raise ExecutorLost(f"the process that executed the task was lost: {error_text(error)}") from error
             raise TaskFailed(f"the executor could not make the call: {error_text(error)}") from error
@@ -171,4 +173,5 @@ def _portable_context(context: TaskContext | Sequence[TaskContext]) -> RemoteCon
 
 def _is_loss(error: BaseException) -> bool:
     kinds = {kind.__name__ for kind in type(error).__mro__}
-    return isinstance(error, (BrokenExecutor, CancelledError)) or not kinds.isdisjoint(_LOSSES)
+    # Ctrl-C in a terminal reaches the processes of an executor, too.
+    return isinstance(error, (BrokenExecutor, CancelledError, KeyboardInterrupt)) or not kinds.isdisjoint(_LOSSES)

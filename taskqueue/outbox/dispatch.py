@@ -15,12 +15,11 @@ from .. import clock, singles
 from ..errors import PayloadError, PayloadTooNew, SerializationError, TaskFailed, TaskTimeout
 from ..execution.context import TaskContext
 from ..execution.coroutines import finished
-from ..execution.failure import error_text, traceback_text
+from ..execution.failure import error_text, message_of, traceback_text
 from ..item import QueueItem
 from ..queues.base import NewItem
 from ..queues.batch import BatchQueue
 from ..queues.sql_base import SqlBase
-from ..serializer import storable
 from ..settings import Handler, Settings
 from ..storage.database import Joinable
 from ..verdicts import Unrecoverable
@@ -120,7 +119,7 @@ class Dispatcher:
         message = _read(item)
         if message is None:
             return []
-        told = storable(str(exception))[:_LONGEST] if self._tells(message) else ""
+        told = message_of(exception)[:_LONGEST] if self._tells(message) else ""
         error = {"type": type(exception).__name__, "message": told}
         try:
             return list(self._news(item.queue_name, item, message, ("failed", "done"), error))

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from ..errors import ConfigurationError, DatabaseError, NotSupported, SpecError
 from ..queues.batch import BatchQueue
 from ..service import QueueService
-from ..spec import check_name, nearest, shown
+from ..spec import OUTBOX_PAYLOAD, check_name, nearest, shown
 from .context import current_message
 from .dead import DeadMessages
 from .dispatch import Dispatcher
@@ -36,7 +36,7 @@ Class = TypeVar("Class", bound=type)
 Thing = TypeVar("Thing")
 KINDS = ("persistent", "memory", "off")
 #: The payload of an outbox's queues: what worker processes look up to deliver a message.
-PAYLOAD = "outbox"
+PAYLOAD = OUTBOX_PAYLOAD
 #: The queued forms of a session, by service, so that asking twice gives the same one.
 _FORMS = "taskqueue.queued"
 

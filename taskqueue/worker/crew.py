@@ -83,7 +83,8 @@ class Crew:
             service, self._rota, orders.names, orders.threads, orders.until, self._ending,
             uses_database=self._uses_database, by_executor=orders.executor is not None, meanwhile=self._flush,
         )  # fmt: skip
-        #: Why it ended: "stopped", "drained", "nothing", "spent" or "memory".
+        self._threads: list[threading.Thread] = []
+        #: Why it ended: "stopped", "drained", "nothing", "spent", "memory" or "broken" (one of its threads has died).
         self.ended_by = ""
 
     def stop(self, *, now: bool = False) -> None:
@@ -104,20 +105,20 @@ class Crew:
         if self._uses_database:
             with self._service.database.hold():  # refused here, and not in a thread
                 pass
-        threads = [
+        self._threads = [
             threading.Thread(target=self._serve, args=(hand,), name=f"taskqueue-worker-{number}", daemon=True)
             for number, hand in enumerate(self._hands)
         ]
-        threads.append(threading.Thread(target=self._lookout.run, name="taskqueue-lookout", daemon=True))
+        self._threads.append(threading.Thread(target=self._lookout.run, name="taskqueue-lookout", daemon=True))
         bell = self._service.settings.bell
         bell.listen(self._rota.ring)
         with self._open_executor() as self._executor:
             try:
-                for thread in threads:
+                for thread in self._threads:
                     thread.start()
                 self._watch_over(beat)
             finally:
-                self._end(threads, beat)
+                self._end(beat)
                 bell.leave(self._rota.ring)
 
     def _open_executor(self) -> AbstractContextManager[Executor | None]:
@@ -134,7 +135,7 @@ class Crew:
                 turn.run()
             except TaskQueueError as error:
                 _log.warning("queue %s: %s", line.queue.name, error)
-            except Exception:  # a thread must not end, whatever it was
+            except BaseException:  # a thread must not end, whatever it was
                 _log.exception("queue %s: a worker thread failed and goes on", line.queue.name)
 
     def _execution(self, holding: Holding, reporter: Reporter) -> Execution:
@@ -167,6 +168,10 @@ class Crew:
             self.ended_by = "memory"
         elif self._lookout.is_done:
             self.ended_by = self._orders.until
+        elif dead := [thread.name for thread in self._threads if not thread.is_alive()]:
+            # What it had begun may be half done (a queue taken that nobody gives back), so that all begins anew.
+            _log.error("the thread %s has died: this worker ends, and begins anew", ", ".join(dead))
+            self.ended_by = "broken"
         return bool(self.ended_by)
 
     def _has_worked(self) -> bool:
@@ -193,13 +198,13 @@ class Crew:
 
     # --- the end ---
 
-    def _end(self, threads: Sequence[threading.Thread], beat: Callable[[], None]) -> None:
+    def _end(self, beat: Callable[[], None]) -> None:
         self._ending.set()
         self._rota.end()
         deadline = time.monotonic() + self._orders.grace
-        while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline and self._asked < 2:
+        while any(thread.is_alive() for thread in self._threads) and time.monotonic() < deadline and self._asked < 2:
             beat()
-            for thread in threads:
+            for thread in self._threads:
                 thread.join(0.05)
         _within(_LAST_CHANCE, self._leave)
 

@@ -89,7 +89,7 @@ class Lookout:
         except TaskQueueError as error:
             _log.warning("looking for work failed and is tried again: %s", error)
             self._stop.wait(_WATCH)
-        except Exception:  # whatever it was, the next look must come
+        except BaseException:  # whatever it was, the next look must come
             _log.exception("looking for work failed and is tried again")
             self._stop.wait(_WATCH)
 

@@ -17,11 +17,13 @@ from .budget import Budget
 from .crew import OVERDUE, Crew, Orders
 
 _log = logging.getLogger(__name__)
-#: How a child says that it ended because of its memory, and that it had to end a task that took too long.
-RECYCLE, REFUSED = 75, 78
-_ENDINGS = {0: "stopped", 10: "drained", 11: "spent", 12: "nothing", RECYCLE: "memory"}
-_REASONS = {RECYCLE: "has used up its memory", OVERDUE: "exceeded a task's lease_time"}
-_CODES = {text: code for code, text in _ENDINGS.items()}
+#: How a child says that it ended because of its memory, or of a thread that died, and that it cannot do its work.
+RECYCLE, BROKEN, REFUSED = 75, 77, 78
+_ENDINGS = {0: "stopped", 10: "drained", 11: "spent", 12: "nothing"}
+_REASONS = {
+    RECYCLE: "has used up its memory", BROKEN: "has lost a thread", OVERDUE: "exceeded a task's lease_time",
+}  # fmt: skip
+_CODES = {text: code for code, text in _ENDINGS.items()} | {"memory": RECYCLE, "broken": BROKEN}
 #: A child that says nothing for so long (seconds) hangs, and is killed; its leases end by then.
 _SILENT = 30.0
 #: The pause (seconds) before a child that died is replaced; it doubles while they die young.
@@ -131,7 +133,7 @@ class Supervisor:
             self._note(child, os.waitstatus_to_exitcode(status))
 
     def _note(self, child: _Child, code: int) -> None:
-        if code in _ENDINGS and code != RECYCLE:
+        if code in _ENDINGS:
             self.ended_by = _ENDINGS[code]
             return
         if self._asked or code == REFUSED:

@@ -102,7 +102,7 @@ class TenantWorkers:
                     worker.run()
             except TaskQueueError as error:
                 _log.warning("tenant %s is not served, and tried again: %s", name, error)
-            except Exception:  # whatever it was, it concerns this tenant alone
+            except BaseException:  # whatever it was, it concerns this tenant alone
                 _log.exception("tenant %s is not served, and tried again", name)
             self._rest(_AGAIN, name)
         self._workers.pop(name, None)

@@ -103,18 +103,24 @@ class Worker:
 
     def _run(self, orders: Orders, budget: Budget) -> WorkerReport:
         process.program = process.program or "taskqueue worker"
+        try:
+            while (ended_by := self._serve(orders, budget)) == "broken":
+                budget.forget_taken()
+            return WorkerReport(budget.executed, ended_by)
+        finally:
+            self._at_work, self._asked = None, 0
+            budget.close()
+
+    def _serve(self, orders: Orders, budget: Budget) -> str:
+        """Until it ends; why it did."""
         if self._processes is None:
             self._at_work = Crew(self._service, orders, budget)
         else:
             self._at_work = Supervisor(self._service, orders, budget, self._processes)
         if self._asked:
             self._at_work.stop(now=self._asked > 1)
-        try:
-            self._at_work.run()
-            return WorkerReport(budget.executed, self._at_work.ended_by)
-        finally:
-            self._at_work, self._asked = None, 0
-            budget.close()
+        self._at_work.run()
+        return self._at_work.ended_by
 
 
 def _check_whole(name: str, value: Any, *, optional: bool) -> None:

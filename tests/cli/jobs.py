@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from contextlib import closing
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from taskqueue import QueueService
+from taskqueue.worker.rota import Rota
 
 HOSTILE = "[red]evil[/red] \x1b[31m\x1b]0;title\x07 \u202egnp.exe\x9b2J"
 service = QueueService(allow=[__name__])
@@ -91,6 +93,11 @@ def write_pid(ctx: Any) -> None:
     """Tells which process has executed it, and leaves it time to be found too big."""
     time.sleep(0.2)
     append(ctx, str(os.getpid()))
+
+
+def lose_thread(ctx: Any) -> None:
+    """The thread that executes it dies afterwards."""
+    Rota.take = sys.exit  # type: ignore[method-assign, assignment]
 
 
 def interrupts_itself(ctx: Any) -> None:

@@ -57,6 +57,38 @@ def test_list_shows_what_waits(here: Here, form: Any) -> None:
     assert "... and more (--limit)" in here("outbox", "list", "--limit", "1").stdout
 
 
+@pytest.mark.parametrize("how", ["--drain", "--once"])
+@pytest.mark.parametrize("names", [(), ("outbox",)], ids=str)
+def test_a_worker_whose_application_makes_no_outbox_says_what_it_leaves(
+    how: str, names: tuple[str, ...], shell: Shell, form: Any
+) -> None:
+    form.reserve("LH1")
+
+    told = shell.run("--app", "tests.cli.jobs:service", "work", *names, how)
+
+    assert told.returncode == 1, told.stderr
+    assert told.stderr.splitlines()[-1] == (
+        "Not served: queue 'outbox' has payload 'outbox', for which no handler is registered here: the module that "
+        "makes the QueueService (which --app names) must make, or import, its Outbox (1 item left)."
+    )
+    assert shell.run("--app", APP, "work", *names, how).returncode == 0
+    assert shell.run("--app", "tests.cli.jobs:service", "work", *names, how).returncode == 0  # nothing is left
+
+
+def test_a_worker_does_not_leave_the_outbox_of_another_application_in_silence(
+    shell: Shell, service: QueueService
+) -> None:
+    other = Outbox(service, app_id="other")
+    other.queued(other.register("flights", Flights())).reserve("LH1")
+
+    named = shell.run("--app", APP, "work", "outbox:other", "--drain")
+
+    assert (named.returncode, named.stderr.splitlines()[-1]) == (
+        1, "Not served: queue 'outbox:other' belongs to the outbox of another application (1 item left)."
+    )  # fmt: skip
+    assert shell.run("--app", APP, "work", "--drain").returncode == 0
+
+
 def test_flush_delivers_what_is_due(shell: Shell, form: Any) -> None:
     form.reserve("LH1")
     form.reserve("LH0")

@@ -205,6 +205,23 @@ def test_a_process_that_is_killed_is_replaced_and_its_item_offered_again(shell: 
     assert code == 0 and "died (by SIGKILL) and is replaced" in err
 
 
+def test_a_process_that_has_lost_a_thread_is_replaced(shell: Shell, queue: BatchQueue) -> None:
+    # given
+    process = shell.start("work", "q", *ALLOW)
+    wait_until(lambda: children(process), "the process is there")
+    before = children(process)
+    # when
+    queue.enqueue(f"{JOBS}:lose_thread")
+    wait_until(lambda: children(process) - before, "another process is there")
+    queue.enqueue(f"{JOBS}:append", "x")
+    # then
+    wait_until(lambda: journal(shell) == ["x"], "the next item is executed")
+    process.terminate()
+    code, _out, err = finish(process)
+    assert (code, queue.number_of_items()) == (0, 0)
+    assert "has lost a thread and is replaced" in err
+
+
 def test_processes_whose_parent_is_killed_end_by_themselves(shell: Shell, service: QueueService) -> None:
     # given
     queue = service.create("SqlParallel", "q")

@@ -48,6 +48,10 @@ def fail(ctx: Any, how: str) -> Any:
         raise Later(60, "not yet")
     if how == "exit":
         raise SystemExit(3)
+    if how == "cancelled":
+        raise asyncio.CancelledError("from inside")
+    if how == "interrupt":
+        raise KeyboardInterrupt
     raise KeyError("column 7")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -94,6 +95,8 @@ def test_false_is_a_failure_there_too(make_queue: MakeQueue, pool: Executor) -> 
     [
         ("error", "delete", KeyError, "'column 7'"),
         ("exit", "delete", SystemExit, "3"),
+        ("cancelled", "delete", asyncio.CancelledError, "from inside"),
+        ("interrupt", "retry", ExecutorLost, "the process that executed the task was lost: KeyboardInterrupt"),
         ("unportable", "delete", TaskFailed, "Unportable: 1 and 2"),
         ("retry", "delete", TaskFailed, "busy"),
         ("later", "relinquish", Later, "not yet"),
