@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ConfigurationError, SpecError
 from ..spec import check_name, nearest, shown
-from .policy import DEFAULT, POLICIES, RetryPolicy
+from .policy import DEFAULT, RetryPolicy, policy_of
 
 #: The queue of all services that have none of their own.
 QUEUE = "outbox"
@@ -68,7 +68,7 @@ class ServiceOptions:
                 hint = nearest(name, (*NAMES, "max_attempts", *others))
                 raise SpecError(f"unknown option {name!r} of a queued service{hint}")
         if "retry" in given:
-            given["retry"] = _policy(given["retry"])
+            given["retry"] = policy_of(given["retry"])
         if "timeout" in given:
             given["timeout"] = seconds_of(given["timeout"], "timeout")
         if given.get("keep") is not None:
@@ -102,14 +102,6 @@ class ServiceOptions:
 
 
 NAMES = tuple(field.name for field in fields(ServiceOptions))
-
-
-def _policy(given: Any) -> RetryPolicy:
-    if isinstance(given, RetryPolicy):
-        return given
-    if isinstance(given, str) and given in POLICIES:
-        return POLICIES[given]
-    raise SpecError(f"retry must be a RetryPolicy or one of {', '.join(map(repr, POLICIES))}, not {shown(given)}")
 
 
 def refuse_conflict(name: str, before: ServiceOptions, now: ServiceOptions) -> None:
