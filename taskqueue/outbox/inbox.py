@@ -10,7 +10,7 @@ from ..errors import SpecError
 from ..queues.batch import BatchQueue
 from ..queues.sql_base import SqlBase
 from ..spec import shown
-from .message import Message
+from .message import EMIT, Message
 from .target import Target
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Inbox:
         acknowledge then.
         """
         key = _key(self._target.name, message_id)
+        self._target.check(EMIT, event)
         message = self._message_of(event, data, headers)
         queue = self._open_queue(session)
         assert isinstance(queue, SqlBase)  # noqa: S101  (an outbox has no others)

@@ -47,7 +47,11 @@ class Target:
 
     def check(self, kind: str, event: str) -> None:
         """Refuse a call that nothing here could ever handle. Raises :class:`SpecError`."""
-        if kind != EMIT and self._request(event) is None:
+        if kind == EMIT:
+            if not self._listeners(event):
+                hint = nearest(str(event), [known for kind, known in self._methods if kind == "event"])
+                raise SpecError(f"{self._without_listener(event)}{hint}")
+        elif self._request(event) is None:
             raise SpecError(
                 f"service {self.name!r} has no method or handler {event!r}{nearest(event, self._requests())}"
             )
@@ -83,7 +87,13 @@ class Target:
             return self._methods.get((message.outcome or "", message.event), [])
         if message.kind != EMIT:
             return self._methods.get(("request", message.event), [])
-        return self._methods.get(("event", message.event), []) + self._methods.get(("event", ANY), [])
+        return self._listeners(message.event)
+
+    def _listeners(self, event: str) -> list[tuple[str, Mark]]:
+        return self._methods.get(("event", event), []) + self._methods.get(("event", ANY), [])
+
+    def _without_listener(self, event: str) -> str:
+        return f"service {self.name!r} has no handler of the event {event!r}: mark one with @on({event!r})"
 
     # --- delivery ---
 
@@ -96,13 +106,20 @@ class Target:
             finish(getattr(self.thing, method)(context, *message.args, **message.kwargs))
             for method, _mark in self._handlers(message)
         ]
-        if not results and message.kind not in (EMIT, CALLBACK):  # in those nobody need be interested
+        if not results:
             results = [self._call(context, message, finish)]
         if any(result is False for result in results):
             raise TaskFailed("the handler returned False")
         return results[0] if len(results) == 1 else None
 
     def _call(self, context: MessageContext, message: Message, finish: Callable[[Any], Any]) -> Any:
+        if message.kind == EMIT:  # by a newer version, which has the handler
+            raise Unrecoverable(self._without_listener(message.event))
+        if message.kind == CALLBACK:
+            raise Unrecoverable(
+                f"service {self.name!r} has no handler of {message.event!r} marked with "
+                f"@after({message.event!r}, {message.outcome!r})"
+            )
         method = self._request(message.event)
         if method is None:
             raise Unrecoverable(f"service {self.name!r} has no method or handler {message.event!r}")
