@@ -54,6 +54,7 @@ class Inbox:
         """
         key = _key(self._target.name, message_id)
         self._target.check(EMIT, event)
+        self._target.check_arguments(EMIT, event, [data], {})
         message = self._message_of(event, data, headers)
         queue = self._open_queue(session)
         assert isinstance(queue, SqlBase)  # noqa: S101  (an outbox has no others)

@@ -63,6 +63,7 @@ class Queued:
         self, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any], headers: Mapping[str, Any] | None
     ) -> MessageRef:
         self._target.check(kind, event)
+        self._target.check_arguments(kind, event, args, kwargs)
         options = {**self._options, **({"headers": headers} if headers is not None else {})}
         return self._recorder.record(self._target, kind, event, args, kwargs, self._session, options)
 

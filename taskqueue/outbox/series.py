@@ -164,6 +164,7 @@ class Scheduled(Queued):
     ) -> Any:
         target, session = self._target, self._session
         target.check(kind, event)
+        target.check_arguments(kind, event, args, kwargs)
         options = {**self._options, **({"headers": headers} if headers is not None else {})}
         message = self._recorder.message(target, kind, event, args, kwargs, options)
         weight = check_weight(options.get("weight", 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SpecError, TaskFailed
@@ -10,9 +10,10 @@ from ..spec import nearest
 from ..verdicts import Unrecoverable
 from .context import MessageContext
 from .handlers import ANY, Mark, marks_of
-from .message import CALLBACK, EMIT, Message
+from .message import CALLBACK, EMIT, SEND, Message
 from .options import ServiceOptions
 from .policy import RetryPolicy
+from .signatures import Signatures
 
 
 class Target:
@@ -32,6 +33,7 @@ class Target:
         self.options = options
         #: Whether the options were used, so that others would come too late.
         self.is_queued = False
+        self._signatures = Signatures(thing)
         self._methods: dict[tuple[str, str], list[tuple[str, Mark]]] = {}
         #: What the marked methods handle, by their own names.
         self._marked: dict[str, list[Mark]] = {}
@@ -55,6 +57,19 @@ class Target:
             raise SpecError(
                 f"service {self.name!r} has no method or handler {event!r}{nearest(event, self._requests())}"
             )
+
+    def check_arguments(self, kind: str, event: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Refuse arguments that a handler does not take. Raises :class:`SpecError`."""
+        if kind == EMIT:
+            methods = [(method, True) for method, _mark in self._listeners(event)]
+        else:
+            found = self._methods.get(("request", event))
+            methods = [(found[0][0], True) if found else (event, event in self._marked)]
+        for method, is_marked in methods:
+            problem = self._signatures.problem(method, (None, *args) if is_marked else args, kwargs)
+            if problem is not None:
+                why = "; send() passes the entries of a mapping by name" if kind == SEND and kwargs else ""
+                raise SpecError(f"{self.name}.{problem}{why}")
 
     def has_method(self, name: str) -> bool:
         """Whether the service itself has a method of that name."""

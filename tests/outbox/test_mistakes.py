@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from taskqueue import SpecError
+from taskqueue import QueueService, SpecError
 from taskqueue.outbox import CAP, MessageContext, Outbox, RetryPolicy, after, handles, on, queued
-from tests.outbox.conftest import flush
+from tests.outbox.conftest import flush, waiting
 
 # --- marks ---
 
@@ -47,6 +47,74 @@ def test_a_mark_without_the_name_of_an_event_is_refused(wrong: Any) -> None:
         on(wrong)
     with pytest.raises(SpecError, match="@after takes the name of an event"):
         after(wrong, "done")
+
+
+# --- arguments ---
+
+
+class Warehouse:
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+
+    @handles
+    def reserve(self, ctx: MessageContext, *, thing: str, pieces: int = 1) -> None:
+        self.made.append(thing)
+
+    @handles("note")
+    def write_note(self, ctx: MessageContext, data: Any) -> None:
+        self.made.append(data)
+
+    @on("booked")
+    def listen(self, ctx: MessageContext, data: Any) -> None:
+        self.made.append(data)
+
+    @on("counted")
+    def listen_in_vain(self, ctx: MessageContext) -> None: ...
+
+    def plain(self, number: int) -> None:
+        self.made.append(number)
+
+    #: Written in C, without a signature that could be read.
+    unread = staticmethod(max)
+
+
+@pytest.mark.parametrize("kind", ["persistent", "memory", "off"])
+def test_arguments_that_the_handler_does_not_take_are_refused_when_they_are_recorded(
+    make_outbox: Callable[..., Outbox], service: QueueService, session: Session, kind: str
+) -> None:
+    outbox, warehouse = make_outbox(kind=kind), Warehouse()
+    outbox.register("warehouse", warehouse)
+    form = queued(warehouse, session)
+
+    for call, sentence in {
+        lambda: form.reserve(): r"warehouse\.reserve\(ctx, \*, thing, pieces=1\) .*: missing a required.* 'thing'",
+        lambda: form.reserve(thing="kettle", size=3): "unexpected keyword argument 'size'",
+        lambda: form.reserve("kettle"): "too many positional arguments",
+        lambda: form.plain(): "missing a required argument: 'number'",
+        lambda: form.send("note", {"text": "a"}): r"write_note\(ctx, data\).*entries of a mapping by name",
+        lambda: form.emit("counted", 3): r"listen_in_vain\(ctx\) cannot be called so: too many",
+    }.items():
+        with pytest.raises(SpecError, match=sentence):
+            call()
+    session.commit()
+
+    assert (warehouse.made, waiting(service)) == ([], 0)
+
+
+def test_arguments_that_fit_are_recorded_by_whatever_name(make_outbox: Callable[..., Outbox], session: Session) -> None:
+    outbox, warehouse = make_outbox(), Warehouse()
+    outbox.register("warehouse", warehouse)
+    form = queued(warehouse, session)
+    form.reserve(thing="kettle")
+    form.write_note("a")
+    form.listen("called")
+    form.emit("booked")
+    form.plain(number=1)
+    form.unread(1, 2)
+    session.commit()
+
+    assert outbox.flush() == 6
+    assert warehouse.made == ["kettle", "a", "called", None, 1]
 
 
 @pytest.mark.parametrize("jitter", [5, 1.1])

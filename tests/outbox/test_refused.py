@@ -67,9 +67,7 @@ def test_a_message_for_an_unknown_method(service: QueueService, told: Told, betw
     assert reasons(service, told) == ["service 'told' has no method or handler 'gone'"]
 
 
-def test_a_message_for_an_event_without_handler(
-    service: QueueService, outbox: Outbox, session: Session
-) -> None:
+def test_a_message_for_an_event_without_handler(service: QueueService, outbox: Outbox, session: Session) -> None:
     """As a worker of an older version meets it: the newer one has the handler, and may revive it."""
     scripted = outbox.register("older", Scripted())
     data = {"service": "older", "event": "booked", "args": [1]}
