@@ -11,6 +11,7 @@ from ..queues.batch import BatchQueue
 from ..queues.sql_base import SqlBase
 from ..spec import shown
 from .message import EMIT, Message
+from .moment import checked_session
 from .target import Target
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Inbox:
         self._target.check(EMIT, event)
         self._target.check_arguments(EMIT, event, [data], {})
         message = self._message_of(event, data, headers)
-        queue = self._open_queue(session)
+        queue = self._open_queue(checked_session(session))
         assert isinstance(queue, SqlBase)  # noqa: S101  (an outbox has no others)
         return queue.receive(message.to_data(), key, session)
 

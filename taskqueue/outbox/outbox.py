@@ -23,7 +23,7 @@ from .dispatch import Dispatcher
 from .inbox import Inbox
 from .mapped import StoredMessage, message_class
 from .message import EMIT, Message
-from .moment import Moment
+from .moment import Moment, checked_session
 from .options import ServiceOptions, refuse_conflict
 from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
@@ -171,7 +171,7 @@ class Outbox:
 
     def queued(self, thing: Any, session: Any = None, **options: Any) -> Any:
         """The queued form of a service (see :func:`queued`)."""
-        target = self._own(thing)
+        target, session = self._own(thing), checked_session(session)
         call = {key: value for key, value in options.items() if key in CALL_OPTIONS}
         rest = {key: value for key, value in options.items() if key not in CALL_OPTIONS}
         with self._lock:
@@ -258,11 +258,11 @@ class Outbox:
 
     def schedule(self, thing: Any, session: Any = None, **options: Any) -> Any:
         """The form of a service whose calls are scheduled (see :func:`schedule`)."""
-        return self._series_of_moment(session).form(self._own(thing), session, options)
+        return self._series_of_moment(session).form(self._own(thing), checked_session(session), options)
 
     def unschedule(self, thing: Any, name: str, session: Any = None) -> bool:
         """Let a schedule of a service come no more (see :func:`unschedule`)."""
-        return self._series_of_moment(session).remove(self._own(thing), name, session)
+        return self._series_of_moment(session).remove(self._own(thing), name, checked_session(session))
 
     def _series_of_moment(self, session: Any) -> Series:
         found: Outbox = self if session is not None else self.recorder_of_moment().owner

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
-from taskqueue import QueueService, SpecError
-from taskqueue.outbox import CAP, MessageContext, Outbox, RetryPolicy, after, handles, on, queued
+from taskqueue import QueueService, SessionMismatch, SpecError
+from taskqueue.outbox import CAP, MessageContext, Outbox, RetryPolicy, after, handles, on, queued, schedule, unschedule
 from tests.outbox.conftest import flush, waiting
 
 # --- marks ---
@@ -115,6 +115,43 @@ def test_arguments_that_fit_are_recorded_by_whatever_name(make_outbox: Callable[
 
     assert outbox.flush() == 6
     assert warehouse.made == ["kettle", "a", "called", None, 1]
+
+
+# --- sessions ---
+
+
+class Asynchronous:
+    """As an AsyncSession looks, whose library may be missing here."""
+
+    def run_sync(self, work: Callable[..., Any]) -> Any:
+        raise NotImplementedError
+
+
+def test_what_is_no_session_is_refused(
+    make_outbox: Callable[..., Outbox], service: QueueService, session: Session
+) -> None:
+    outbox, warehouse = make_outbox(), Warehouse()
+    outbox.register("warehouse", warehouse)
+
+    for wrong, remedy in {
+        service.engine: "not Engine: open one: with Session",
+        sessionmaker(service.engine): "not sessionmaker: call it",
+        Asynchronous(): r"not Asynchronous: say await session.run_sync\(",
+        "customer 7": "not str: options of a call are given by name",
+    }.items():
+        for use in (queued, schedule, lambda thing, given: unschedule(thing, "plain", given)):
+            with pytest.raises(SessionMismatch, match=remedy):
+                use(warehouse, wrong)
+        with pytest.raises(SessionMismatch, match=remedy):
+            outbox.inbox("warehouse").receive("1", "booked", session=wrong)  # type: ignore[arg-type]
+
+
+def test_what_is_no_session_of_the_moment_is_refused(make_outbox: Callable[..., Outbox], service: QueueService) -> None:
+    outbox, warehouse = make_outbox(session=lambda: service.engine), Warehouse()
+    outbox.register("warehouse", warehouse)
+
+    with pytest.raises(SessionMismatch, match="not Engine: open one"):
+        queued(warehouse).plain(1)
 
 
 @pytest.mark.parametrize("jitter", [5, 1.1])
