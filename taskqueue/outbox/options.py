@@ -40,6 +40,7 @@ class ServiceOptions:
         outboxed: whether :meth:`Outbox.connect` gives the queued form of the service.
         queue: the queue on which its messages stand; services may share one.
         retry: a :class:`RetryPolicy`, or the name of one: "default" or "cap".
+        max_attempts: goes before the attempts of the policy, wherever that was said; None: those of the policy.
         parallel: False: one message of the queue at a time, in their order, also after a failure.
         timeout: how long a handler may take without reporting, in seconds or as "1h".
         chunk_size: how many messages are taken from the queue at a time.
@@ -55,17 +56,22 @@ class ServiceOptions:
     chunk_size: int = 10
     store_last_error: bool = True
     keep: float | None = None
+    max_attempts: int | None = None
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How often and how soon a message is tried again."""
+        return self.retry if self.max_attempts is None else replace(self.retry, attempts=self.max_attempts)
 
     def with_options(self, options: Mapping[str, Any], others: Sequence[str] = ()) -> ServiceOptions:
-        """A copy with options replaced; ``max_attempts`` changes the policy.
+        """A copy with options replaced.
 
         Raises :class:`SpecError`; ``others`` are names that its sentence may propose as well.
         """
         given = dict(options)
-        attempts = given.pop("max_attempts", None)
         for name in given:
             if name not in NAMES:
-                hint = nearest(name, (*NAMES, "max_attempts", *others))
+                hint = nearest(name, (*NAMES, *others))
                 raise SpecError(f"unknown option {name!r} of a queued service{hint}")
         if "retry" in given:
             given["retry"] = policy_of(given["retry"])
@@ -84,8 +90,9 @@ class ServiceOptions:
         for name in ("outboxed", "parallel", "store_last_error"):
             if not isinstance(getattr(changed, name), bool):
                 raise SpecError(f"{name} must be True or False, not {shown(getattr(changed, name))}")
-        if attempts is not None:
-            changed = replace(changed, retry=replace(changed.retry, attempts=attempts))
+        attempts = changed.max_attempts
+        if attempts is not None and (not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1):
+            raise SpecError(f"max_attempts must be a whole number of at least 1, not {shown(attempts)}")
         return changed
 
     def queue_options(self) -> dict[str, Any]:

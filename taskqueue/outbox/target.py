@@ -86,7 +86,7 @@ class Target:
     def policy(self, message: Message) -> RetryPolicy:
         """How often the message is tried: the first policy among those of its handlers, else that of the service."""
         marks = [mark for _method, mark in self._handlers(message) if mark.retry is not None]
-        return marks[0].retry or self.options.retry if marks else self.options.retry
+        return marks[0].retry or self.options.policy if marks else self.options.policy
 
     def _requests(self) -> list[str]:
         marked = [event for kind, event in self._methods if kind == "request"]
