@@ -102,13 +102,28 @@ class ServiceOptions:
             "agent": "server",
             "payload": "outbox",
             "error": "dead",
-            "lease_time": self.timeout,
-            "batch_limit": self.chunk_size,
-            "keep_result": self.keep,
+            **self.changeable_options(),
         }
 
+    def changeable_options(self) -> dict[str, Any]:
+        """Those that a queue which stands already can be given."""
+        return {"lease_time": self.timeout, "batch_limit": self.chunk_size, "keep_result": self.keep}
 
+
+#: Those that are the queue's, so that services which share one must agree on them.
+OF_QUEUE = ("parallel", "timeout", "chunk_size", "keep")
 NAMES = tuple(field.name for field in fields(ServiceOptions))
+
+
+def refuse_unequal(name: str, options: ServiceOptions, other: str, others: ServiceOptions) -> None:
+    """Raise :class:`ConfigurationError` when two services share a queue, and say different things of it."""
+    differing = [key for key in OF_QUEUE if getattr(options, key) != getattr(others, key)]
+    if options.queue == others.queue and differing:
+        listed = ", ".join(f"{key}={getattr(others, key)!r} and {getattr(options, key)!r}" for key in differing)
+        raise ConfigurationError(
+            f"services {other!r} and {name!r} share the queue {options.queue!r}, and say of it {listed}: say the same "
+            "for both, or give one a queue of its own (option queue)"
+        )
 
 
 def refuse_conflict(name: str, before: ServiceOptions, now: ServiceOptions) -> None:

@@ -24,9 +24,9 @@ from .inbox import Inbox
 from .mapped import StoredMessage, message_class
 from .message import EMIT, Message
 from .moment import Moment, checked_session
-from .options import ServiceOptions, refuse_conflict
+from .options import ServiceOptions, refuse_conflict, refuse_unequal
 from .proxy import CALL_OPTIONS, Queued
-from .queues import Queues
+from .queues import PAYLOAD, Queues
 from .recording import Deferred, Immediate, Persistent, Recorder
 from .series import Series
 from .target import Target
@@ -35,8 +35,6 @@ from .tenants import Services, Tenants
 Class = TypeVar("Class", bound=type)
 Thing = TypeVar("Thing")
 KINDS = ("persistent", "memory", "off")
-#: The payload of an outbox's queues: what worker processes look up to deliver a message.
-PAYLOAD = "outbox"
 #: The queued forms of a session, by service, so that asking twice gives the same one.
 _FORMS = "taskqueue.queued"
 
@@ -150,9 +148,10 @@ class Outbox:
             known = _targets.get(id(thing))
             if known is not None and known.owner is self:
                 raise SpecError(f"this service is registered as {known.name!r} already")
-            target = Target(
-                self, name, thing, self._defaults.with_options({**declared, **self._configured.get(name, {})})
-            )
+            options = self._defaults.with_options({**declared, **self._configured.get(name, {})})
+            for other in self._targets.values():
+                refuse_unequal(name, options, other.name, other.options)
+            target = Target(self, name, thing, options)
             self._targets[name] = target
             _targets[id(thing)] = target
         return thing
@@ -212,7 +211,7 @@ class Outbox:
         def message_of(event: str, data: Any, headers: Mapping[str, Any] | None) -> Message:
             return recorder.message(target, EMIT, event, [data], {}, {} if headers is None else {"headers": headers})
 
-        return Inbox(target, partial(self.queues.of, target.options), message_of)
+        return Inbox(target, partial(self.queues.of, target), message_of)
 
     # --- tenants ---
 
@@ -271,9 +270,15 @@ class Outbox:
     # --- delivery ---
 
     def prepare(self) -> None:
-        """Make the tables and queues that do not exist yet, so that no transaction of the application has to."""
+        """Make the tables and queues that do not exist yet, so that no transaction of the application has to;
+        those that do get the ``timeout``, ``chunk_size`` and ``keep`` that are said now.
+
+        Raises :class:`ConfigurationError` when services disagree on a queue, or say another ``parallel`` than that with
+        which it was made.
+        """
         for target in list(self._targets.values()):
-            self.queues.of(target.options, None)
+            target.is_queued = True
+            self.queues.prepare(target)
 
     def flush(self, queue: str | None = None, tenant: str | None = None, wait: bool = True) -> int:
         """Deliver what is due now, on one queue or all of them; return how many attempts were made.
@@ -320,7 +325,8 @@ class Outbox:
             raise SpecError("say which queue, or which service that has a queue of its own")
         if service is None:
             return self.queues.named(queue)[0]
-        options = self._target(service).options
+        target = self._target(service)
+        options = target.options
         others = [one.name for one in self._targets.values() if one.options.queue == options.queue]
         others.remove(service)
         if others:
@@ -328,7 +334,7 @@ class Outbox:
                 f"service {service!r} shares the queue {options.queue!r} with {', '.join(others)}: name the queue, or "
                 "give the service one of its own (option queue)"
             )
-        return self.queues.of(options, None)
+        return self.queues.of(target, None)
 
 
 #: By the identity of the service, which its target keeps alive, as the outbox does the target.

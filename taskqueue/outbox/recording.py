@@ -122,7 +122,7 @@ class Persistent(Recorder):
     def _record(
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
-        queue = self._queues.of(target.options, session)
+        queue = self._queues.of(target, session)
         placed = _of_item(options)
         if session is None or "dedup_key" in placed:
             return MessageRef.of(queue, queue.create_item(message.to_data(), session=session, **placed))
@@ -131,7 +131,7 @@ class Persistent(Recorder):
         return MessageRef(uid, queue, item_id)
 
     def flush(self, target: Target) -> int:
-        return self._queues.flush(self._queues.of(target.options, None))
+        return self._queues.flush(self._queues.of(target, None))
 
 
 class Deferred(Recorder):

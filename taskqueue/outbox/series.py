@@ -136,7 +136,7 @@ class Series:
         return self._within(session, lambda tx: singles.remove(self._service, tx, series, queue))
 
     def _queue(self, target: Target, session: Joinable | None) -> SqlBase:
-        queue = self._queues.of(target.options, session)
+        queue = self._queues.of(target, session)
         assert isinstance(queue, SqlBase)  # noqa: S101  (an outbox has no others)
         return queue
 
