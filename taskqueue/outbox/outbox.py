@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -85,6 +86,8 @@ class Outbox:
             raise SpecError(f"the id of an application has no ':', as {app_id!r} has")
         self._service = service
         self._defaults = ServiceOptions().with_options(defaults or {})
+        for options in (services or {}).values():
+            self._defaults.with_options(options)
         self._configured = {name: dict(options) for name, options in (services or {}).items()}
         #: The outbox that is declared; those of its tenants have its services.
         self._root = _root or self
@@ -137,8 +140,14 @@ class Outbox:
         return register
 
     def register(self, name: str, thing: Thing, **options: Any) -> Thing:
-        """Make any object with methods a service; return it. Raises :class:`SpecError` on a name that is taken."""
+        """Make any object with methods a service; return it.
+
+        Raises :class:`SpecError` on a name that is taken, or marks that make no sense, :class:`ConfigurationError` when
+        it shares a queue with a service that says something else of it.
+        """
         check_name(name, "service")
+        if isinstance(thing, type):
+            raise SpecError(f"a service is an object, not the class {thing.__name__}: register {thing.__name__}()")
         declared = {**getattr(thing, "outbox_options", {}), **options}
         if "outboxed" not in declared and hasattr(thing, "outboxed"):
             declared["outboxed"] = thing.outboxed
@@ -276,6 +285,13 @@ class Outbox:
         Raises :class:`ConfigurationError` when services disagree on a queue, or say another ``parallel`` than that with
         which it was made.
         """
+        for name in self._configured:
+            if name not in self._targets:
+                warnings.warn(
+                    f"the outbox has options for a service {name!r}, which is not registered"
+                    f"{nearest(name, self._targets)}",
+                    stacklevel=2,
+                )
         for target in list(self._targets.values()):
             target.is_queued = True
             self.queues.prepare(target)

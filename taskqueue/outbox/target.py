@@ -9,7 +9,7 @@ from ..errors import SpecError, TaskFailed
 from ..spec import nearest
 from ..verdicts import Unrecoverable
 from .context import MessageContext
-from .handlers import ANY, Mark, marks_of
+from .handlers import ANY, OUTCOMES, Mark, marks_of
 from .message import CALLBACK, EMIT, SEND, Message
 from .options import ServiceOptions
 from .policy import RetryPolicy
@@ -40,6 +40,13 @@ class Target:
         for method, mark in marks_of(type(thing)):
             self._methods.setdefault((mark.kind, mark.event), []).append((method, mark))
             self._marked.setdefault(method, []).append(mark)
+        for kind, event in self._methods:
+            if kind in OUTCOMES and not self._listeners(event) and self._request(event) is None:
+                known = [*self._requests(), *(other for kind, other in self._methods if kind == "event")]
+                raise SpecError(
+                    f"service {name!r} has a handler marked with @after({event!r}, {kind!r}), but no method or handler "
+                    f"{event!r}{nearest(event, known)}"
+                )
         for (kind, event), handlers in self._methods.items():
             if kind == "request" and len(handlers) > 1:
                 named = " and ".join(method for method, _mark in handlers)

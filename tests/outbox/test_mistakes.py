@@ -49,6 +49,54 @@ def test_a_mark_without_the_name_of_an_event_is_refused(wrong: Any) -> None:
         after(wrong, "done")
 
 
+# --- registration ---
+
+
+def test_news_of_what_a_service_does_not_have_is_refused(make_outbox: Callable[..., Outbox]) -> None:
+    class Mistaken:
+        @handles
+        def reserve(self, ctx: MessageContext) -> None: ...
+
+        @after("resrve", "succeeded")
+        def reserved(self, ctx: MessageContext, result: Any) -> None: ...
+
+    with pytest.raises(SpecError, match=r"@after\('resrve', 'succeeded'\), but no .*did you mean 'reserve'"):
+        make_outbox().register("mistaken", Mistaken())
+
+
+def test_news_of_all_that_a_service_has_is_welcome(make_outbox: Callable[..., Outbox]) -> None:
+    class Right:
+        @handles("work")
+        def do(self, ctx: MessageContext) -> None: ...
+
+        @on("booked")
+        def listen(self, ctx: MessageContext, data: Any) -> None: ...
+
+        def plain(self) -> None: ...
+
+        @after("work", "done")
+        @after("booked", "failed")
+        @after("plain", "succeeded")
+        def told(self, ctx: MessageContext, what: Any) -> None: ...
+
+    make_outbox().register("right", Right())
+
+
+def test_a_class_is_no_service(make_outbox: Callable[..., Outbox]) -> None:
+    with pytest.raises(SpecError, match=r"not the class Warehouse: register Warehouse\(\)"):
+        make_outbox().register("warehouse", Warehouse)
+
+
+def test_options_of_a_service_that_is_not_registered(make_outbox: Callable[..., Outbox], service: QueueService) -> None:
+    with pytest.raises(SpecError, match="did you mean 'timeout'"):
+        make_outbox(services={"warehose": {"timout": 5}})
+    outbox = make_outbox(services={"warehose": {"timeout": 5}})
+    outbox.register("warehouse", Warehouse())
+
+    with pytest.warns(UserWarning, match=r"a service 'warehose', which is not registered \(did you mean 'warehouse'"):
+        outbox.prepare()
+
+
 # --- arguments ---
 
 
