@@ -200,7 +200,7 @@ def _other_type(queue: BatchQueue, target: Target) -> str | None:
         return None
     said = target.options.parallel
     return (
-        f"service {target.name!r} says parallel={said}, but its queue {queue.name!r} was made with parallel={not said}, which "
-        "stays: let the workers empty it, see to its dead messages, and delete it (taskqueue delete "
+        f"service {target.name!r} says parallel={said}, but its queue {queue.name!r} was made with "
+        f"parallel={not said}, which stays: let the workers empty it, see to its dead messages, and delete it (taskqueue delete "
         f"{queue.name}), or give the service a queue of another name (option queue)"
     )

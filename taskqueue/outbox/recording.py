@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from .. import clock
+from ..durations import seconds_of
 from ..errors import NotSupported, SpecError
 from ..queues.arguments import delay_ms
 from ..queues.sql_base import SqlBase
@@ -20,7 +21,6 @@ from ..storage.committed import after_commit
 from .context import current_message
 from .dispatch import Dispatcher
 from .message import Message, checked_claims, checked_headers
-from .options import seconds_of
 from .queues import Queues
 from .reference import MessageRef
 from .target import Target

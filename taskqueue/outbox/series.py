@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import singles
+from ..durations import seconds_of
 from ..errors import NotSupported, SpecError
 from ..queues.arguments import delay_ms
 from ..queues.sql_base import SqlBase
@@ -18,7 +19,6 @@ from ..service import QueueService
 from ..spec import check_weight, nearest, shown
 from ..storage.transaction import Transaction
 from .message import Message
-from .options import seconds_of
 from .proxy import Queued
 from .queues import Queues
 from .recording import Persistent, Recorder
