@@ -306,14 +306,18 @@ class Outbox:
                 database of one fails, the error is raised after the others.
             wait: also for what workers are just delivering.
 
-        Raises :class:`SpecError` on an unknown queue or tenant, :class:`DatabaseError`.
+        Raises :class:`SpecError` on an unknown queue or tenant, :class:`DatabaseError`, :class:`NotSupported` in a
+        handler.
         """
         if tenant is not None:
             return self.for_tenant(tenant).flush(queue, wait=wait)
         attempts, is_known = 0, False
         unknown: SpecError | None = None
         failed: DatabaseError | None = None
-        for one in (self, *map(self.for_tenant, self.known_tenants())):
+        outboxes = [self, *map(self.for_tenant, self.known_tenants())]
+        for one in outboxes:
+            one._dispatcher.refuse_inside()
+        for one in outboxes:
             try:
                 attempts += sum(one.queues.flush(each, wait=wait) for each in one.queues.named(queue))
                 is_known = True

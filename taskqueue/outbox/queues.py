@@ -198,9 +198,9 @@ def _other_type(queue: BatchQueue, target: Target) -> str | None:
     """Why the order of a queue cannot be what a service says; None: it is that."""
     if queue.spec.type == target.options.queue_options()["type"]:
         return None
-    said = target.options.parallel
+    said, name = target.options.parallel, queue.name
     return (
-        f"service {target.name!r} says parallel={said}, but its queue {queue.name!r} was made with "
-        f"parallel={not said}, which stays: let the workers empty it, see to its dead messages, and delete it (taskqueue delete "
-        f"{queue.name}), or give the service a queue of another name (option queue)"
+        f"service {target.name!r} says parallel={said}, but its queue {name!r} was made with parallel={not said}: "
+        "let the workers empty that, see to its dead messages, and delete it (taskqueue delete "
+        f"{name}), or give the service a queue of another name (option queue)"
     )

@@ -101,8 +101,15 @@ class Recorder(ABC):
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef: ...
 
+    def _checked(self, message: Message) -> MessageRef:
+        """The reference to a message that is stored nowhere, but might be: so that tests find what could not."""
+        message_id = os.urandom(16).hex()
+        self._dispatcher.check(message, message_id)
+        return MessageRef(message_id)
+
     def flush(self, target: Target) -> int:
         """Deliver what is due on the service's queue now."""
+        self._dispatcher.refuse_inside()
         return 0
 
 
@@ -131,6 +138,7 @@ class Persistent(Recorder):
         return MessageRef(uid, queue, item_id)
 
     def flush(self, target: Target) -> int:
+        self._dispatcher.refuse_inside()
         return self._queues.flush(self._queues.of(target, None))
 
 
@@ -140,20 +148,23 @@ class Deferred(Recorder):
     def _record(
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
-        message_id = os.urandom(16).hex()
+        ref = self._checked(message)
         if session is None:
-            self._deliver(message, message_id)
-            return MessageRef(message_id, _state="delivered")
+            self._deliver(message, ref)
+            return ref
         if isinstance(session, Connection):
             raise NotSupported("an outbox in memory hears of the commit of a Session, not of a Connection")
-        after_commit(session, message_id, lambda: self._deliver(message, message_id))
-        return MessageRef(message_id, _state="deferred")
+        ref._states.append("deferred")
+        after_commit(session, ref.id, lambda: self._deliver(message, ref))
+        return ref
 
-    def _deliver(self, message: Message, message_id: str) -> None:
+    def _deliver(self, message: Message, ref: MessageRef) -> None:
         try:
-            self._dispatcher.deliver(message, message_id, None)
+            self._dispatcher.deliver(message, ref.id, None)
+            ref._states.append("delivered")
         except Exception as error:
             self.lost += 1
+            ref._states.append("lost")
             told, trace = self._dispatcher.told(message, error)
             _log.error(
                 "%s failed after the commit, and an outbox in memory does not try again: %s", message.title, told,
@@ -167,9 +178,10 @@ class Immediate(Recorder):
     def _record(
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
-        message_id = os.urandom(16).hex()
-        self._dispatcher.deliver(message, message_id, session)
-        return MessageRef(message_id, _state="delivered")
+        ref = self._checked(message)
+        self._dispatcher.deliver(message, ref.id, session)
+        ref._states.append("delivered")
+        return ref
 
 
 def _of_item(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from taskqueue import QueueService, SessionMismatch, SpecError
+from taskqueue import NotSupported, QueueService, SessionMismatch, SpecError
 from taskqueue.outbox import CAP, MessageContext, Outbox, RetryPolicy, after, handles, on, queued, schedule, unschedule
 from tests.outbox.conftest import flush, waiting
+from tests.outbox.services import Scripted
 
 # --- marks ---
 
@@ -163,6 +164,29 @@ def test_arguments_that_fit_are_recorded_by_whatever_name(make_outbox: Callable[
 
     assert outbox.flush() == 6
     assert warehouse.made == ["kettle", "a", "called", None, 1]
+
+
+# --- what hangs ---
+
+
+@pytest.mark.parametrize("kind", ["persistent", "memory", "off"])
+@pytest.mark.parametrize("whose", ["outbox", "form"])
+def test_a_handler_that_flushes_would_wait_for_itself(
+    make_outbox: Callable[..., Outbox], session: Session, kind: str, whose: str
+) -> None:
+    def flush_inside(ctx: MessageContext) -> None:
+        with pytest.raises(NotSupported, match=r"flush\(\) inside a handler would wait"):
+            (outbox if whose == "outbox" else queued(scripted)).flush()
+        refused.append(ctx.message_id)
+
+    outbox, scripted, refused = make_outbox(kind=kind), Scripted(flush_inside), list[str]()
+    outbox.register("scripted", scripted)
+    ref = queued(scripted, session).work()
+    session.commit()
+    outbox.flush()
+
+    assert refused == [ref.id]
+    assert repr(ref) == f"<message {ref.id}>"
 
 
 # --- sessions ---
