@@ -12,7 +12,8 @@ import click
 from ..errors import ConfigurationError, ItemNotFound, SpecError
 from ..outbox.dead import DeadMessages
 from ..outbox.facts import dead_facts, waiting_facts
-from ..outbox.outbox import PAYLOAD, Outbox
+from ..outbox.outbox import Outbox
+from ..outbox.queues import PAYLOAD
 from ..queues.batch import BatchQueue
 from ..queues.sql_base import process
 from ..spec import nearest

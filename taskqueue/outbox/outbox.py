@@ -157,10 +157,10 @@ class Outbox:
             known = _targets.get(id(thing))
             if known is not None and known.owner is self:
                 raise SpecError(f"this service is registered as {known.name!r} already")
-            options = self._defaults.with_options({**declared, **self._configured.get(name, {})})
+            said = self._defaults.with_options({**declared, **self._configured.get(name, {})})
             for other in self._targets.values():
-                refuse_unequal(name, options, other.name, other.options)
-            target = Target(self, name, thing, options)
+                refuse_unequal(name, said, other.name, other.options)
+            target = Target(self, name, thing, said)
             self._targets[name] = target
             _targets[id(thing)] = target
         return thing

@@ -49,7 +49,9 @@ class Queued:
 
     def __getattr__(self, name: str) -> Callable[..., MessageRef]:
         if name.startswith("_"):
-            raise AttributeError(name)
+            raise AttributeError(
+                f"{name!r} of service {self._target.name!r} is private: only public methods are queued"
+            )
         try:
             self._target.check(CALL, name)
         except SpecError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import getattr_static
 from typing import Any
 
 from ..errors import SpecError, TaskFailed
@@ -97,7 +98,8 @@ class Target:
 
     def _requests(self) -> list[str]:
         marked = [event for kind, event in self._methods if kind == "request"]
-        return marked + [name for name in dir(self.thing) if not name.startswith("_")]
+        public = [name for name in dir(self.thing) if not name.startswith("_")]
+        return marked + [name for name in public if callable(getattr_static(self.thing, name, None))]
 
     def _request(self, event: str) -> Callable[..., Any] | None:
         found = self._methods.get(("request", event))

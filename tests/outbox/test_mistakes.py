@@ -166,6 +166,26 @@ def test_arguments_that_fit_are_recorded_by_whatever_name(make_outbox: Callable[
     assert warehouse.made == ["kettle", "a", "called", None, 1]
 
 
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("_private", "'_private' of service 'warehouse' is private: only public methods are queued"),
+        ("made", "service 'warehouse' has no method or handler 'made'"),
+        ("plane", "service 'warehouse' has no method or handler 'plane' (did you mean 'plain'?)"),
+    ],
+)
+def test_a_name_that_cannot_be_called_is_told(make_outbox: Callable[..., Outbox], name: str, sentence: str) -> None:
+    warehouse = make_outbox().register("warehouse", Warehouse())
+
+    with pytest.raises(AttributeError) as caught:
+        getattr(queued(warehouse), name)
+
+    assert str(caught.value) == sentence
+
+
 # --- what hangs ---
 
 
