@@ -18,6 +18,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from .durations import seconds_of
 from .errors import SpecError, TaskFailed, TaskQueueError
 from .interrupts import let_interrupt_pass
 
@@ -28,13 +29,14 @@ class Retry(TaskFailed):
     """The attempt has failed; it is tried again while attempts remain.
 
     Arguments:
-        after: seconds (or a timedelta) until then, instead of the queue's ``retry_interval``; None: as the queue says.
+        after: seconds, a timedelta or a text as "10m" until then, instead of the queue's ``retry_interval``;
+            None: as the queue says.
         reason: a sentence for humans.
 
     Raises :class:`SpecError` on a time that is none, negative or longer than a year.
     """
 
-    def __init__(self, after: float | timedelta | None = None, reason: str = "") -> None:
+    def __init__(self, after: float | timedelta | str | None = None, reason: str = "") -> None:
         self.after = _seconds(after, "Retry") if after is not None else None
         self.reason = reason
         when = f" in {self.after:g} s" if self.after is not None else ""
@@ -56,13 +58,13 @@ class Later(TaskQueueError):
     On a sequential queue the ones behind it wait as long.
 
     Arguments:
-        after: seconds (or a timedelta) until it is offered again; more than 0.
+        after: seconds, a timedelta or a text as "10m" until it is offered again; more than 0.
         reason: a sentence for humans.
 
     Raises :class:`SpecError` on a time that is none, not above 0 or longer than a year.
     """
 
-    def __init__(self, after: float | timedelta, reason: str = "") -> None:
+    def __init__(self, after: float | timedelta | str, reason: str = "") -> None:
         self.after = _seconds(after, "Later")
         if not self.after:
             raise SpecError("Later(0) would be offered again at once, for ever: give the seconds to wait")
@@ -82,8 +84,8 @@ def is_unrecoverable(exception: BaseException) -> bool:
         return False
 
 
-def _seconds(after: float | timedelta, who: str) -> float:
-    seconds = after.total_seconds() if isinstance(after, timedelta) else after
-    if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds <= _YEAR:
-        return float(seconds)
-    raise SpecError(f"{who}() takes seconds from 0 to a year, or a timedelta, not {after!r}")
+def _seconds(after: float | timedelta | str, who: str) -> float:
+    seconds = seconds_of(after, f"the time of {who}()")
+    if 0 <= seconds <= _YEAR:
+        return seconds
+    raise SpecError(f"{who}() takes seconds from 0 to a year, a timedelta or a text as '10m', not {after!r}")

@@ -9,9 +9,9 @@ from typing import TypeVar
 import click
 
 from ..errors import ConfigurationError, SpecError
-from ..outbox.outbox import PAYLOAD, Outbox
+from ..outbox.outbox import Outbox
 from ..queues.batch import BatchQueue
-from ..spec import nearest
+from ..spec import OUTBOX_PAYLOAD, nearest
 from .output import one_line
 from .service import Given
 
@@ -44,7 +44,7 @@ def queues_of(given: Given, tenant: str | None) -> Callable[[str | None], Iterab
         return outbox.queues.named
 
     def named(name: str | None) -> list[BatchQueue]:
-        found = [queue for queue in given.queues() if queue.spec.payload == PAYLOAD]
+        found = [queue for queue in given.queues() if queue.spec.payload == OUTBOX_PAYLOAD]
         chosen = [queue for queue in found if name in (None, queue.name)]
         if name is not None and not chosen:
             raise SpecError(f"no outbox has a queue {name!r}{nearest(name, [queue.name for queue in found])}")

@@ -1,5 +1,6 @@
 """The outbox: services whose calls are recorded in the caller's transaction and made after its commit."""
 
+from ..verdicts import Later, Retry, Unrecoverable
 from .bases import AuditLogService, MessagingService
 from .context import MessageContext, current_message
 from .dead import DeadMessage
@@ -18,14 +19,17 @@ __all__ = [
     "AuditLogService",
     "DeadMessage",
     "Inbox",
+    "Later",
     "MessageContext",
     "MessageRef",
     "MessagingService",
     "Outbox",
     "Plan",
+    "Retry",
     "RetryPolicy",
     "ServiceOptions",
     "StoredMessage",
+    "Unrecoverable",
     "after",
     "current_message",
     "handles",

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session, scoped_session
 
 from .. import clock, singles
-from ..errors import PayloadError, PayloadTooNew, SerializationError, TaskFailed, TaskTimeout
+from ..errors import NotSupported, PayloadError, PayloadTooNew, SerializationError, TaskFailed, TaskTimeout
 from ..execution.context import TaskContext
 from ..execution.coroutines import finished
 from ..execution.failure import error_text, message_of, traceback_text
@@ -23,7 +23,7 @@ from ..queues.sql_base import SqlBase
 from ..settings import Handler, Settings
 from ..storage.database import Joinable
 from ..verdicts import Unrecoverable
-from .context import MessageContext, OpenSession
+from .context import MessageContext, OpenSession, current_message
 from .message import CALLBACK, Message
 from .target import Target
 
@@ -81,6 +81,19 @@ class Dispatcher:
         context = MessageContext(message, message_id, self, opened)
         with self._as_user(message), context.delivering():
             return self._targets[message.service].deliver(context, message, partial(finished, void=lambda: None))
+
+    def check(self, message: Message, message_id: str) -> None:
+        """Refuse what could not be stored. Raises :class:`SerializationError`."""
+        self._settings.codec.pack(message.to_data(), message.service, message_id)
+
+    def refuse_inside(self) -> None:
+        """Raise :class:`NotSupported` in a handler: to wait for what is under way, it would wait for itself."""
+        in_hand = current_message()
+        if in_hand is not None and in_hand.owner is self:
+            raise NotSupported(
+                "flush() inside a handler would wait for the message of this handler: what a handler records is "
+                "delivered after it, by the worker or the flush() that called it"
+            )
 
     def _as_user(self, message: Message) -> AbstractContextManager[Any]:
         if message.user is None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from ..errors import SpecError
 from ..spec import nearest, shown
-from .policy import RetryPolicy
+from .policy import RetryPolicy, policy_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 #: Where a function keeps its marks.
@@ -31,22 +31,32 @@ class Mark:
 @overload
 def handles(event: Function) -> Function: ...
 @overload
-def handles(event: str | None = None, *, retry: RetryPolicy | None = None) -> Callable[[Function], Function]: ...
-def handles(event: Any = None, *, retry: RetryPolicy | None = None) -> Any:
+def handles(event: str | None = None, *, retry: RetryPolicy | str | None = None) -> Callable[[Function], Function]: ...
+def handles(event: Any = None, *, retry: RetryPolicy | str | None = None) -> Any:
     """The method handles calls and ``send`` of one event: ``handler(self, ctx, ...)``.
 
     Arguments:
         event: its name; that of the method if left out.
-        retry: a policy of its own.
+        retry: a policy of its own, or the name of one.
+
+    Raises :class:`SpecError`.
     """
     if callable(event):
         return _marked(event, Mark("request", event.__name__))
-    return lambda function: _marked(function, Mark("request", event or function.__name__, retry))
+    if event is not None:
+        _check_event(event, "handles")
+    policy = policy_of(retry) if retry is not None else None
+    return lambda function: _marked(function, Mark("request", event or function.__name__, policy))
 
 
-def on(event: str, *, retry: RetryPolicy | None = None) -> Callable[[Function], Function]:
-    """The method is one of those that get an event, ``handler(self, ctx, data)``; ``"*"``: every event."""
-    return lambda function: _marked(function, Mark("event", event, retry))
+def on(event: str, *, retry: RetryPolicy | str | None = None) -> Callable[[Function], Function]:
+    """The method is one of those that get an event, ``handler(self, ctx, data)``; ``"*"``: every event.
+
+    Raises :class:`SpecError`.
+    """
+    _check_event(event, "on")
+    policy = policy_of(retry) if retry is not None else None
+    return lambda function: _marked(function, Mark("event", event, policy))
 
 
 def after(event: str, outcome: str) -> Callable[[Function], Function]:
@@ -58,9 +68,17 @@ def after(event: str, outcome: str) -> Callable[[Function], Function]:
 
     Raises :class:`SpecError` on another outcome.
     """
+    _check_event(event, "after")
     if outcome not in OUTCOMES:
         raise SpecError(f"an outcome is one of {', '.join(OUTCOMES)}, not {shown(outcome)}{nearest(outcome, OUTCOMES)}")
     return lambda function: _marked(function, Mark(outcome, event))
+
+
+def _check_event(event: object, mark: str) -> None:
+    if callable(event):
+        raise SpecError(f"@{mark} takes the name of an event: @{mark}(...) above {getattr(event, '__name__', 'it')}")
+    if not isinstance(event, str) or not event:
+        raise SpecError(f"@{mark} takes the name of an event, a text that is not empty, not {shown(event)}")
 
 
 def _marked(function: Function, mark: Mark) -> Function:

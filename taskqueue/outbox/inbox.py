@@ -11,7 +11,8 @@ from ..errors import SpecError
 from ..queues.batch import BatchQueue
 from ..queues.sql_base import SqlBase
 from ..spec import shown
-from .message import Message
+from .message import EMIT, Message
+from .moment import checked_session
 from .target import Target
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ class Inbox:
         acknowledge then.
         """
         key = _key(self._target.name, message_id)
+        self._target.check(EMIT, event)
+        self._target.check_arguments(EMIT, event, [data], {})
         message = self._message_of(event, data, headers)
-        queue = self._open_queue(session)
+        queue = self._open_queue(checked_session(session))
         assert isinstance(queue, SqlBase)  # noqa: S101  (an outbox has no others)
         return queue.receive(message.to_data(), key, session)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from ..errors import ConfigurationError, SpecError
+from ..errors import ConfigurationError, SessionMismatch, SpecError
 from ..spec import shown
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Moment:
         found: Joinable | None = self._ask(
             "session", self._session, "call inside of app.app_context(), or say queued(service, session)"
         )
-        return found
+        return checked_session(found)
 
     def facts(self) -> Mapping[str, Any]:
         """Who calls: "user", and perhaps "claims" and "locale". Raises :class:`ConfigurationError`."""
@@ -56,3 +57,19 @@ class Moment:
         except Exception as error:  # the application's own code may raise anything
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ConfigurationError(f"{name}= of the outbox has no answer here ({reason}): {remedy}") from error
+
+
+def checked_session(given: Any) -> Joinable | None:
+    """What a call may be recorded in. Raises :class:`SessionMismatch` on anything else."""
+    checked: Joinable | None = given
+    if given is None or isinstance(given, (Session, Connection, scoped_session)):
+        return checked
+    if isinstance(given, Engine):
+        remedy = "open one: with Session(engine) as session"
+    elif isinstance(given, sessionmaker):
+        remedy = "call it, and give what it returns"
+    elif hasattr(given, "run_sync"):
+        remedy = "say await session.run_sync(lambda one: queued(service, one).method(...))"
+    else:
+        remedy = "options of a call are given by name"
+    raise SessionMismatch(f"session= takes an SQLAlchemy Session or Connection, not {type(given).__name__}: {remedy}")

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import timedelta
 from typing import Any
 
+from ..durations import seconds_of
 from ..errors import ConfigurationError, SpecError
-from ..spec import check_name, nearest, shown
-from .policy import DEFAULT, POLICIES, RetryPolicy
+from ..spec import OUTBOX_PAYLOAD, check_name, nearest, shown
+from .policy import DEFAULT, RetryPolicy, policy_of
 
 #: The queue of all services that have none of their own.
 QUEUE = "outbox"
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|[smhdw])\s*")
-
-
-def seconds_of(duration: float | timedelta | str, what: str) -> float:
-    """Seconds of a number, a timedelta, or a text as "90s", "10m", "1h", "2d", "250ms". Raises :class:`SpecError`."""
-    if isinstance(duration, timedelta):
-        return duration.total_seconds()
-    if isinstance(duration, (int, float)) and not isinstance(duration, bool) and duration >= 0:
-        return float(duration)
-    found = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
-    if found is None:
-        raise SpecError(
-            f"{what} must be seconds, a timedelta, or a text as '90s', '10m' or '1h', not {shown(duration)}"
-        )
-    return float(found[1]) * _UNITS[found[2]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +23,7 @@ class ServiceOptions:
         outboxed: whether :meth:`Outbox.connect` gives the queued form of the service.
         queue: the queue on which its messages stand; services may share one.
         retry: a :class:`RetryPolicy`, or the name of one: "default" or "cap".
+        max_attempts: goes before the attempts of the policy, wherever that was said; None: those of the policy.
         parallel: False: one message of the queue at a time, in their order, also after a failure.
         timeout: how long a handler may take without reporting, in seconds or as "1h".
         chunk_size: how many messages are taken from the queue at a time.
@@ -55,20 +39,25 @@ class ServiceOptions:
     chunk_size: int = 10
     store_last_error: bool = True
     keep: float | None = None
+    max_attempts: int | None = None
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How often and how soon a message is tried again."""
+        return self.retry if self.max_attempts is None else replace(self.retry, attempts=self.max_attempts)
 
     def with_options(self, options: Mapping[str, Any], others: Sequence[str] = ()) -> ServiceOptions:
-        """A copy with options replaced; ``max_attempts`` changes the policy.
+        """A copy with options replaced.
 
         Raises :class:`SpecError`; ``others`` are names that its sentence may propose as well.
         """
         given = dict(options)
-        attempts = given.pop("max_attempts", None)
         for name in given:
             if name not in NAMES:
-                hint = nearest(name, (*NAMES, "max_attempts", *others))
+                hint = nearest(name, (*NAMES, *others))
                 raise SpecError(f"unknown option {name!r} of a queued service{hint}")
         if "retry" in given:
-            given["retry"] = _policy(given["retry"])
+            given["retry"] = policy_of(given["retry"])
         if "timeout" in given:
             given["timeout"] = seconds_of(given["timeout"], "timeout")
         if given.get("keep") is not None:
@@ -84,8 +73,9 @@ class ServiceOptions:
         for name in ("outboxed", "parallel", "store_last_error"):
             if not isinstance(getattr(changed, name), bool):
                 raise SpecError(f"{name} must be True or False, not {shown(getattr(changed, name))}")
-        if attempts is not None:
-            changed = replace(changed, retry=replace(changed.retry, attempts=attempts))
+        attempts = changed.max_attempts
+        if attempts is not None and (not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1):
+            raise SpecError(f"max_attempts must be a whole number of at least 1, not {shown(attempts)}")
         return changed
 
     def queue_options(self) -> dict[str, Any]:
@@ -93,23 +83,30 @@ class ServiceOptions:
         return {
             "type": "SqlParallel" if self.parallel else "Sql",
             "agent": "server",
-            "payload": "outbox",
+            "payload": OUTBOX_PAYLOAD,
             "error": "dead",
-            "lease_time": self.timeout,
-            "batch_limit": self.chunk_size,
-            "keep_result": self.keep,
+            **self.changeable_options(),
         }
 
+    def changeable_options(self) -> dict[str, Any]:
+        """Those that a queue which stands already can be given."""
+        return {"lease_time": self.timeout, "batch_limit": self.chunk_size, "keep_result": self.keep}
 
+
+#: Those that are the queue's, so that services which share one must agree on them.
+OF_QUEUE = ("parallel", "timeout", "chunk_size", "keep")
 NAMES = tuple(field.name for field in fields(ServiceOptions))
 
 
-def _policy(given: Any) -> RetryPolicy:
-    if isinstance(given, RetryPolicy):
-        return given
-    if isinstance(given, str) and given in POLICIES:
-        return POLICIES[given]
-    raise SpecError(f"retry must be a RetryPolicy or one of {', '.join(map(repr, POLICIES))}, not {shown(given)}")
+def refuse_unequal(name: str, options: ServiceOptions, other: str, others: ServiceOptions) -> None:
+    """Raise :class:`ConfigurationError` when two services share a queue, and say different things of it."""
+    differing = [key for key in OF_QUEUE if getattr(options, key) != getattr(others, key)]
+    if options.queue == others.queue and differing:
+        listed = ", ".join(f"{key}={getattr(others, key)!r} and {getattr(options, key)!r}" for key in differing)
+        raise ConfigurationError(
+            f"services {other!r} and {name!r} share the queue {options.queue!r}, and say of it {listed}: say the same "
+            "for both, or give one a queue of its own (option queue)"
+        )
 
 
 def refuse_conflict(name: str, before: ServiceOptions, now: ServiceOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -23,8 +24,8 @@ from .dispatch import Dispatcher
 from .inbox import Inbox
 from .mapped import StoredMessage, message_class
 from .message import EMIT, Message
-from .moment import Moment
-from .options import ServiceOptions, refuse_conflict
+from .moment import Moment, checked_session
+from .options import ServiceOptions, refuse_conflict, refuse_unequal
 from .proxy import CALL_OPTIONS, Queued
 from .queues import Queues
 from .recording import Deferred, Immediate, Persistent, Recorder
@@ -35,8 +36,6 @@ from .tenants import Services, Tenants
 Class = TypeVar("Class", bound=type)
 Thing = TypeVar("Thing")
 KINDS = ("persistent", "memory", "off")
-#: The payload of an outbox's queues: what worker processes look up to deliver a message.
-PAYLOAD = OUTBOX_PAYLOAD
 #: The queued forms of a session, by service, so that asking twice gives the same one.
 _FORMS = "taskqueue.queued"
 
@@ -81,12 +80,14 @@ class Outbox:
             raise SpecError(f"an Outbox takes a QueueService, not {shown(service)}")
         if kind not in KINDS:
             raise SpecError(f"kind is one of {', '.join(KINDS)}, not {shown(kind)}{nearest(str(kind), KINDS)}")
-        if PAYLOAD in service.settings.handlers:
+        if OUTBOX_PAYLOAD in service.settings.handlers:
             raise ConfigurationError("this QueueService has an outbox already: one Outbox serves all its services")
         if app_id is not None and ":" in check_name(app_id, "application"):
             raise SpecError(f"the id of an application has no ':', as {app_id!r} has")
         self._service = service
         self._defaults = ServiceOptions().with_options(defaults or {})
+        for options in (services or {}).values():
+            self._defaults.with_options(options)
         self._configured = {name: dict(options) for name, options in (services or {}).items()}
         #: The outbox that is declared; those of its tenants have its services.
         self._root = _root or self
@@ -111,7 +112,7 @@ class Outbox:
             )  # fmt: skip
 
         self._tenants = Tenants(tenants, for_one) if tenants is not None else None
-        service.settings.handlers[PAYLOAD] = replace(self._dispatcher.handler(), serves=self.queues.owns)
+        service.settings.handlers[OUTBOX_PAYLOAD] = replace(self._dispatcher.handler(), serves=self.queues.owns)
         service.settings.outbox = self
 
     def _make_recorder(self, kind: str, moment: Moment, tenant: str | None) -> Recorder:
@@ -139,8 +140,14 @@ class Outbox:
         return register
 
     def register(self, name: str, thing: Thing, **options: Any) -> Thing:
-        """Make any object with methods a service; return it. Raises :class:`SpecError` on a name that is taken."""
+        """Make any object with methods a service; return it.
+
+        Raises :class:`SpecError` on a name that is taken, or marks that make no sense, :class:`ConfigurationError` when
+        it shares a queue with a service that says something else of it.
+        """
         check_name(name, "service")
+        if isinstance(thing, type):
+            raise SpecError(f"a service is an object, not the class {thing.__name__}: register {thing.__name__}()")
         declared = {**getattr(thing, "outbox_options", {}), **options}
         if "outboxed" not in declared and hasattr(thing, "outboxed"):
             declared["outboxed"] = thing.outboxed
@@ -150,9 +157,10 @@ class Outbox:
             known = _targets.get(id(thing))
             if known is not None and known.owner is self:
                 raise SpecError(f"this service is registered as {known.name!r} already")
-            target = Target(
-                self, name, thing, self._defaults.with_options({**declared, **self._configured.get(name, {})})
-            )
+            said = self._defaults.with_options({**declared, **self._configured.get(name, {})})
+            for other in self._targets.values():
+                refuse_unequal(name, said, other.name, other.options)
+            target = Target(self, name, thing, said)
             self._targets[name] = target
             _targets[id(thing)] = target
         return thing
@@ -175,7 +183,7 @@ class Outbox:
 
     def queued(self, thing: Any, session: Any = None, **options: Any) -> Any:
         """The queued form of a service (see :func:`queued`)."""
-        target = self._own(thing)
+        target, session = self._own(thing), checked_session(session)
         call = {key: value for key, value in options.items() if key in CALL_OPTIONS}
         rest = {key: value for key, value in options.items() if key not in CALL_OPTIONS}
         with self._lock:
@@ -216,7 +224,7 @@ class Outbox:
         def message_of(event: str, data: Any, headers: Mapping[str, Any] | None) -> Message:
             return recorder.message(target, EMIT, event, [data], {}, {} if headers is None else {"headers": headers})
 
-        return Inbox(target, partial(self.queues.of, target.options), message_of)
+        return Inbox(target, partial(self.queues.of, target), message_of)
 
     # --- tenants ---
 
@@ -267,11 +275,11 @@ class Outbox:
 
     def schedule(self, thing: Any, session: Any = None, **options: Any) -> Any:
         """The form of a service whose calls are scheduled (see :func:`schedule`)."""
-        return self._series_of_moment(session).form(self._own(thing), session, options)
+        return self._series_of_moment(session).form(self._own(thing), checked_session(session), options)
 
     def unschedule(self, thing: Any, name: str, session: Any = None) -> bool:
         """Let a schedule of a service come no more (see :func:`unschedule`)."""
-        return self._series_of_moment(session).remove(self._own(thing), name, session)
+        return self._series_of_moment(session).remove(self._own(thing), name, checked_session(session))
 
     def _series_of_moment(self, session: Any) -> Series:
         found: Outbox = self if session is not None else self.recorder_of_moment().owner
@@ -280,9 +288,22 @@ class Outbox:
     # --- delivery ---
 
     def prepare(self) -> None:
-        """Make the tables and queues that do not exist yet, so that no transaction of the application has to."""
+        """Make the tables and queues that do not exist yet, so that no transaction of the application has to;
+        those that do get the ``timeout``, ``chunk_size`` and ``keep`` that are said now.
+
+        Raises :class:`ConfigurationError` when services disagree on a queue, or say another ``parallel`` than that with
+        which it was made.
+        """
+        for name in self._configured:
+            if name not in self._targets:
+                warnings.warn(
+                    f"the outbox has options for a service {name!r}, which is not registered"
+                    f"{nearest(name, self._targets)}",
+                    stacklevel=2,
+                )
         for target in list(self._targets.values()):
-            self.queues.of(target.options, None)
+            target.is_queued = True
+            self.queues.prepare(target)
 
     def flush(self, queue: str | None = None, tenant: str | None = None, wait: bool = True) -> int:
         """Deliver what is due now, on one queue or all of them; return how many attempts were made.
@@ -294,14 +315,18 @@ class Outbox:
                 database of one fails, the error is raised after the others.
             wait: also for what workers are just delivering.
 
-        Raises :class:`SpecError` on an unknown queue or tenant, :class:`DatabaseError`.
+        Raises :class:`SpecError` on an unknown queue or tenant, :class:`DatabaseError`, :class:`NotSupported` in a
+        handler.
         """
         if tenant is not None:
             return self.for_tenant(tenant).flush(queue, wait=wait)
         attempts, is_known = 0, False
         unknown: SpecError | None = None
         failed: DatabaseError | None = None
-        for one in (self, *map(self.for_tenant, self.known_tenants())):
+        outboxes = [self, *map(self.for_tenant, self.known_tenants())]
+        for one in outboxes:
+            one._dispatcher.refuse_inside()
+        for one in outboxes:
             try:
                 attempts += sum(one.queues.flush(each, wait=wait) for each in one.queues.named(queue))
                 is_known = True
@@ -329,7 +354,8 @@ class Outbox:
             raise SpecError("say which queue, or which service that has a queue of its own")
         if service is None:
             return self.queues.named(queue)[0]
-        options = self._target(service).options
+        target = self._target(service)
+        options = target.options
         others = [one.name for one in self._targets.values() if one.options.queue == options.queue]
         others.remove(service)
         if others:
@@ -337,7 +363,7 @@ class Outbox:
                 f"service {service!r} shares the queue {options.queue!r} with {', '.join(others)}: name the queue, or "
                 "give the service one of its own (option queue)"
             )
-        return self.queues.of(options, None)
+        return self.queues.of(target, None)
 
 
 #: By the identity of the service, which its target keeps alive, as the outbox does the target.

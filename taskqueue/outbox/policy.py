@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import SpecError
-from ..spec import shown
+from ..spec import nearest, shown
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class RetryPolicy:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= least:
                 raise SpecError(f"{name} must be a number of at least {least:g}, not {shown(value)}")
+        if self.jitter > 1:
+            raise SpecError(f"jitter must be a number from 0 to 1, a share of the pause, not {shown(self.jitter)}")
 
     def pause(self, failures: int) -> float | None:
         """Seconds to wait after the ``failures``-th failure; None when that was the last attempt."""
@@ -52,3 +55,13 @@ DEFAULT = RetryPolicy()
 #: The curve and the attempts of SAP CAP up to its release 9.
 CAP = RetryPolicy(attempts=20, cap=1480.0, jitter=0.0)
 POLICIES = {"default": DEFAULT, "cap": CAP}
+
+
+def policy_of(given: Any) -> RetryPolicy:
+    """A policy, or the one of that name. Raises :class:`SpecError`."""
+    if isinstance(given, RetryPolicy):
+        return given
+    if isinstance(given, str) and given in POLICIES:
+        return POLICIES[given]
+    hint = nearest(given, POLICIES) if isinstance(given, str) else ""
+    raise SpecError(f"retry must be a RetryPolicy or one of {', '.join(map(repr, POLICIES))}, not {shown(given)}{hint}")

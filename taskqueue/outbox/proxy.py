@@ -49,7 +49,9 @@ class Queued:
 
     def __getattr__(self, name: str) -> Callable[..., MessageRef]:
         if name.startswith("_"):
-            raise AttributeError(name)
+            raise AttributeError(
+                f"{name!r} of service {self._target.name!r} is private: only public methods are queued"
+            )
         try:
             self._target.check(CALL, name)
         except SpecError as error:
@@ -63,6 +65,7 @@ class Queued:
         self, kind: str, event: str, args: list[Any], kwargs: Mapping[str, Any], headers: Mapping[str, Any] | None
     ) -> MessageRef:
         self._target.check(kind, event)
+        self._target.check_arguments(kind, event, args, kwargs)
         options = {**self._options, **({"headers": headers} if headers is not None else {})}
         return self._recorder.record(self._target, kind, event, args, kwargs, self._session, options)
 

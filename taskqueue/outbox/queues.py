@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, SpecError
 from ..execution.ahead import LeaseAhead
@@ -12,15 +13,17 @@ from ..execution.holding import Holding
 from ..periodic import tick
 from ..queues.batch import BatchQueue
 from ..service import QueueService
-from ..spec import check_name, nearest, shown
+from ..spec import OUTBOX_PAYLOAD, check_name, nearest, shown
 from ..storage.committed import after_commit
-from .options import ServiceOptions
+from .options import ServiceOptions, refuse_unequal
+from .target import Target
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ..queues.base import Joinable
 
+_log = logging.getLogger(__name__)
 #: While others hold messages: how soon (seconds) it is looked again.
 _LOOK_EVERY = 0.05
 #: After so long (seconds) it is looked whether a queue is still registered: what stands on one that was deleted is
@@ -38,30 +41,48 @@ class Queues:
     def __init__(self, service: QueueService, app_id: str | None = None) -> None:
         self._service = service
         self._suffix = f":{app_id}" if app_id else ""
-        #: What the first service that uses a queue wants of it.
-        self._wanted: dict[str, dict[str, Any]] = {}
+        #: The first service that used a queue, by the name of that, and its options.
+        self._first: dict[str, tuple[str, ServiceOptions]] = {}
+        #: The queues of which it was told that they are of another type than is said.
+        self._told: set[str] = set()
         #: The queues that were seen to be registered, and when (monotonic seconds).
         self._known: dict[str, tuple[BatchQueue, float]] = {}
 
-    def of(self, options: ServiceOptions, session: Joinable | None) -> BatchQueue:
+    def of(self, target: Target, session: Joinable | None) -> BatchQueue:
         """The queue for the messages of a service, made if it is new.
 
-        Raises :class:`ConfigurationError` when services that share a queue want different things of it,
-        :class:`SpecError` on a name that looks like that of another application.
+        Raises :class:`ConfigurationError` when services that share a queue want different things of it, or when it is
+        no queue of an outbox; :class:`SpecError` on a name that looks like that of another application.
         """
-        if ":" in options.queue:
-            raise SpecError(f"queue {options.queue!r} of an outbox has a ':', behind which the application's id stands")
-        name, wanted = options.queue + self._suffix, options.queue_options()
-        known = self._wanted.setdefault(name, wanted)
-        if known != wanted:
-            differing = ", ".join(sorted(key for key in wanted if wanted[key] != known[key]))
-            raise ConfigurationError(
-                f"two services share the queue {name!r}, but not its options ({differing}): give one a queue of its own"
-            )
+        name = self._name(target)
+        first, options = self._first.setdefault(name, (target.name, target.options))
+        if first != target.name:
+            refuse_unequal(target.name, target.options, first, options)
         queue, seen = self._known.get(name, (None, 0.0))
         if queue is None or (time.monotonic() - seen > TRUSTED and not self._is_registered(name)):
-            return self._open(name, wanted, session)
+            return self._open(name, target, session)
         return queue
+
+    def prepare(self, target: Target) -> None:
+        """Make the queue of a service if it is new, and let it have the options that are said now.
+
+        Raises :class:`ConfigurationError` also when that is impossible.
+        """
+        name = self._name(target)
+        self._known.pop(name, None)
+        if self._service.exists(name):
+            queue = self._service.load(name)
+            _refuse_stranger(queue, target)
+            problem = _other_type(queue, target)
+            if problem is not None:
+                raise ConfigurationError(problem)
+        self.of(target, None)
+
+    def _name(self, target: Target) -> str:
+        name = target.options.queue
+        if ":" in name:
+            raise SpecError(f"queue {name!r} of an outbox has a ':', behind which the application's id stands")
+        return name + self._suffix
 
     def _is_registered(self, name: str) -> bool:
         if not self._service.exists(name):
@@ -72,19 +93,33 @@ class Queues:
     def _know(self, queue: BatchQueue) -> None:
         self._known[queue.name] = queue, time.monotonic()
 
-    def _open(self, name: str, wanted: dict[str, Any], session: Joinable | None) -> BatchQueue:
-        options, database = {**wanted, "name": name}, self._service.database
+    def _open(self, name: str, target: Target, session: Joinable | None) -> BatchQueue:
+        options, database = {**target.options.queue_options(), "name": name}, self._service.database
         session = session if session is not None else database.current_session
         if session is None or not database.dialect.single_writer:
-            queue = self._service.create(**options)
-            self._know(queue)
+            queue = self._service.load(name) if self._service.exists(name) else self._service.create(**options)
+            self._adopt(queue, target)
             return queue
         # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
         queue = self._service.create_within(session, **options)
+        _refuse_stranger(queue, target)
         joined = database.orm_session(session)
         if joined is not None:
-            after_commit(joined, ("outbox", name), lambda: self._know(queue))
+            after_commit(joined, ("outbox", name), lambda: self._adopt(queue, target))
         return queue
+
+    def _adopt(self, queue: BatchQueue, target: Target) -> None:
+        """Let a queue have the options that this process says of it: who comes last is right."""
+        _refuse_stranger(queue, target)
+        problem = _other_type(queue, target)
+        if problem is not None and queue.name not in self._told:
+            self._told.add(queue.name)
+            _log.error("%s", problem)  # nothing is lost so: the order is that of the queue as it stands
+        wanted = target.options.changeable_options()
+        differing = {key: value for key, value in wanted.items() if getattr(queue.spec, key) != value}
+        if differing:
+            queue.update(**differing)
+        self._know(queue)
 
     @property
     def session_of_task(self) -> Session | None:
@@ -108,7 +143,9 @@ class Queues:
 
     def standing(self) -> list[BatchQueue]:
         """All queues of this outbox that exist, also those that other processes have made."""
-        return [queue for queue in self._service.queues() if queue.spec.payload == "outbox" and self.owns(queue.name)]
+        return [
+            queue for queue in self._service.queues() if queue.spec.payload == OUTBOX_PAYLOAD and self.owns(queue.name)
+        ]
 
     def names_of(self, queue: BatchQueue) -> tuple[str, str]:
         """Its name in the database, and as it was configured."""
@@ -147,3 +184,23 @@ class Queues:
                 if pause is None or not (pause.is_leased or pause.seconds == 0):
                     return attempts
                 time.sleep(_LOOK_EVERY)
+
+
+def _refuse_stranger(queue: BatchQueue, target: Target) -> None:
+    if queue.spec.payload != OUTBOX_PAYLOAD:
+        raise ConfigurationError(
+            f"the queue {queue.name!r} of service {target.name!r} exists, and is none of an outbox: give the service "
+            "one of another name (option queue)"
+        )
+
+
+def _other_type(queue: BatchQueue, target: Target) -> str | None:
+    """Why the order of a queue cannot be what a service says; None: it is that."""
+    if queue.spec.type == target.options.queue_options()["type"]:
+        return None
+    said, name = target.options.parallel, queue.name
+    return (
+        f"service {target.name!r} says parallel={said}, but its queue {name!r} was made with parallel={not said}: "
+        "let the workers empty that, see to its dead messages, and delete it (taskqueue delete "
+        f"{name}), or give the service a queue of another name (option queue)"
+    )

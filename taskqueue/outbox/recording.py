@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from .. import clock
+from ..durations import seconds_of
 from ..errors import NotSupported, SpecError
+from ..interrupts import let_interrupt_pass
 from ..queues.arguments import delay_ms
 from ..queues.sql_base import SqlBase
 from ..spec import shown
@@ -20,7 +22,6 @@ from ..storage.committed import after_commit
 from .context import current_message
 from .dispatch import Dispatcher
 from .message import Message, checked_claims, checked_headers
-from .options import seconds_of
 from .queues import Queues
 from .reference import MessageRef
 from .target import Target
@@ -101,8 +102,15 @@ class Recorder(ABC):
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef: ...
 
+    def _checked(self, message: Message) -> MessageRef:
+        """The reference to a message that is stored nowhere, but might be: so that tests find what could not."""
+        message_id = os.urandom(16).hex()
+        self._dispatcher.check(message, message_id)
+        return MessageRef(message_id)
+
     def flush(self, target: Target) -> int:
         """Deliver what is due on the service's queue now."""
+        self._dispatcher.refuse_inside()
         return 0
 
 
@@ -122,7 +130,7 @@ class Persistent(Recorder):
     def _record(
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
-        queue = self._queues.of(target.options, session)
+        queue = self._queues.of(target, session)
         placed = _of_item(options)
         if session is None or "dedup_key" in placed:
             return MessageRef.of(queue, queue.create_item(message.to_data(), session=session, **placed))
@@ -131,7 +139,8 @@ class Persistent(Recorder):
         return MessageRef(uid, queue, item_id)
 
     def flush(self, target: Target) -> int:
-        return self._queues.flush(self._queues.of(target.options, None))
+        self._dispatcher.refuse_inside()
+        return self._queues.flush(self._queues.of(target, None))
 
 
 class Deferred(Recorder):
@@ -140,22 +149,24 @@ class Deferred(Recorder):
     def _record(
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
-        message_id = os.urandom(16).hex()
+        ref = self._checked(message)
         if session is None:
-            self._deliver(message, message_id)
-            return MessageRef(message_id, _state="delivered")
+            self._deliver(message, ref)
+            return ref
         if isinstance(session, Connection):
             raise NotSupported("an outbox in memory hears of the commit of a Session, not of a Connection")
-        after_commit(session, message_id, lambda: self._deliver(message, message_id))
-        return MessageRef(message_id, _state="deferred")
+        ref._states.append("deferred")
+        after_commit(session, ref.id, lambda: self._deliver(message, ref))
+        return ref
 
-    def _deliver(self, message: Message, message_id: str) -> None:
+    def _deliver(self, message: Message, ref: MessageRef) -> None:
         try:
-            self._dispatcher.deliver(message, message_id, None)
+            self._dispatcher.deliver(message, ref.id, None)
+            ref._states.append("delivered")
         except BaseException as error:  # whatever ends a handler, it is no affair of those who have just committed
-            if isinstance(error, KeyboardInterrupt):
-                raise
+            let_interrupt_pass(error)
             self.lost += 1
+            ref._states.append("lost")
             told, trace = self._dispatcher.told(message, error)
             _log.error(
                 "%s failed after the commit, and an outbox in memory does not try again: %s", message.title, told,
@@ -169,9 +180,10 @@ class Immediate(Recorder):
     def _record(
         self, target: Target, message: Message, session: Joinable | None, options: Mapping[str, Any]
     ) -> MessageRef:
-        message_id = os.urandom(16).hex()
-        self._dispatcher.deliver(message, message_id, session)
-        return MessageRef(message_id, _state="delivered")
+        ref = self._checked(message)
+        self._dispatcher.deliver(message, ref.id, session)
+        ref._states.append("delivered")
+        return ref
 
 
 def _of_item(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..item import QueueItem
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _STATES = {"ok": "gone", "delete": "deleted", "skipped": "deleted"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MessageRef:
     """A recorded call."""
 
@@ -23,7 +23,8 @@ class MessageRef:
     id: str
     _queue: BatchQueue | None = None
     _item_id: int = 0
-    _state: str = ""
+    #: Of one that stands on no queue: what became of it, the latest last.
+    _states: list[str] = field(default_factory=list, compare=False)
 
     @classmethod
     def of(cls, queue: BatchQueue, item: QueueItem) -> MessageRef:
@@ -41,11 +42,11 @@ class MessageRef:
 
         "waiting", "succeeded", "dead", "cancelled", "deleted"; "gone": delivered, or rolled back, which can be told
         apart as long as it is remembered what was delivered (option ``keep``); "unknown": there never was one, or its
-        history was pruned. Before the commit it is one of the last two. Of a call that was not recorded: "delivered",
-        or "deferred" until the commit.
+        history was pruned. Before the commit it is one of the last two. Of a call that was not recorded: "delivered";
+        in memory "deferred" until the commit (and after a rollback), then "delivered" or "lost".
         """
         if self._queue is None:
-            return self._state
+            return self._states[-1]
         if self._queue.spec.keep_result is not None and self._queue.result_of(self._item_id) is not None:
             return "succeeded"
         found = self._queue.outcome_of(self._item_id)
@@ -65,8 +66,11 @@ class MessageRef:
                 has recorded it; None: at once, of a message that is committed.
         """
         if self._queue is None:
-            return self._state
+            return self._states[-1]
         if session is None:
             return self._queue.cancel_item(self._item_id)
         assert isinstance(self._queue, SqlBase)  # noqa: S101  (an outbox has no others)
         return self._queue.cancel_joined(self._item_id, session)
+
+    def __repr__(self) -> str:
+        return f"<message {self.id}>"

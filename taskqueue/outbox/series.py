@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import singles
+from ..durations import seconds_of
 from ..errors import NotSupported, SpecError
 from ..queues.arguments import delay_ms
 from ..queues.sql_base import SqlBase
@@ -18,7 +19,6 @@ from ..service import QueueService
 from ..spec import check_weight, nearest, shown
 from ..storage.transaction import Transaction
 from .message import Message
-from .options import seconds_of
 from .proxy import Queued
 from .queues import Queues
 from .recording import Persistent, Recorder
@@ -136,7 +136,7 @@ class Series:
         return self._within(session, lambda tx: singles.remove(self._service, tx, series, queue))
 
     def _queue(self, target: Target, session: Joinable | None) -> SqlBase:
-        queue = self._queues.of(target.options, session)
+        queue = self._queues.of(target, session)
         assert isinstance(queue, SqlBase)  # noqa: S101  (an outbox has no others)
         return queue
 
@@ -164,6 +164,7 @@ class Scheduled(Queued):
     ) -> Any:
         target, session = self._target, self._session
         target.check(kind, event)
+        target.check_arguments(kind, event, args, kwargs)
         options = {**self._options, **({"headers": headers} if headers is not None else {})}
         message = self._recorder.message(target, kind, event, args, kwargs, options)
         weight = check_weight(options.get("weight", 0))

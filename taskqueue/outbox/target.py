@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from inspect import getattr_static
 from typing import Any
 
 from ..errors import SpecError, TaskFailed
 from ..spec import nearest
 from ..verdicts import Unrecoverable
 from .context import MessageContext
-from .handlers import ANY, Mark, marks_of
-from .message import CALLBACK, EMIT, Message
+from .handlers import ANY, OUTCOMES, Mark, marks_of
+from .message import CALLBACK, EMIT, SEND, Message
 from .options import ServiceOptions
 from .policy import RetryPolicy
+from .signatures import Signatures
 
 
 class Target:
@@ -32,12 +34,20 @@ class Target:
         self.options = options
         #: Whether the options were used, so that others would come too late.
         self.is_queued = False
+        self._signatures = Signatures(thing)
         self._methods: dict[tuple[str, str], list[tuple[str, Mark]]] = {}
         #: What the marked methods handle, by their own names.
         self._marked: dict[str, list[Mark]] = {}
         for method, mark in marks_of(type(thing)):
             self._methods.setdefault((mark.kind, mark.event), []).append((method, mark))
             self._marked.setdefault(method, []).append(mark)
+        for kind, event in self._methods:
+            if kind in OUTCOMES and not self._listeners(event) and self._request(event) is None:
+                known = [*self._requests(), *(other for kind, other in self._methods if kind == "event")]
+                raise SpecError(
+                    f"service {name!r} has a handler marked with @after({event!r}, {kind!r}), but no method or handler "
+                    f"{event!r}{nearest(event, known)}"
+                )
         for (kind, event), handlers in self._methods.items():
             if kind == "request" and len(handlers) > 1:
                 named = " and ".join(method for method, _mark in handlers)
@@ -47,10 +57,27 @@ class Target:
 
     def check(self, kind: str, event: str) -> None:
         """Refuse a call that nothing here could ever handle. Raises :class:`SpecError`."""
-        if kind != EMIT and self._request(event) is None:
+        if kind == EMIT:
+            if not self._listeners(event):
+                hint = nearest(str(event), [known for kind, known in self._methods if kind == "event"])
+                raise SpecError(f"{self._without_listener(event)}{hint}")
+        elif self._request(event) is None:
             raise SpecError(
                 f"service {self.name!r} has no method or handler {event!r}{nearest(event, self._requests())}"
             )
+
+    def check_arguments(self, kind: str, event: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """Refuse arguments that a handler does not take. Raises :class:`SpecError`."""
+        if kind == EMIT:
+            methods = [(method, True) for method, _mark in self._listeners(event)]
+        else:
+            found = self._methods.get(("request", event))
+            methods = [(found[0][0], True) if found else (event, event in self._marked)]
+        for method, is_marked in methods:
+            problem = self._signatures.problem(method, (None, *args) if is_marked else args, kwargs)
+            if problem is not None:
+                why = "; send() passes the entries of a mapping by name" if kind == SEND and kwargs else ""
+                raise SpecError(f"{self.name}.{problem}{why}")
 
     def has_method(self, name: str) -> bool:
         """Whether the service itself has a method of that name."""
@@ -67,11 +94,12 @@ class Target:
     def policy(self, message: Message) -> RetryPolicy:
         """How often the message is tried: the first policy among those of its handlers, else that of the service."""
         marks = [mark for _method, mark in self._handlers(message) if mark.retry is not None]
-        return marks[0].retry or self.options.retry if marks else self.options.retry
+        return marks[0].retry or self.options.policy if marks else self.options.policy
 
     def _requests(self) -> list[str]:
         marked = [event for kind, event in self._methods if kind == "request"]
-        return marked + [name for name in dir(self.thing) if not name.startswith("_")]
+        public = [name for name in dir(self.thing) if not name.startswith("_")]
+        return marked + [name for name in public if callable(getattr_static(self.thing, name, None))]
 
     def _request(self, event: str) -> Callable[..., Any] | None:
         found = self._methods.get(("request", event))
@@ -83,7 +111,13 @@ class Target:
             return self._methods.get((message.outcome or "", message.event), [])
         if message.kind != EMIT:
             return self._methods.get(("request", message.event), [])
-        return self._methods.get(("event", message.event), []) + self._methods.get(("event", ANY), [])
+        return self._listeners(message.event)
+
+    def _listeners(self, event: str) -> list[tuple[str, Mark]]:
+        return self._methods.get(("event", event), []) + self._methods.get(("event", ANY), [])
+
+    def _without_listener(self, event: str) -> str:
+        return f"service {self.name!r} has no handler of the event {event!r}: mark one with @on({event!r})"
 
     # --- delivery ---
 
@@ -96,13 +130,20 @@ class Target:
             finish(getattr(self.thing, method)(context, *message.args, **message.kwargs))
             for method, _mark in self._handlers(message)
         ]
-        if not results and message.kind not in (EMIT, CALLBACK):  # in those nobody need be interested
+        if not results:
             results = [self._call(context, message, finish)]
         if any(result is False for result in results):
             raise TaskFailed("the handler returned False")
         return results[0] if len(results) == 1 else None
 
     def _call(self, context: MessageContext, message: Message, finish: Callable[[Any], Any]) -> Any:
+        if message.kind == EMIT:  # by a newer version, which has the handler
+            raise Unrecoverable(self._without_listener(message.event))
+        if message.kind == CALLBACK:
+            raise Unrecoverable(
+                f"service {self.name!r} has no handler of {message.event!r} marked with "
+                f"@after({message.event!r}, {message.outcome!r})"
+            )
         method = self._request(message.event)
         if method is None:
             raise Unrecoverable(f"service {self.name!r} has no method or handler {message.event!r}")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
-from taskqueue import NotSupported, QueueService, TaskFailed
+from taskqueue import NotSupported, QueueService, SerializationError, TaskFailed
 from taskqueue.outbox import MessageContext, Outbox, queued
 from tests.outbox.conftest import book, names, waiting
 from tests.outbox.services import Scripted, Told
@@ -153,7 +153,34 @@ def test_in_memory_a_scoped_session_will_do_and_a_connection_will_not(
     assert told.calls == [1]
 
 
+def test_in_memory_a_reference_says_what_became_of_its_message(memory: Outbox, told: Told, session: Session) -> None:
+    told.steps = [None, ValueError("no luck")]
+    refs = [queued(told, session).work(number) for number in range(2)]
+    session.commit()
+    phantom = queued(told, session).work("phantom")
+    session.rollback()
+    told.steps = [ValueError("no luck")]
+
+    assert [ref.state for ref in (*refs, phantom)] == ["delivered", "lost", "deferred"]
+    assert queued(told).work("at once").state == "lost"
+    assert refs[0] in {refs[0]}
+    assert refs[0] != refs[1]
+
+
 # --- off ---
+
+
+@pytest.mark.parametrize("kind", ["persistent", "memory", "off"])
+def test_what_could_not_be_stored_is_refused_by_each_kind(
+    make_outbox: Callable[..., Outbox], told: Told, session: Session, kind: str
+) -> None:
+    make_outbox(kind=kind).register("told", told)
+
+    with pytest.raises(SerializationError, match=r'data\["kwargs"\]\["value"\]'):
+        queued(told, session).work(value=object())
+    session.commit()
+
+    assert told.calls == []
 
 
 def test_off_calls_are_made_at_once_in_the_transaction_of_the_caller(

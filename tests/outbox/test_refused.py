@@ -67,6 +67,22 @@ def test_a_message_for_an_unknown_method(service: QueueService, told: Told, betw
     assert reasons(service, told) == ["service 'told' has no method or handler 'gone'"]
 
 
+def test_a_message_for_an_event_without_handler(service: QueueService, outbox: Outbox, session: Session) -> None:
+    """As a worker of an older version meets it: the newer one has the handler, and may revive it."""
+    scripted = outbox.register("older", Scripted())
+    data = {"service": "older", "event": "booked", "args": [1]}
+    service.load("outbox").create_item({**data, "kind": "emit"})
+    service.load("outbox").create_item({**data, "kind": "callback", "outcome": "failed"})
+
+    outbox.flush()
+
+    assert scripted.calls == []
+    assert [letter.error for letter in dead_letters(service)] == [
+        "service 'older' has no handler of the event 'booked': mark one with @on('booked')",
+        "service 'older' has no handler of 'booked' marked with @after('booked', 'failed')",
+    ]
+
+
 @pytest.mark.parametrize("event", ["__init__", "_told", "calls", "next_step.__globals__"])
 def test_a_row_reaches_nothing_private(service: QueueService, told: Told, between: Between, event: str) -> None:
     data = {"service": "told", "event": event, "kind": "call"}

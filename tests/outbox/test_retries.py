@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from taskqueue import Later, QueueItem, QueueService, Retry, SpecError, Unrecoverable
-from taskqueue.outbox import CAP, DEFAULT, MessageContext, Outbox, RetryPolicy, handles, queued
+from taskqueue.outbox import CAP, DEFAULT, MessageContext, Outbox, RetryPolicy, ServiceOptions, handles, queued
 from tests.outbox.conftest import book, dead_letters, flush, names, waiting
 from tests.outbox.services import Scripted, Step, Told
 
@@ -75,6 +75,23 @@ def failing(times: int) -> list[Exception]:
 
 
 # --- the curves ---
+
+
+@pytest.mark.parametrize(
+    ("defaults", "options", "attempts"),
+    [
+        ({"max_attempts": 1}, {"retry": "cap"}, 1),
+        ({"max_attempts": 1}, {"retry": RetryPolicy(attempts=7)}, 1),
+        ({"max_attempts": 1}, {"retry": "cap", "max_attempts": 3}, 3),
+        ({"max_attempts": 1}, {"retry": "cap", "max_attempts": None}, 20),
+        ({"retry": "cap"}, {"max_attempts": 2}, 2),
+        ({"retry": "cap"}, {}, 20),
+    ],
+)
+def test_attempts_go_before_those_of_a_policy_wherever_they_were_said(
+    defaults: dict[str, Any], options: dict[str, Any], attempts: int
+) -> None:
+    assert ServiceOptions().with_options(defaults).with_options(options).policy.attempts == attempts
 
 
 def test_the_curve_of_cap_pauses_as_documented_and_ends_after_20_attempts(make_bench: Callable[..., Bench]) -> None:

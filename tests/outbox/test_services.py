@@ -162,13 +162,18 @@ def test_options_that_differ_from_those_before_are_refused(
 def test_services_that_share_a_queue_want_the_same_of_it(make_outbox: Callable[..., Outbox], session: Session) -> None:
     outbox, first, second, third = make_outbox(), Plain(), Plain(), Plain()
     outbox.register("first", first, timeout="1m")
-    outbox.register("second", second, timeout="2m")
+    outbox.register("second", second, timeout="1m")
     outbox.register("third", third, timeout="2m", queue="own")
     queued(first, session).plain()
     queued(third, session).plain()
 
-    with pytest.raises(ConfigurationError, match=r"share the queue 'outbox', but not its options \(lease_time\)"):
-        queued(second, session).plain()
+    sentence = (
+        "services 'first' and '{}' share the queue 'outbox', and say of it timeout=60.0 and 120.0, keep=None and 1.0"
+    )
+    with pytest.raises(ConfigurationError, match=sentence.format("second")):
+        queued(second, session, timeout="2m", keep=1).plain()
+    with pytest.raises(ConfigurationError, match=sentence.format("fourth")):
+        outbox.register("fourth", Plain(), timeout="2m", keep=1)
 
 
 def test_services_that_share_a_queue_have_retry_policies_of_their_own(

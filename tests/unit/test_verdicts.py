@@ -18,6 +18,12 @@ def test_a_time_that_is_none_is_refused(kind: type[Retry | Later], after: Any) -
         kind(after)
 
 
+@pytest.mark.parametrize("kind", [Retry, Later])
+@pytest.mark.parametrize("after", [600, timedelta(minutes=10), "10m"])
+def test_a_time_may_be_written_in_either_way(kind: type[Retry | Later], after: Any) -> None:
+    assert kind(after).after == 600
+
+
 def test_later_at_once_is_refused() -> None:
     with pytest.raises(SpecError, match="for ever"):
         Later(0)
