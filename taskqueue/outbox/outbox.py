@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import warnings
 from collections.abc import Callable, Mapping
@@ -148,15 +149,17 @@ class Outbox:
         check_name(name, "service")
         if isinstance(thing, type):
             raise SpecError(f"a service is an object, not the class {thing.__name__}: register {thing.__name__}()")
-        declared = {**getattr(thing, "outbox_options", {}), **options}
-        if "outboxed" not in declared and hasattr(thing, "outboxed"):
-            declared["outboxed"] = thing.outboxed
+        declared = {**inspect.getattr_static(thing, "outbox_options", {}), **options}
+        outboxed = inspect.getattr_static(thing, "outboxed", None)
+        if outboxed is not None:
+            declared.setdefault("outboxed", outboxed)
         with self._lock:
             if name in self._targets:
                 raise SpecError(f"the outbox has a service {name!r} already")
             known = _targets.get(id(thing))
-            if known is not None and known.owner is self:
-                raise SpecError(f"this service is registered as {known.name!r} already")
+            if known is not None:
+                where = "" if known.owner is self else " with another outbox"
+                raise SpecError(f"this service is registered as {known.name!r}{where} already: register another object")
             said = self._defaults.with_options({**declared, **self._configured.get(name, {})})
             for other in self._targets.values():
                 refuse_unequal(name, said, other.name, other.options)

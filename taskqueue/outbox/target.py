@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from inspect import getattr_static
 from typing import Any
 
 from ..errors import SpecError, TaskFailed
@@ -12,6 +11,7 @@ from ..verdicts import Unrecoverable
 from .context import MessageContext
 from .handlers import ANY, OUTCOMES, Mark, marks_of
 from .message import CALLBACK, EMIT, SEND, Message
+from .methods import method_of
 from .options import ServiceOptions
 from .policy import RetryPolicy
 from .signatures import Signatures
@@ -81,7 +81,7 @@ class Target:
 
     def has_method(self, name: str) -> bool:
         """Whether the service itself has a method of that name."""
-        return not name.startswith("_") and callable(getattr(self.thing, name, None))
+        return method_of(self.thing, name) is not None
 
     def event_of(self, method: str) -> str:
         """What a call of that method is a call of: the event that it handles, else itself."""
@@ -98,13 +98,11 @@ class Target:
 
     def _requests(self) -> list[str]:
         marked = [event for kind, event in self._methods if kind == "request"]
-        public = [name for name in dir(self.thing) if not name.startswith("_")]
-        return marked + [name for name in public if callable(getattr_static(self.thing, name, None))]
+        return marked + [name for name in dir(self.thing) if method_of(self.thing, name) is not None]
 
     def _request(self, event: str) -> Callable[..., Any] | None:
         found = self._methods.get(("request", event))
-        method = getattr(self.thing, found[0][0] if found else event, None)
-        return method if callable(method) and (found or not event.startswith("_")) else None
+        return getattr(self.thing, found[0][0]) if found else method_of(self.thing, event)
 
     def _handlers(self, message: Message) -> list[tuple[str, Mark]]:
         if message.kind == CALLBACK:

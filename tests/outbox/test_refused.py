@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -199,11 +201,11 @@ def test_a_message_for_a_newer_version_is_left_for_its_workers(
 
     newer = QueueService(url)
     updated = Outbox(newer, version=4)
-    updated.register("told", told)
+    later = updated.register("told", Told())
     with travel(3600):
         updated.flush()
     newer.close()
-    assert told.calls == ["old", "new"]
+    assert (told.calls, later.calls) == (["old"], ["new"])
 
 
 def test_an_application_without_versions_takes_all(make_outbox: Callable[..., Outbox], session: Session) -> None:
@@ -221,3 +223,45 @@ def test_an_application_without_versions_takes_all(make_outbox: Callable[..., Ou
 def test_a_version_is_a_whole_number(outbox: Outbox, told: Told, session: Session, wrong: Any) -> None:
     with pytest.raises(SpecError, match="min_version must be a whole number"):
         queued(told, session, min_version=wrong).work()
+
+
+class Borrowing:
+    """Has what it did not write itself."""
+
+    shell = staticmethod(subprocess.getoutput)
+    shout = str.upper
+
+    def __init__(self) -> None:
+        self.looked = False
+        self.imported = subprocess.getoutput
+
+    @property
+    def found(self) -> Any:
+        self.looked = True
+        return subprocess.getoutput
+
+    def _hidden(self) -> None:
+        raise AssertionError
+
+    def own(self) -> str:
+        return "own"
+
+
+@pytest.mark.parametrize("event", ["shell", "shout", "imported", "found", "_hidden", "__class__", "__init__"])
+def test_given_a_row_that_names_what_the_service_did_not_write_when_delivered_then_it_is_dead(
+    service: QueueService, make_outbox: Callable[..., Outbox], tmp_path: Path, event: str
+) -> None:
+    outbox, thing = make_outbox(), Borrowing()
+    outbox.register("borrowing", thing)
+    outbox.prepare()
+    trace = tmp_path / "trace"
+    service.load("outbox").create_item(
+        {"service": "borrowing", "event": event, "kind": "call", "args": [f"touch {trace}"]}
+    )
+
+    outbox.flush()
+
+    assert not trace.exists()
+    assert not thing.looked
+    (dead,) = outbox.dead.list()
+    assert "no method or handler" in dead.error
