@@ -72,14 +72,28 @@ def title_of(item: Unpackable) -> str:
         return "(unreadable item)"
 
 
+def name_of(item: Unpackable) -> str:
+    """Its title on one line, for logs; "" where that would be made of its data, which may hold a secret."""
+    try:
+        return _short(" ".join(_name_of_data(item.data).split()))
+    except PayloadError:
+        return ""
+
+
 def title_of_data(data: Any) -> str:
     """The title of a task, else its callback; what an outbox's message calls; a short form of other data."""
+    return _short(_name_of_data(data) or repr(data))
+
+
+def _name_of_data(data: Any) -> str:
     if isinstance(data, Task):
-        text = str(data.title) or data.callback
-    elif isinstance(data, dict) and isinstance(data.get("service"), str) and isinstance(data.get("event"), str):
-        text = f"{data['service']}.{data['event']}" + (f"/#{data['outcome']}" if data.get("outcome") else "")
-    else:
-        text = repr(data)
+        return str(data.title) or data.callback
+    if isinstance(data, dict) and isinstance(data.get("service"), str) and isinstance(data.get("event"), str):
+        return f"{data['service']}.{data['event']}" + (f"/#{data['outcome']}" if data.get("outcome") else "")
+    return ""
+
+
+def _short(text: str) -> str:
     return text if len(text) <= 200 else text[:199] + "…"
 
 

@@ -7,15 +7,16 @@ import logging
 from datetime import datetime, timezone
 from typing import Any
 
-#: What ``ctx.log`` and the lines on an item carry.
-_FACTS = ("queue", "item", "attempt")
+#: What ``ctx.log`` and the lines on an item carry; those on its failure also the title.
+_PLACE = ("queue", "item", "attempt")
+_FACTS = (*_PLACE, "title")
 
 
 class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON, in ASCII.
 
     Its members are ``time`` (ISO 8601, UTC, milliseconds), ``level``, ``logger`` and ``message``, and where they are
-    known ``queue``, ``item`` (its id), ``attempt``, and ``exception`` (the traceback).
+    known ``queue``, ``item`` (its id), ``attempt``, ``title``, and ``exception`` (the traceback).
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -39,6 +40,7 @@ class JsonFormatter(logging.Formatter):
 
 def _without_place(message: str, facts: dict[str, Any]) -> str:
     """What is a member of its own need not stand before the message, as it does for humans."""
-    if len(facts) < len(_FACTS):
+    if not facts.keys() >= set(_PLACE):
         return message
-    return message.removeprefix("[{queue} #{item} attempt {attempt}] ".format(**facts))
+    message = message.removeprefix("[{queue} #{item} attempt {attempt}] ".format(**facts))
+    return message.removeprefix("{title}: ".format(**facts)) if "title" in facts else message

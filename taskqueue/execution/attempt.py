@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import LeaseLost, PayloadTooNew
 from ..interrupts import let_interrupt_pass
-from ..item import QueueItem
+from ..item import QueueItem, name_of
 from ..outcome import Outcome
 from ..queues import settlement
 from ..queues.batch import BatchQueue
@@ -222,9 +222,11 @@ class Execution:
         error, trace = self._decision.told(trial)
         is_plain = trace is None or isinstance(trial.exception, (*PLAIN, LeaseLost))
         facts = {"queue": queue.name, "item": trial.item.id, "attempt": trial.context.attempt}
-        where = "{queue} #{item} attempt {attempt}".format(**facts)
+        where, name = "[{queue} #{item} attempt {attempt}]".format(**facts), name_of(trial.item)
+        if name:
+            facts["title"], where = name, f"{where} {name}:"
         trouble = None if is_plain else told_of(trial.exception)
-        _log.log(level, "[%s] %s: %s", where, outcome, error, exc_info=trouble, extra=facts)
+        _log.log(level, "%s %s: %s", where, outcome, error, exc_info=trouble, extra=facts)
 
 
 def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:

@@ -64,7 +64,33 @@ def test_the_lines_of_a_task_name_queue_item_and_attempt(stream: io.StringIO) ->
     failed = next(line for line in lines(stream) if line["logger"] == "taskqueue.execution.attempt")
     assert (failed["queue"], failed["item"], failed["attempt"]) == ("imports", item.id, 1)
     assert failed["message"] == "delete: ValueError: no\nsuch file"
+    assert failed["title"] == f"{__name__}:chatty"
     assert frames(failed) == ["chatty"]
+
+
+@pytest.mark.parametrize(
+    "data, named",
+    [
+        (Task(chatty, title="Two\nlines"), " Two lines:"),
+        ({"service": "w", "event": "good", "args": ["a secret"]}, " w.good:"),
+        ({"password": "a secret"}, ""),
+    ],
+)
+def test_for_humans_the_title_of_what_failed_stands_on_the_line_and_none_of_its_data(
+    data: Any, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = QueueService()
+
+    def fail(ctx: TaskContext, data: Any) -> None:
+        raise ValueError("oh")
+
+    service.handler("ruled")(fail)
+    queue = service.create("Memory", "imports", error="delete", payload=None if isinstance(data, Task) else "ruled")
+    item = queue.create_item(data)
+    Runner(queue).run_all()
+    said = [record.getMessage() for record in caplog.records if record.name == "taskqueue.execution.attempt"]
+    assert [line.split(" delete:")[0] for line in said] == [f"[imports #{item.id} attempt 1]{named}"]
+    assert "secret" not in caplog.text
 
 
 def frames(line: dict[str, Any]) -> list[str]:
