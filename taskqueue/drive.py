@@ -16,6 +16,7 @@ from .execution.attempt import Attempt, Execution
 from .execution.context import TaskContext
 from .execution.failure import error_text, told_of
 from .execution.holding import Holding
+from .interrupts import let_interrupt_pass
 from .item import QueueItem
 from .outcome import Outcome
 from .queues import settlement
@@ -308,7 +309,8 @@ class Drive:
             if self.queue.settings.allow.load(name)(TaskContext(self.queue)) is False:
                 raise TaskFailed(f"on_end ({name}) returned False")
             return True
-        except Exception as error:
+        except BaseException as error:
+            let_interrupt_pass(error)
             text = error_text(error)
             _log.warning("on_end of queue %s failed: %s", self.queue.name, text, exc_info=told_of(error))
             self._fail(error)

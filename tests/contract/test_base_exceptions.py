@@ -14,7 +14,7 @@ from taskqueue.worker.lookout import Lookout
 from taskqueue.worker.rota import Rota
 from tests.contract.backends import once_per_database, only_memory
 from tests.contract.conftest import MakeQueue, MakeService
-from tests.contract.tasks import note, step
+from tests.contract.tasks import leave, note, step
 from tests.contract.workers import at_work, wait_for
 
 
@@ -80,6 +80,13 @@ def test_in_the_main_thread_the_task_has_failed_too(
     result = Runner(queue, error_mode=ErrorMode.CONTINUE).run_all()
 
     assert (result.completed, result.failed, effects) == (1, 1, ["next"])
+
+
+@only_memory
+def test_a_last_step_that_raises_it_has_failed(queue: BatchQueue) -> None:
+    result = Runner(queue, on_end=leave).run_all()
+
+    assert (result.is_error, type(result.exception)) == (True, SystemExit)
 
 
 @only_memory
