@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -166,6 +167,46 @@ def test_arguments_that_fit_are_recorded_by_whatever_name(make_outbox: Callable[
 
     assert outbox.flush() == 6
     assert warehouse.made == ["kettle", "a", "called", None, 1]
+
+
+def test_a_schedule_and_an_inbox_refuse_what_nothing_handles(
+    make_outbox: Callable[..., Outbox], service: QueueService
+) -> None:
+    outbox, warehouse = make_outbox(), Warehouse()
+    outbox.register("warehouse", warehouse)
+    inbox = outbox.inbox("warehouse")
+
+    with pytest.raises(SpecError, match=r"no handler of the event 'boked': .*\(did you mean 'booked'\?\)"):
+        inbox.receive("1", "boked")
+    with pytest.raises(SpecError, match=r"listen_in_vain\(ctx\) cannot be called so"):
+        inbox.receive("1", "counted", 3)
+    with pytest.raises(SpecError, match="no handler of the event 'boked'"):
+        schedule(warehouse).emit("boked")
+    with pytest.raises(SpecError, match="missing a required argument: 'thing'"):
+        schedule(warehouse).reserve()
+
+    assert waiting(service) == 0
+
+
+def test_a_decorator_may_give_arguments_of_its_own(make_outbox: Callable[..., Outbox]) -> None:
+    def with_receipt(function: Callable[..., None]) -> Callable[..., None]:
+        @wraps(function)
+        def call(*args: Any) -> None:
+            function(*args, receipt=4711)
+
+        return call
+
+    class Decorated(Warehouse):
+        @with_receipt
+        def book(self, thing: str, *, receipt: int) -> None:
+            self.made.append((thing, receipt))
+
+    outbox, decorated = make_outbox(), Decorated()
+    outbox.register("decorated", decorated)
+    queued(decorated).book("kettle")
+
+    assert outbox.flush() == 1
+    assert decorated.made == [("kettle", 4711)]
 
 
 # --- names ---
