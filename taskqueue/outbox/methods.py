@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 
-def method_of(thing: Any, name: str) -> Callable[..., Any] | None:
-    """The method of that name, if it is a function that was written in a module of one of the service's classes.
+def public_methods(thing: Any) -> frozenset[str]:
+    """The names of its methods: of functions that were written in a module of one of the service's classes.
 
     So neither what a class or a module has only imported can be called, nor what a property would give, which is not
     even evaluated; nor a name that begins with ``_``.
     """
-    if name.startswith("_"):
-        return None
+    modules = _modules(thing)
+    return frozenset(name for name in dir(thing) if not name.startswith("_") and _is_own(thing, name, modules))
+
+
+def _is_own(thing: Any, name: str, modules: set[str]) -> bool:
     found = inspect.getattr_static(thing, name, None)
     function = found.__func__ if isinstance(found, (staticmethod, classmethod)) else found
     function = inspect.unwrap(function) if callable(function) else None
-    if not inspect.isfunction(function) or function.__module__ not in _modules(thing):
-        return None
-    method = getattr(thing, name)
-    return method if callable(method) else None
+    return inspect.isfunction(function) and function.__module__ in modules
 
 
 def _modules(thing: Any) -> set[str]:

@@ -11,7 +11,7 @@ from ..verdicts import Unrecoverable
 from .context import MessageContext
 from .handlers import ANY, OUTCOMES, Mark, marks_of
 from .message import CALLBACK, EMIT, SEND, Message
-from .methods import method_of
+from .methods import public_methods
 from .options import ServiceOptions
 from .policy import RetryPolicy
 from .signatures import Signatures
@@ -35,6 +35,7 @@ class Target:
         #: Whether the options were used, so that others would come too late.
         self.is_queued = False
         self._signatures = Signatures(thing)
+        self._public = public_methods(thing)
         self._methods: dict[tuple[str, str], list[tuple[str, Mark]]] = {}
         #: What the marked methods handle, by their own names.
         self._marked: dict[str, list[Mark]] = {}
@@ -81,7 +82,7 @@ class Target:
 
     def has_method(self, name: str) -> bool:
         """Whether the service itself has a method of that name."""
-        return method_of(self.thing, name) is not None
+        return name in self._public
 
     def event_of(self, method: str) -> str:
         """What a call of that method is a call of: the event that it handles, else itself."""
@@ -98,11 +99,13 @@ class Target:
 
     def _requests(self) -> list[str]:
         marked = [event for kind, event in self._methods if kind == "request"]
-        return marked + [name for name in dir(self.thing) if method_of(self.thing, name) is not None]
+        return marked + sorted(self._public)
 
     def _request(self, event: str) -> Callable[..., Any] | None:
         found = self._methods.get(("request", event))
-        return getattr(self.thing, found[0][0]) if found else method_of(self.thing, event)
+        if not found and event not in self._public:
+            return None
+        return getattr(self.thing, found[0][0] if found else event)  # type: ignore[no-any-return]
 
     def _handlers(self, message: Message) -> list[tuple[str, Mark]]:
         if message.kind == CALLBACK:
