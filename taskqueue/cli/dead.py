@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from ..errors import ItemNotFound
 from ..queues.batch import BatchQueue
+from .choosing import SHOWN, error_option, limit_option, since_option, together, until_option
 from .facts import dead_facts
 from .options import confirm, json_option, queue_argument, yes_option
 from .output import (
@@ -25,28 +26,16 @@ from .output import (
     shortened,
 )
 from .service import Given, pass_given
-from .times import as_moment
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-#: How many a human is shown, unless asked for more.
-_SHOWN = 100
-
-_FILTERS = (
-    click.option("--error", metavar="TEXT", help="Those with this text in their error, in capitals or not."),
+_filter_options = together(
+    error_option,
     click.option("--callback", metavar="NAME", help="Those that call package.module:function, or anything in a module "
                  "or package of that name."),
-    click.option("--since", metavar="TIME", callback=as_moment, help="Those that died at that moment or later: "
-                 "2026-02-28T13:30 (UTC), or 2h for two hours ago."),
-    click.option("--until", metavar="TIME", callback=as_moment, help="Those that died before that moment."),
+    since_option,
+    until_option,
 )  # fmt: skip
 _ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(min=0))
 _all_option = click.option("--all", "all_", is_flag=True, help="All dead letters of the queue.")
-
-
-def _filter_options(command: Command) -> Command:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
 
 
 @click.group("dead", no_args_is_help=False)
@@ -57,7 +46,7 @@ def dead_letters() -> None:
 @dead_letters.command("list")
 @queue_argument
 @_filter_options
-@click.option("--limit", type=click.IntRange(min=1), help=f"Show at most so many.  [default: {_SHOWN}; --json: all]")
+@limit_option
 @json_option
 @pass_given
 def list_dead(given: Given, /, name: str, limit: int | None, as_json: bool, **filters: Any) -> None:
@@ -77,7 +66,7 @@ def list_dead(given: Given, /, name: str, limit: int | None, as_json: bool, **fi
     rows = [
         [letter.id, letter.attempts, moment(letter.dead_time), shortened(letter.title, 40),
          shortened(first_line(letter.error), 100)]
-        for letter in islice(letters, limit or _SHOWN)
+        for letter in islice(letters, limit or SHOWN)
     ]  # fmt: skip
     if not rows:
         such = " such" if _given(filters) else ""

@@ -8,9 +8,10 @@ import click
 
 from ..outbox.facts import waiting_facts
 from ..queues.sql_base import process
+from .choosing import SHOWN, limit_option
 from .options import json_option
 from .outbox_dead import dead_messages
-from .outbox_queues import SHOWN, limit_option, of_service, outbox_of, queues_of, say_none, tenant_option
+from .outbox_queues import of_service, outbox_of, queues_of, say_none, tenant_option
 from .output import counted, first_line, moment, print_json, print_json_list, print_table, shortened
 from .service import Given, pass_given
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from ..errors import ItemNotFound
 from ..outbox.dead import DeadMessages
 from ..outbox.facts import dead_facts
+from .choosing import SHOWN, error_option, limit_option, since_option, together, until_option
 from .options import confirm, json_option, yes_option
-from .outbox_queues import SHOWN, limit_option, of_service, queues_of, say_none, tenant_option
+from .outbox_queues import of_service, queues_of, say_none, tenant_option
 from .output import (
     counted,
     first_line,
@@ -26,27 +27,17 @@ from .output import (
     shortened,
 )
 from .service import Given, pass_given
-from .times import as_moment
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_FILTERS = (
+_filter_options = together(
     click.option("--service", metavar="NAME", help="Those of this service."),
     click.option("--event", metavar="NAME", help="Those of this event or method."),
     click.option("--queue", metavar="NAME", help="Those on this queue."),
-    click.option("--error", metavar="TEXT", help="Those with this text in their error, in capitals or not."),
-    click.option("--since", metavar="TIME", callback=as_moment, help="Those that died at that moment or later: "
-                 "2026-02-28T13:30 (UTC), or 2h for two hours ago."),
-    click.option("--until", metavar="TIME", callback=as_moment, help="Those that died before that moment."),
-)  # fmt: skip
+    error_option,
+    since_option,
+    until_option,
+)
 _ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
 _all_option = click.option("--all", "all_", is_flag=True, help="All dead messages.")
-
-
-def _filter_options(command: Command) -> Command:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
 
 
 @click.group("dead", no_args_is_help=False)

@@ -16,13 +16,7 @@ from .output import one_line
 from .service import Given
 
 Found = TypeVar("Found")
-#: How many a human is shown, unless asked for more.
-SHOWN = 100
-
 tenant_option = click.option("--tenant", metavar="NAME", help="On the database of this tenant.")
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), help=f"Show at most so many.  [default: {SHOWN}; --json: all]"
-)
 
 
 def outbox_of(given: Given) -> Outbox:
