@@ -59,6 +59,24 @@ def test_given_tasks_that_do_nothing_when_run_to_the_end_then_each_costs_hardly_
     assert TASKS <= counts.commits <= 1.06 * TASKS
 
 
+@pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)
+def test_given_one_item_when_a_worker_leases_it_then_that_and_the_look_at_the_queue_cost_no_more_than_they_must(
+    service: QueueService, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given
+    monkeypatch.setattr("taskqueue.queues.sql_base._PROMOTE_EVERY_MS", 3_600_000)
+    queue = service.create("SqlParallel", "single")
+    assert queue.lease_to_execute(100, 60_000) == ([], False)  # looks for what is due, and not again soon
+    queue.enqueue(nothing)
+    counts = Counts()
+    tap(monkeypatch, counts)
+    # when
+    items, is_active = queue.lease_to_execute(100, 60_000)
+    # then
+    assert (len(items), is_active) == (1, True)
+    assert (counts.statements, counts.commits) == (2 if "mysql" in database_url else 1, 1)
+
+
 def _looks(seconds: float) -> float:
     """Statements by which a run looks for pauses and for others' items, ten times a second, and keeps its record,
     twice a second: a matter of time."""
