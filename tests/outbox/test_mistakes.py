@@ -182,7 +182,7 @@ def test_a_schedule_and_an_inbox_refuse_what_nothing_handles(
         inbox.receive("1", "counted", 3)
     with pytest.raises(SpecError, match="no handler of the event 'boked'"):
         schedule(warehouse).emit("boked")
-    with pytest.raises(SpecError, match="missing a required .*argument: 'thing'"):
+    with pytest.raises(SpecError, match=r"missing a required .*argument: 'thing'"):
         schedule(warehouse).reserve()
 
     assert waiting(service) == 0
