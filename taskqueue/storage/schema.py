@@ -45,7 +45,7 @@ WAITS_ITS_TURN = "#order"
 #: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
 IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
-REVISION = "0004"
+REVISION = "0005"
 VERSION_TABLE = "version"
 
 _BIG_ID = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
@@ -82,6 +82,8 @@ class Tables:
     batch: Table
     periodic: Table
     received: Table
+    operation: Table
+    subscription: Table
     version: Table
 
     @property
@@ -118,6 +120,8 @@ def define_tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tabl
         batch=_batch_table(metadata, prefix, options),
         periodic=_periodic_table(metadata, prefix, options),
         received=_received_table(metadata, prefix, options),
+        operation=_operation_table(metadata, prefix, options),
+        subscription=_subscription_table(metadata, prefix, options),
         version=Table(
             f"{prefix}{VERSION_TABLE}", metadata, Column("version_num", _name(32), primary_key=True), **options
         ),
@@ -423,6 +427,68 @@ def _received_table(metadata: MetaData, prefix: str, options: dict[str, Any]) ->
     )
     Index(f"{prefix}received_time", table.c.queue_name, table.c.receive_time)
     return table
+
+
+def _operation_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """Operations that were called with a tracking id: the request, and how it ended.
+
+    While one waits or runs, the state is that of its item; ``state`` is set when it has ended otherwise than dead.
+    """
+    table = Table(
+        f"{prefix}operation",
+        metadata,
+        Column("id", _name(32), primary_key=True),  # the tracking id, which is the uid of the item
+        Column("name", _name(), nullable=False),
+        Column("owner", _key(), nullable=False),
+        Column("queue_name", _name(), nullable=False),
+        Column("item_id", BigInteger, nullable=False, server_default="0"),
+        # The idempotency key of the client, for as long as the result is kept, and what the request was.
+        Column("client_key", _key()),
+        Column("fingerprint", _name(64), nullable=False),
+        # Somebody waits for the answer to the call itself.
+        Column("is_direct", SmallInteger, nullable=False, server_default="0"),
+        Column("state", _name(16), nullable=False, server_default=""),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("create_time", BigInteger, nullable=False),
+        Column("due_time", BigInteger, nullable=False, server_default="0"),
+        # It is not begun after this moment; 0: there is none.
+        Column("deadline", BigInteger, nullable=False, server_default="0"),
+        Column("end_time", BigInteger, nullable=False, server_default="0"),
+        # How long (ms) the result is kept, and, since it has ended, until when.
+        Column("lasting", BigInteger, nullable=False),
+        Column("expire_time", BigInteger, nullable=False, server_default="0"),
+        Column("request", _LONG_TEXT, nullable=False),  # packed like an item
+        Column("error", _LONG_TEXT),  # JSON: code, message, details
+        Column("result", _LONG_TEXT),  # encoded by the serializer
+        **options,
+    )
+    columns = table.c
+    keyed = columns.client_key.is_not(None)
+    Index(
+        f"{prefix}operation_key", columns.owner, columns.name, columns.client_key, unique=True,
+        postgresql_where=keyed, sqlite_where=keyed,
+    )  # fmt: skip
+    Index(f"{prefix}operation_owner", columns.owner, columns.create_time, columns.id)
+    Index(f"{prefix}operation_rate", columns.owner, columns.name, columns.create_time)
+    Index(f"{prefix}operation_time", columns.create_time, columns.id)
+    # Open ones have no end time: they are found although many have ended.
+    Index(f"{prefix}operation_end", columns.end_time, columns.create_time)
+    Index(f"{prefix}operation_expire", columns.expire_time)
+    return table
+
+
+def _subscription_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """Who wants a copy of what is sent to a channel, and what is called when there is something."""
+    return Table(
+        f"{prefix}subscription",
+        metadata,
+        Column("channel", _name(), primary_key=True),
+        Column("consumer", _name(), primary_key=True),
+        Column("producer", _name(), primary_key=True),
+        Column("callback", _name(), primary_key=True),
+        Column("create_time", BigInteger, nullable=False),
+        **options,
+    )
 
 
 def create_tables(tables: Tables, connection: Connection) -> None:
