@@ -149,6 +149,16 @@ class Claims(Reading):
             rows = [row for row in rows if (row[3], row[1]) < blocker]
         return self._take(tx, rows, lease, holder)
 
+    def claim_seen(self, tx: Transaction, item_id: int, fence: int, lease: int, holder: str) -> ItemRow | None:
+        """Inside a transaction: lease an item that was seen ready under that fence, if nobody else is at it."""
+        rows = tx.rows(
+            f"SELECT {_FOUND} FROM {{item}} WHERE id = :id AND fence = :fence AND state = {READY} {{skip_locked}}",
+            queue=self._queue,
+            id=item_id,
+            fence=fence,
+        )
+        return next(iter(self._take(tx, rows, lease, holder)), None)
+
     # --- stealing ------------------------------------------------------------------------------
 
     def steal(self, tx: Transaction, item_id: int, lease: int, holder: str) -> ItemRow | None:
