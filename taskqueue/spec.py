@@ -21,6 +21,7 @@ AGENTS = ("browser", "server")
 TASK_PAYLOAD = "task"
 #: The payload of the queues of an outbox, which registers the handler of it.
 OUTBOX_PAYLOAD = "outbox"
+OPERATION_PAYLOAD = "operation"
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 _WEIGHT_LIMIT = 2**31
