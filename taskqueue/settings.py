@@ -57,6 +57,8 @@ class Settings:
     handlers: dict[str, Handler] = field(default_factory=dict)
     #: The outbox of the service; set by itself.
     outbox: Any = None
+    #: The operations of the service; set by themselves.
+    operations: Any = None
     #: Rung when something may have become ready in a queue.
     bell: Bell = field(default_factory=Bell)
     #: While execution holds an item it leases it for so long at a time ...

@@ -21,6 +21,7 @@ AGENTS = ("browser", "server")
 TASK_PAYLOAD = "task"
 #: The payload of the queues of an outbox, which registers the handler of it.
 OUTBOX_PAYLOAD = "outbox"
+OPERATION_PAYLOAD = "operation"
 #: The payload of the queues of channels, whose messages are taken by their consumers and run by nobody.
 CHANNEL_PAYLOAD = "channel"
 

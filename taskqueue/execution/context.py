@@ -140,6 +140,13 @@ class TaskContext:
             raise NotSupported("on_end has no item to complete: open a session of your own")
         if self.is_open:
             raise NotSupported("ctx.transaction() may be opened once per task: its commit completes the item")
+        with self.completing() as session:
+            yield session
+
+    @contextmanager
+    def completing(self) -> Iterator[Session]:
+        """:meth:`transaction` for handlers of a payload, which may open another one when the first was rolled back."""
+        assert self.item is not None  # noqa: S101  (only on_end has none)
         self.is_open = True
         try:
             with self.queue.completing(self.item) as session:

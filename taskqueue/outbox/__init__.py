@@ -1,5 +1,6 @@
 """The outbox: services whose calls are recorded in the caller's transaction and made after its commit."""
 
+from ..retries import CAP, DEFAULT, RetryPolicy
 from ..verdicts import Later, Retry, Unrecoverable
 from .bases import AuditLogService, MessagingService
 from .context import MessageContext, current_message
@@ -9,7 +10,6 @@ from .inbox import Inbox
 from .mapped import StoredMessage
 from .options import ServiceOptions
 from .outbox import Outbox, queued, schedule, unqueued, unschedule
-from .policy import CAP, DEFAULT, RetryPolicy
 from .reference import MessageRef
 from .series import Plan
 

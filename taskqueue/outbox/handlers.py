@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from ..errors import SpecError
+from ..retries import RetryPolicy, policy_of
 from ..spec import nearest, shown
-from .policy import RetryPolicy, policy_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 #: Where a function keeps its marks.

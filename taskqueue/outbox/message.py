@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..errors import PayloadError, SpecError
+from ..credentials import without_secrets
+from ..errors import PayloadError
 from ..spec import shown
 
 #: How a message is delivered: a method, a request to one handler, an event to all of them, news of another message.
 CALL, SEND, EMIT, CALLBACK = "call", "send", "emit", "callback"
 KINDS = (CALL, SEND, EMIT, CALLBACK)
-#: Names of headers and claims that carry secrets, which must not be stored; and texts that are some.
-_SECRET_NAME = re.compile(
-    r"passw|passphrase|pwd|secret|token|jwt|credential|private.?key|access.?key|authori[sz]ation|authenticat|x-auth|cookie|api.?key|csrf|xsrf|session",
-    re.IGNORECASE,
-)
-_SECRET_VALUE = re.compile(r"\s*(basic|bearer|digest|negotiate)\s+\S", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -81,38 +75,9 @@ _KINDS: dict[str, type] = {
 
 def checked_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     """Headers as they are stored. Raises :class:`SpecError` on those that carry secrets."""
-    return _without_secrets("header", headers)
+    return without_secrets("header", headers)
 
 
 def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is kept of a user. Raises :class:`SpecError` when that carries secrets."""
-    return _without_secrets("claim", claims)
-
-
-def _without_secrets(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    if given is not None and not isinstance(given, Mapping):
-        raise SpecError(f"{what}s must be a mapping, not {shown(given)}")
-    found = dict(given or {})
-    for name, value in found.items():
-        if not isinstance(name, str):
-            raise SpecError(f"{what}s must have texts as names, not {shown(name)}")
-        secret = _secret_in(name, value)
-        if secret is not None:
-            raise SpecError(
-                f"{what} {secret!r} carries a secret, which a queue must not store: leave it out, and let the handler "
-                "get one when it delivers"
-            )
-    return found
-
-
-def _secret_in(name: str, value: Any) -> str | None:
-    """The name of the first secret in a value of that name, or None: one by its name, or by what it looks like."""
-    text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if _SECRET_NAME.search(name) or (isinstance(text, str) and _SECRET_VALUE.match(text)):
-        return name
-    inner: Iterable[tuple[str, Any]] = ()
-    if isinstance(value, Mapping):
-        inner = ((str(key), one) for key, one in value.items())
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        inner = ((name, one) for one in value)
-    return next(filter(None, (_secret_in(key, one) for key, one in inner)), None)
+    return without_secrets("claim", claims)

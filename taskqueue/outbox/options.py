@@ -8,8 +8,8 @@ from typing import Any
 
 from ..durations import seconds_of
 from ..errors import ConfigurationError, SpecError
+from ..retries import DEFAULT, RetryPolicy, policy_of
 from ..spec import OUTBOX_PAYLOAD, check_name, nearest, shown
-from .policy import DEFAULT, RetryPolicy, policy_of
 
 #: The queue of all services that have none of their own.
 QUEUE = "outbox"

@@ -7,9 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, SpecError
-from ..execution.ahead import LeaseAhead
-from ..execution.attempt import Execution
-from ..execution.holding import Holding
+from ..execution.flush import flush
 from ..periodic import tick
 from ..queues.batch import BatchQueue
 from ..service import QueueService
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from ..queues.base import Joinable
 
 _log = logging.getLogger(__name__)
-#: While others hold messages: how soon (seconds) it is looked again.
-_LOOK_EVERY = 0.05
 #: After so long (seconds) it is looked whether a queue is still registered: what stands on one that was deleted is
 #: delivered by nobody until it is registered again.
 TRUSTED = 5.0
@@ -165,25 +161,13 @@ class Queues:
         return chosen
 
     def flush(self, queue: BatchQueue, *, wait: bool = True) -> int:
-        """Deliver what is due now; return how many attempts were made. Failures are for the messages to bear.
+        """Deliver what is due now; return how many attempts were made.
 
         Arguments:
             wait: also for what others are just delivering.
         """
-        attempts = 0
         tick(self._service)
-        with queue.hold(), Holding(queue) as holding:
-            execution = Execution(holding)
-            ahead = LeaseAhead(holding, prefetch=queue.spec.batch_limit)
-            while True:
-                while items := ahead.next_batch():
-                    for attempt in execution.run_batch(items):
-                        ahead.ended(attempt, attempt.seconds)
-                        attempts += 1
-                pause = queue.wait() if wait and queue.is_active() else None
-                if pause is None or not (pause.is_leased or pause.seconds == 0):
-                    return attempts
-                time.sleep(_LOOK_EVERY)
+        return flush(queue, wait=wait)
 
 
 def _refuse_stranger(queue: BatchQueue, target: Target) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import SpecError, TaskFailed
+from ..retries import RetryPolicy
 from ..spec import nearest
 from ..verdicts import Unrecoverable
 from .context import MessageContext
@@ -13,7 +14,6 @@ from .handlers import ANY, OUTCOMES, Mark, marks_of
 from .message import CALLBACK, EMIT, SEND, Message
 from .methods import public_methods
 from .options import ServiceOptions
-from .policy import RetryPolicy
 from .signatures import Signatures
 
 

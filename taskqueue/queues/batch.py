@@ -63,7 +63,7 @@ class BatchQueue(ArchivedQueue):
         self.changes += 1
         self.settings.bell.ring(self.name)
 
-    def _changed_by(self, session: Joinable | None) -> None:
+    def changed_by(self, session: Joinable | None) -> None:
         """The same, of what stands in a transaction of the caller's: it counts once that is committed."""
         self.changed()
 
@@ -102,7 +102,7 @@ class BatchQueue(ArchivedQueue):
             new.dedup_key = check_key(dedup_key)
         new.until_start = check_unique_until(unique_until, dedup_key)
         item = self._insert(new, session)
-        self._changed_by(session)
+        self.changed_by(session)
         return item
 
     def _placed(
@@ -118,7 +118,7 @@ class BatchQueue(ArchivedQueue):
     def create_items(self, items: Iterable[Any], *, weight: int = 0, session: Joinable | None = None) -> int:
         check_weight(weight)
         count = self._insert_many((self._new_item(data, weight) for data in items), session)
-        self._changed_by(session)
+        self.changed_by(session)
         return count
 
     def create_batch(
@@ -127,7 +127,7 @@ class BatchQueue(ArchivedQueue):
         check_callback(on_finished, self.spec.payload)
         callback = self._new_item(on_finished, check_weight(weight))
         batch = self._insert_batch(callback, (self._new_item(data, weight) for data in items), session)
-        self._changed_by(session)
+        self.changed_by(session)
         return batch
 
     def _finished(self, batch: Batch, stored: NewItem) -> NewItem:

@@ -180,7 +180,7 @@ class SqlBase(BatchQueue):
 
     # --- coming in ---
 
-    def _changed_by(self, session: Joinable | None) -> None:
+    def changed_by(self, session: Joinable | None) -> None:
         joined = self.database.orm_session(session)
         if joined is None:  # committed already; or a Connection, whose commit nobody hears of: then others look
             self.changed()
@@ -194,7 +194,7 @@ class SqlBase(BatchQueue):
         """Like :meth:`create_item`, in the caller's transaction, for who needs no more than the uid and the id."""
         new = self._placed(data, weight, delay, release_time, order_key)
         item_id = self._inserts.only_id(new, session)
-        self._changed_by(session)
+        self.changed_by(session)
         return new.uid, item_id
 
     def _insert(self, new: NewItem, session: Joinable | None) -> QueueItem:
@@ -215,7 +215,7 @@ class SqlBase(BatchQueue):
                 self._insert(new, session)
         else:
             is_new = self.database.transaction(partial(self._receive, new, key))
-        self._changed_by(session)
+        self.changed_by(session)
         return is_new
 
     def _receive(self, new: NewItem, key: str, tx: Transaction) -> bool:
@@ -272,6 +272,19 @@ class SqlBase(BatchQueue):
         row = self.database.transaction(take)
         return self._item(row) if row else None
 
+    def take_within(self, tx: Transaction, item_id: int, *, only_ready: bool = False) -> QueueItem | None:
+        """Lease one item by its id, for a slice, whatever stands before it; None when it is gone.
+
+        Arguments:
+            only_ready: not one that is held, or waits for its time.
+        """
+        if only_ready:
+            self.rows.promote(tx)
+            if self.rows.lock(tx, item_id) is None or self.rows.fences(tx, [item_id])[item_id][1] != READY:
+                return None
+        row = self.rows.steal(tx, item_id, clock.to_ms(self.settings.lease_slice), process.next_holder())
+        return self._item(row) if row is not None else None
+
     def _promote(self, tx: Transaction, *, at_once: bool) -> int:
         shift, moment = clock.shift_ms(), clock.now_ms()
         last_shift, last = self._promoted
@@ -296,7 +309,7 @@ class SqlBase(BatchQueue):
     def cancel_joined(self, item_id: int, session: Joinable) -> str:
         """:meth:`cancel_item` in the caller's transaction. Raises :class:`ItemNotFound`."""
         answer = self._as_cancelled(item_id, self.cancel_within(self.database.joined(session), item_id))
-        self._changed_by(session)
+        self.changed_by(session)
         return answer
 
     def cancel_within(self, tx: Transaction, item_id: int) -> str | None:

@@ -16,7 +16,14 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # is inside it alone.
 FLOORS = (
     ("errors interrupts logs", "clock durations signals bell", "verdicts"),
-    ("callbacks serializer outcome redact", "spec", "cron task", "item rhythm", "payload", "settings"),
+    (
+        "callbacks serializer outcome redact",
+        "spec",
+        "cron task retries credentials",
+        "item rhythm",
+        "payload",
+        "settings",
+    ),
     ("storage",),
     (
         "queues.arguments queues.ended",

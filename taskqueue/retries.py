@@ -1,4 +1,4 @@
-"""How often and how soon a message is tried again."""
+"""How often and how soon a message or an operation is tried again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import SpecError
-from ..spec import nearest, shown
+from .errors import SpecError
+from .spec import nearest, shown
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """After the n-th failure a message waits ``base ** n - 1`` seconds, at most ``cap``.
+    """After the n-th failure it waits ``base ** n - 1`` seconds, at most ``cap``.
 
     Arguments:
         attempts: how often it is tried in all before it is dead.

@@ -1,0 +1,91 @@
+"""A call with a tracking id, as it stands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .. import clock
+from ..item import optional_time
+from ..storage.operations import GONE, OperationRow
+
+#: What a call may come to; the others may still change.
+FINAL = ("succeeded", "failed", "dead", "cancelled", "expired")
+STATES = ("queued", "scheduled", "running", "retrying", *FINAL)
+#: What somebody may be told who must not read errors of the program.
+_INTERNAL = {"code": "internal_error", "message": "the operation could not be executed; administrators find out why"}
+_EXPIRED = {"code": "expired", "message": "it could not be begun in time"}
+_REMOVED = {"code": "cancelled", "message": "it was cancelled"}
+_USUAL = {"dead": _INTERNAL, "expired": _EXPIRED, "cancelled": _REMOVED}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the operation has reported of itself."""
+
+    done: float
+    total: float | None
+    message: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an operation. Times are aware UTC datetimes, or None."""
+
+    #: The tracking id: 128 random bits as 32 hexadecimal digits.
+    id: str
+    operation: str
+    #: queued, scheduled (it has a delay), running, retrying (it has failed and will be tried again); at the end
+    #: succeeded, failed (it has said no), dead (its attempts are used up), cancelled or expired (not begun before its
+    #: deadline).
+    state: str
+    #: The owner as stored: see :attr:`User.owner`.
+    owner: str
+    #: Attempts that were begun.
+    attempts: int
+    created: datetime
+    due: datetime | None
+    deadline: datetime | None
+    finished: datetime | None
+    #: Until when the result is kept.
+    expires: datetime | None
+    progress: Progress | None
+    #: "code", "message" and perhaps "details" of a call that ended otherwise than succeeded.
+    error: dict[str, Any] | None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended."""
+        return self.state in FINAL
+
+    @classmethod
+    def of(cls, row: OperationRow) -> Call:
+        """A stored call."""
+        state = "cancelled" if row.state == GONE else row.state
+        error = json.loads(row.error) if row.error else _USUAL.get(state)
+        progress = Progress(row.done, row.total, row.message or "") if row.done is not None else None
+        finished = row.end_time or row.dead_time or (row.deadline if state == "expired" else 0)
+        return cls(
+            row.id, row.name, state, row.owner, row.attempts, clock.from_ms(row.create_time),
+            optional_time(row.due_time), optional_time(row.deadline), optional_time(finished or 0),
+            optional_time(row.expire_time), progress, error,
+        )  # fmt: skip
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON."""
+        progress = self.progress
+        return {
+            "id": self.id,
+            "operation": self.operation,
+            "state": self.state,
+            "attempts": self.attempts,
+            "progress": progress and {"done": progress.done, "total": progress.total, "message": progress.message},
+            **{name: _text(getattr(self, name)) for name in ("created", "due", "deadline", "finished", "expires")},
+            "error": self.error,
+        }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment is not None else None

@@ -1,0 +1,59 @@
+"""How much one user may defer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from ..durations import seconds_of
+from ..errors import SpecError
+from ..spec import shown
+from ..storage import operations as stored
+from ..storage.transaction import Transaction
+from .problems import TooManyCalls
+
+#: When one of too many waiting calls may have ended (seconds).
+_LOOK_AGAIN = 5.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one user may have recorded of one operation. Requests at the same moment may exceed it by their number.
+
+    Arguments:
+        pending: so many calls may wait or run at a time.
+        rate: so many calls may be recorded ``per`` time (seconds, a timedelta or a text as "1h").
+
+    Raises :class:`SpecError`.
+    """
+
+    pending: int | None = None
+    rate: int | None = None
+    per: float | timedelta | str = "1h"
+
+    def __post_init__(self) -> None:
+        for name in ("pending", "rate"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise SpecError(f"{name} must be a whole number of at least 1, not {shown(value)}")
+        if not self.window:
+            raise SpecError("per must be more than 0 seconds")
+
+    @property
+    def window(self) -> int:
+        """``per``, in milliseconds."""
+        return round(seconds_of(self.per, "per") * 1000)
+
+    def check(self, tx: Transaction, owner: str, name: str) -> None:
+        """Raise :class:`TooManyCalls` when one more is too many."""
+        if self.pending is not None and stored.pending(tx, owner, name, self.pending) >= self.pending:
+            raise TooManyCalls(
+                f"{self.pending} calls of {name} by this user wait or run already: try again when one has ended",
+                _LOOK_AGAIN,
+            )
+        wait = stored.wait_for_rate(tx, owner, name, self.rate, self.window) if self.rate is not None else None
+        if wait is not None:
+            raise TooManyCalls(
+                f"this user has made {self.rate} calls of {name} within {self.window / 1000:g} s: try again later",
+                wait / 1000,
+            )

@@ -1,0 +1,142 @@
+"""What may be wrong with the call of an operation: each has a word for programs, a sentence for humans, a status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import SpecError, TaskQueueError
+from ..spec import is_name, shown
+
+
+class OperationError(TaskQueueError):
+    """An operation could not be called, or has said no.
+
+    An operation raises it itself (or :class:`OperationFailed`) to end as "failed": what it wrote in ``ctx.session`` is
+    rolled back, it is not tried again, and the caller is told ``code``, the message and ``details``. Of any other
+    exception the caller is told nothing but that there was one.
+
+    Arguments:
+        message: a sentence for whoever called.
+        code: one word for programs.
+        details: more of it, as JSON.
+    """
+
+    #: The status of HTTP.
+    status = 400
+    usual_code = "bad_request"
+    #: Seconds after which another try makes sense.
+    retry_after: float | None = None
+
+    def __init__(self, message: str, *, code: str | None = None, details: Any = None) -> None:
+        super().__init__(message)
+        if code is not None and not is_name(code):
+            raise SpecError(f"the code of an error is one word for programs, such as 'no_such_contact': {shown(code)}")
+        self.code = code or self.usual_code
+        self.message = str(message)
+        self.details = details
+
+    def facts(self) -> dict[str, Any]:
+        """As it is stored and sent."""
+        found = {"code": self.code, "message": self.message}
+        return found if self.details is None else {**found, "details": self.details}
+
+
+class OperationFailed(OperationError):
+    """The operation itself has said no."""
+
+    usual_code = "failed"
+    status = 422
+
+
+class UnknownOperation(OperationError, LookupError):
+    """No operation has that name."""
+
+    usual_code = "unknown_operation"
+    status = 404
+
+
+class NotQueueable(OperationError):
+    """The operation cannot be deferred; it was not executed."""
+
+    usual_code = "not_queueable"
+    status = 409
+
+
+class NotIdempotent(OperationError):
+    """The operation takes no idempotency key; it was not executed."""
+
+    usual_code = "not_idempotent"
+    status = 422
+
+
+class InvalidData(OperationError):
+    """The data do not fit the schema; ``details`` lists each place and what is wrong there."""
+
+    usual_code = "invalid_data"
+    status = 422
+
+
+class AccessDenied(OperationError):
+    """The user may not call the operation."""
+
+    usual_code = "access_denied"
+    status = 403
+
+
+class KeyReused(OperationError):
+    """The idempotency key was sent before with another request."""
+
+    usual_code = "key_reused"
+    status = 422
+
+
+class StillRunning(OperationError):
+    """The call with that idempotency key has not ended yet; ``tracking_id`` is its id."""
+
+    usual_code = "still_running"
+    status = 409
+    retry_after = 1.0
+
+    def __init__(self, message: str, tracking_id: str) -> None:
+        super().__init__(message)
+        self.tracking_id = tracking_id
+
+
+class TooManyCalls(OperationError):
+    """The user has made, or has waiting, as many calls as are allowed."""
+
+    usual_code = "too_many_calls"
+    status = 429
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class CallNotFound(OperationError, LookupError):
+    """There is no call with that tracking id, or it belongs to somebody else."""
+
+    usual_code = "not_found"
+    status = 404
+
+
+class CallGone(OperationError, LookupError):
+    """The time is over for which the result was kept."""
+
+    usual_code = "gone"
+    status = 410
+
+
+class NotFinished(OperationError):
+    """The call has not ended yet."""
+
+    usual_code = "not_finished"
+    status = 409
+    retry_after = 1.0
+
+
+class NotPossible(OperationError):
+    """The state of the call does not allow that."""
+
+    usual_code = "not_possible"
+    status = 409

@@ -1,0 +1,87 @@
+"""The registry: which operations there are, by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from ..durations import seconds_of
+from ..errors import SpecError
+from ..spec import check_name, nearest, shown
+from .definition import Operation, Permit, retry_of
+from .limits import Limits
+from .performing import Finished
+from .problems import UnknownOperation
+from .users import checked_roles
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Registry:
+    """Operations by name, and who is told of the ends of their calls."""
+
+    def __init__(self) -> None:
+        self._operations: dict[str, Operation] = {}
+        self._aliases: dict[str, str] = {}
+        self._finished: list[Finished] = []
+
+    def operation(
+        self, name: str, *, queueable: bool = False, idempotent: bool = False, schema: Any = None,
+        roles: Iterable[str] | None = None, permit: Permit | None = None, retry: Any = None, on_lost: str = "retry",
+        result_ttl: float | timedelta | str = "7d", limits: Limits | None = None, aliases: Iterable[str] = (),
+    ) -> Callable[[Function], Function]:  # fmt: skip
+        """Decorator: ``function(ctx, data)`` is the operation of that name.
+
+        Arguments:
+            queueable: whether it may be deferred.
+            idempotent: whether calls with an idempotency key are answered by the first one's result.
+            schema: what its data must be, as a pydantic model, a dataclass or any other type; None: the annotation of
+                the function's second parameter, else anything.
+            roles: the user needs one of them; None: everybody may.
+            permit: ``permit(user, data)`` returns True when the user may call it with that data.
+            retry: how often a deferred call is tried when it fails otherwise than by an :class:`OperationError`: a
+                :class:`RetryPolicy`, its name, or a number of attempts; None: three, the first again after a second.
+            on_lost: "retry": a call whose worker was lost in mid-operation is executed again; "dead": it is not.
+            result_ttl: how long a result is kept and its idempotency key known: seconds, a timedelta or a text as "7d".
+            limits: how much one user may have recorded.
+            aliases: other names for it.
+
+        Raises :class:`SpecError` on a name that is taken, or marks that make no sense.
+        """
+
+        def register(function: Function) -> Function:
+            summary = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
+            needed = None if roles is None else checked_roles(roles)
+            made = Operation(
+                name, function, queueable, idempotent, schema, needed, permit, retry_of(retry), on_lost,
+                seconds_of(result_ttl, "result_ttl"), limits or Limits(), summary,
+            )  # fmt: skip
+            for one in (name, *aliases):
+                if check_name(one, "operation") in self._operations or one in self._aliases:
+                    raise SpecError(f"there is an operation {one!r} already")
+            self._operations[name] = made
+            self._aliases.update((alias, name) for alias in aliases)
+            return function
+
+        return register
+
+    def finished(self, function: Finished) -> Finished:
+        """Decorator: ``function(call)`` is called by a worker for each recorded call that has ended, in whatever way;
+        at least once, and again when it raises."""
+        self._finished.append(function)
+        return function
+
+    def known(self, *, queueable: bool | None = None) -> list[Operation]:
+        """The operations by name; all, or those that may (not) be deferred."""
+        found = (self._operations[name] for name in sorted(self._operations))
+        return [one for one in found if queueable is None or one.queueable is queueable]
+
+    def named(self, name: str) -> Operation:
+        """The operation of that name, or alias. Raises :class:`UnknownOperation`."""
+        found = self._operations.get(self._aliases.get(name, name)) if isinstance(name, str) else None
+        if found is None:
+            hint = nearest(name, self._operations) if isinstance(name, str) else ""
+            raise UnknownOperation(f"there is no operation {shown(name)}{hint}")
+        return found

@@ -1,0 +1,96 @@
+"""In whose name an operation is called, and who may call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..credentials import without_secrets
+from ..errors import SpecError
+from ..spec import shown
+
+#: ``load_user(id)`` gives the user of that id, or None when nobody is (or may act as) that any more.
+LoadUser = Callable[[Any], "User | None"]
+
+
+@dataclass(frozen=True)
+class User:
+    """Who calls.
+
+    Arguments:
+        id: a text or a number; None: nobody in particular.
+        roles: what an operation's ``roles`` are compared with.
+        is_admin: may see and handle the calls of everybody.
+        is_active: False: may call nothing; what they have deferred fails when it is its turn.
+        claims: what is kept of the user with a deferred call. Raises :class:`SpecError` when that carries secrets.
+        locale: their language.
+    """
+
+    id: str | int | None = None
+    roles: frozenset[str] = frozenset()
+    is_admin: bool = False
+    is_active: bool = True
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    locale: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.id is not None and (isinstance(self.id, bool) or not isinstance(self.id, (str, int))):
+            raise SpecError(f"the id of a user is a text or a number, not {shown(self.id)}")
+        if len(self.owner) > 190:
+            raise SpecError("the id of a user has at most 189 characters")
+        object.__setattr__(self, "roles", checked_roles(self.roles))
+        object.__setattr__(self, "claims", without_secrets("claim", self.claims))
+
+    @property
+    def owner(self) -> str:
+        """As whose a call is stored; "" is nobody's. A number is not taken for the text of the same digits."""
+        return "" if self.id is None else f"#{self.id}" if isinstance(self.id, int) else f":{self.id}"
+
+    @property
+    def run_as(self) -> dict[str, Any]:
+        """What the service's hooks ``identity`` and ``switch_user`` are told."""
+        return {**self.claims, "user": self.id}
+
+
+def checked_roles(given: object) -> frozenset[str]:
+    """Roles as they are compared. Raises :class:`SpecError`."""
+    roles = frozenset(given) if isinstance(given, Iterable) and not isinstance(given, str) else None
+    if roles is None or not all(isinstance(role, str) for role in roles):
+        raise SpecError(f"roles is a set of texts such as {{'sales'}}, not {shown(given)}")
+    return roles
+
+
+NOBODY = User()
+
+
+class Users:
+    """Finds users by their ids."""
+
+    def __init__(self, load: LoadUser | None) -> None:
+        self._load = load
+
+    def of(self, given: User | str | int | None) -> User:
+        """The user that was given, by id or as they are. An id that nobody has gives one who is not active."""
+        if isinstance(given, User):
+            return given
+        if given is None:
+            return NOBODY
+        if self._load is None:
+            return User(given)
+        return self._found(User(given))
+
+    def again(self, stored: User) -> User:
+        """The user as they are now, who made a call some time ago; with the claims and the locale of then."""
+        if self._load is None or stored.id is None:
+            return stored
+        found = self._found(stored)
+        return User(stored.id, found.roles, found.is_admin, found.is_active, stored.claims, stored.locale)
+
+    def _found(self, user: User) -> User:
+        found = self._load(user.id) if self._load is not None else user
+        if found is None:
+            return User(user.id, is_active=False)
+        if not isinstance(found, User):
+            raise SpecError(f"load_user must return a User or None, not {shown(found)}")
+        return found
