@@ -11,7 +11,7 @@ from ..durations import seconds_of
 from ..errors import SpecError
 from ..queues.arguments import delay_ms
 from ..service import QueueService
-from ..spec import shown
+from ..spec import check_name, shown
 from ..storage import subscriptions as stored
 from .dispatch import Dispatcher, Function
 from .invalid import Invalid
@@ -181,11 +181,9 @@ class Channels:
 
         Raises :class:`SpecError`.
         """
-        if max_failures is not None and (not isinstance(max_failures, int) or max_failures < 1):
-            raise SpecError(f"max_failures must be a whole number of at least 1, or None, not {shown(max_failures)}")
         return self._receiver.receive(
             check_address(channel, consumer), check_producer(producer), check_user(user),
-            delay_ms(seconds_of(pause, "pause"), "pause"), max_failures,
+            delay_ms(seconds_of(pause, "pause"), "pause"), _check_count(max_failures),
         )  # fmt: skip
 
     # --- the invalid channel ---
@@ -267,7 +265,8 @@ class Channels:
 
         Raises :class:`SpecError`.
         """
-        return lambda function: self._dispatcher.register(name, function)
+        checked = check_name(name, "callback")
+        return lambda function: self._dispatcher.register(checked, function)
 
     def dispatch(self) -> int:
         """Call the callbacks of :meth:`wake_ups`, one after the other; how many calls were made.
@@ -283,3 +282,9 @@ class Channels:
         """How many messages stand at each address that ever got one, by channel and consumer."""
         counted = [(queue.address, queue.count_states()) for queue in self._queues.standing()]
         return [Standing(*address, *counts) for address, counts in sorted(counted)]
+
+
+def _check_count(number: object) -> int | None:
+    if number is None or (isinstance(number, int) and not isinstance(number, bool) and number >= 1):
+        return number
+    raise SpecError(f"max_failures must be a whole number of at least 1, or None, not {shown(number)}")

@@ -15,7 +15,7 @@ from ..execution.holding import Holding
 from ..interrupts import let_interrupt_pass
 from ..queues import settlement
 from ..service import QueueService
-from ..spec import check_name, nearest, shown
+from ..spec import nearest, shown
 from .queues import Queues
 from .subscriptions import Subscription
 
@@ -41,7 +41,6 @@ class Dispatcher:
 
     def register(self, name: str, function: Function) -> Function:
         """Let ``function(subscription)`` be called where a subscription names it. Raises :class:`SpecError`."""
-        check_name(name, "callback")
         if not callable(function) or inspect.iscoroutinefunction(function):
             raise SpecError(f"callback {name!r} must be an ordinary function to call, not {shown(function)}")
         if self._callbacks.setdefault(name, function) is not function:
