@@ -45,9 +45,8 @@ def every(tx: Transaction) -> list[SubscriptionRow]:
 def consumers(tx: Transaction, channel: str, producer: str) -> list[str]:
     """Who wants a copy of what this producer sends to a channel: each once, however many subscriptions it has."""
     rows = tx.rows(
-        "SELECT DISTINCT consumer FROM {subscription} WHERE channel = :channel AND producer IN ('', :producer) "
-        "ORDER BY consumer",
+        "SELECT consumer FROM {subscription} WHERE channel = :channel AND producer IN ('', :producer)",
         channel=channel,
         producer=producer,
     )
-    return [row[0] for row in rows]
+    return sorted({row[0] for row in rows})
