@@ -59,7 +59,8 @@ class Channels:
     def __init__(self, service: QueueService, invalid: str = INVALID) -> None:
         if not isinstance(service, QueueService):
             raise SpecError(f"Channels takes a QueueService, not {shown(service)}")
-        self.service = service
+        #: Where the queues are.
+        self.queue_service = service
         self.invalid = check_word(invalid, "channel")
         self._queues = Queues(service)
         self._sender = Sender(service, self._queues)
@@ -67,6 +68,7 @@ class Channels:
         self._receiver = Receiver(service, self._queues, self._invalid)
         self._subscriptions = Subscriptions(service)
         self._dispatcher = Dispatcher(service, self._queues, self._is_wanted)
+        service.settings.channels = self
 
     # --- sending ---
 
@@ -112,7 +114,7 @@ class Channels:
         return len(self._sender.send(addresses, draft, session)) if addresses else 0
 
     def _subscribers(self, channel: str, draft: Draft, session: Joinable | None) -> list[Address]:
-        database, producer = self.service.database, draft.facts.producer
+        database, producer = self.queue_service.database, draft.facts.producer
         session = session if session is not None else database.current_session
         if session is not None:
             names = stored.consumers(database.joined(session), channel, producer)

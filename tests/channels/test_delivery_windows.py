@@ -114,7 +114,7 @@ def test_a_producer_in_its_window_is_found_behind_others(channels: Channels) -> 
         send(channels, "closed", window=AFTER_LUNCH)
         send(channels, "of the web", producer="web")
         assert got(channels, producer="shop") == []
-        assert rows(channels.service) == 2
+        assert rows(channels.queue_service) == 2
         assert got(channels, producer="web") == ["of the web"]
 
 

@@ -72,7 +72,7 @@ def test_dispatch_calls_what_was_registered(channels: Channels) -> None:
     assert channels.dispatch() == 1
     assert called == [Subscription("orders", "billing", None, "one"), "x", "y"]
     assert channels.dispatch() == 0
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_a_callback_that_takes_nothing_is_called_again(channels: Channels) -> None:
@@ -204,7 +204,7 @@ def test_what_was_taken_meanwhile_calls_nobody(channels: Channels, others: Chann
 
     assert channels._dispatcher.dispatch(waiting) == 0
     assert called == []
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_the_turn_of_one_that_was_lost_is_free_some_seconds_later(channels: Channels, others: Channels) -> None:

@@ -77,7 +77,7 @@ def test_a_message_in_hand_does_not_expire(channels: Channels) -> None:
         assert channels.expire() == 0
 
     assert channels.expire() == 0
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_one_that_is_given_back_too_late_has_expired(channels: Channels) -> None:

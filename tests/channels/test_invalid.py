@@ -20,7 +20,7 @@ def test_a_rejected_message_carries_its_origin_the_reason_and_its_window(channel
         message = get(channels)
         assert message is not None
         rejected = channels.reject(message, "no such customer")
-        assert rows(channels.service) == 1
+        assert rows(channels.queue_service) == 1
         assert not waits(channels)
 
     with at(NOON + timedelta(days=3)):  # a Saturday: whoever looks after invalid ones may have them at any time
@@ -31,7 +31,7 @@ def test_a_rejected_message_carries_its_origin_the_reason_and_its_window(channel
     assert (found.channel, found.consumer, found.producer, found.origin) == ("invalid", "billing", "shop", "orders")
     assert (found.sent, found.deliver_after, found.expires) == (message.sent, message.deliver_after, message.expires)
     assert (message.is_invalid, found.is_invalid) == (False, True)
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_a_reason_may_contain_what_separates_it(channels: Channels) -> None:
@@ -49,9 +49,9 @@ def test_a_message_in_hand_is_rejected_and_gone(channels: Channels) -> None:
     with channels.receive("orders", consumer="billing") as message:
         assert message is not None
         channels.reject(message, "bad")
-        assert rows(channels.service) == 1
+        assert rows(channels.queue_service) == 1
 
-    assert rows(channels.service) == 1
+    assert rows(channels.queue_service) == 1
     assert waits(channels, "invalid")
     assert not waits(channels)
 
@@ -63,7 +63,7 @@ def test_an_error_after_a_rejection_gives_nothing_back(channels: Channels) -> No
         channels.reject(message, "bad")
         raise KeyError
 
-    assert rows(channels.service) == 1
+    assert rows(channels.queue_service) == 1
     assert not waits(channels)
 
 
@@ -75,7 +75,7 @@ def test_one_that_was_only_looked_at_is_taken_from_its_channel(channels: Channel
     channels.reject(seen, "bad")
 
     assert not waits(channels)
-    assert rows(channels.service) == 1
+    assert rows(channels.queue_service) == 1
 
 
 def test_one_that_was_only_looked_at_may_be_somebody_elses_by_now(channels: Channels, others: Channels) -> None:
@@ -87,7 +87,7 @@ def test_one_that_was_only_looked_at_may_be_somebody_elses_by_now(channels: Chan
 
     with pytest.raises(LeaseLost, match="nothing was changed"):
         channels.reject(seen, "bad")
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_nothing_is_rejected_twice(channels: Channels) -> None:
@@ -100,7 +100,7 @@ def test_nothing_is_rejected_twice(channels: Channels) -> None:
         channels.reject(message, "bad")
     with pytest.raises(SpecError, match="is on the invalid channel already: orders::bad"):
         channels.reject(rejected, "worse")
-    assert rows(channels.service) == 1
+    assert rows(channels.queue_service) == 1
 
 
 def test_what_is_as_large_as_it_may_be_can_be_rejected_and_expire(make_service: Callable[..., QueueService]) -> None:

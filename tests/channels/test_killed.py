@@ -35,7 +35,7 @@ def test_the_message_of_a_killed_consumer_comes_back(channels: Channels, url: st
         with channels.receive("orders", consumer="billing") as message:
             assert message is not None
             assert (message.data, message.attempts) == ("x", 2)
-        assert rows(channels.service) == 0
+        assert rows(channels.queue_service) == 0
 
 
 def test_a_message_that_kills_its_consumers_is_put_on_the_invalid_channel(channels: Channels, url: str) -> None:
@@ -57,18 +57,18 @@ def test_a_rejection_takes_place_or_not(channels: Channels, url: str) -> None:
     assert not waits(channels, "invalid")
     with travel(AFTER_THE_LEASE):
         assert got(channels) == ["x"]
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_what_expires_is_moved_or_not(channels: Channels, url: str) -> None:
     for number in range(5):
         send(channels, number, expires=5)
     killed(jobs.kill_in_expire, url, 6)
-    assert rows(channels.service) == 5
+    assert rows(channels.queue_service) == 5
 
     with travel(6):
         assert channels.expire() == 5
-        assert rows(channels.service) == 5
+        assert rows(channels.queue_service) == 5
 
 
 def test_all_copies_are_there_or_none(channels: Channels, url: str) -> None:
@@ -76,7 +76,7 @@ def test_all_copies_are_there_or_none(channels: Channels, url: str) -> None:
     channels.subscribe("news", consumer="b")
     killed(jobs.kill_in_publish, url)
 
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
     assert channels.publish("news", 1, producer="shop") == 2
 
 
@@ -91,7 +91,7 @@ def test_the_turn_of_a_killed_caller_is_free_some_seconds_later(channels: Channe
     with travel(AFTER_THE_LEASE):
         assert channels.dispatch() == 1
     assert len(called) == 1
-    assert rows(channels.service) == 1
+    assert rows(channels.queue_service) == 1
 
 
 def test_a_transaction_that_was_never_committed_never_was(channels: Channels, url: str) -> None:

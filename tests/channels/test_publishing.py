@@ -23,7 +23,7 @@ def test_each_consumer_gets_one_copy_however_often_it_has_subscribed(channels: C
 
     assert channels.publish("news", "hello", producer="shop", kind="Event") == 2
 
-    assert rows(channels.service) == 2
+    assert rows(channels.queue_service) == 2
     message = channels.get("news", consumer="billing")
     assert message is not None
     assert (message.data, message.producer, message.kind, message.is_published) == ("hello", "shop", "Event", True)
@@ -46,8 +46,8 @@ def test_a_subscription_may_be_for_one_producer(channels: Channels) -> None:
 def test_without_subscriptions_nobody_gets_anything(channels: Channels) -> None:
     assert channels.publish("news", 1, producer="shop") == 0
 
-    assert rows(channels.service) == 0
-    assert channels.service.queues() == []
+    assert rows(channels.queue_service) == 0
+    assert channels.queue_service.queues() == []
 
 
 def test_copies_carry_what_a_message_may(channels: Channels) -> None:
@@ -127,4 +127,4 @@ def test_all_copies_are_stored_or_none(channels: Channels, monkeypatch: pytest.M
     with pytest.raises(SerializationError, match="in the middle"):
         channels.publish("news", 1, producer="p")
 
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0

@@ -55,7 +55,7 @@ def test_one_of_many_gets_a_message(crowd: list[Channels]) -> None:
         found = [message for message in at_once(crowd, get) if message is not None]
 
         assert [message.data for message in found] == [number]
-        assert rows(crowd[0].service) == 0
+        assert rows(crowd[0].queue_service) == 0
 
 
 def test_as_many_as_there_are_messages_get_one_each(crowd: list[Channels]) -> None:
@@ -79,7 +79,7 @@ def test_processes_share_the_messages_among_them(
 
     assert sorted(number for part in found for number in part) == list(range(60))
     assert all(part == sorted(part) for part in found)
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 @pytest.mark.parametrize("rival", ["get", "reject", "expire", "receive"])
@@ -150,7 +150,7 @@ def test_what_expires_is_moved_once(channels: Channels, url: str, processes: Pro
 
     found = iter(lambda: channels.get("invalid", consumer="billing"), None)
     assert sorted(message.data for message in found) == list(range(50))
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_what_expires_is_moved_or_taken(crowd: list[Channels]) -> None:
@@ -169,7 +169,7 @@ def test_what_expires_is_moved_or_taken(crowd: list[Channels]) -> None:
     moved = sum(part for part in found if isinstance(part, int)) + late
     assert len(taken) == len(set(taken))
     assert len(taken) + moved == 30
-    assert rows(crowd[0].service) == moved
+    assert rows(crowd[0].queue_service) == moved
 
 
 def test_one_subscription_is_called_by_one_process_at_a_time(
@@ -183,7 +183,7 @@ def test_one_subscription_is_called_by_one_process_at_a_time(
 
     assert sum(made) == 20
     assert (tmp_path / "calls").read_text().split() == [str(number) for number in range(20)]
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_many_send_the_first_message_at_once(url: str, channels: Channels, processes: ProcessPoolExecutor) -> None:

@@ -25,9 +25,9 @@ def test_it_is_removed_at_the_end_of_the_block(channels: Channels) -> None:
         assert (message.data, message.attempts) == ("x", 1)
         assert not waits(channels)
         assert get(channels) is None
-        assert rows(channels.service) == 1
+        assert rows(channels.queue_service) == 1
 
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_there_may_be_none(channels: Channels) -> None:
@@ -49,7 +49,7 @@ def test_an_error_gives_it_back(channels: Channels) -> None:
             assert message.attempts == attempt
             raise KeyError("boom")
 
-    history = channels.service.load("channel:orders:billing").history_of(message.id)
+    history = channels.queue_service.load("channel:orders:billing").history_of(message.id)
     assert [(one.outcome, one.error) for one in history] == [("retry", "KeyError: 'boom'")] * 2
     assert "test_receiving" in (history[0].traceback or "")
     assert got(channels) == ["x"]
@@ -109,7 +109,7 @@ def test_a_break_out_of_a_loop_ends_the_block(channels: Channels) -> None:
         with take(channels):
             break
 
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_it_comes_back_when_its_consumer_is_lost(channels: Channels, others: Channels) -> None:
@@ -119,7 +119,7 @@ def test_it_comes_back_when_its_consumer_is_lost(channels: Channels, others: Cha
         with take(others) as message:
             assert message.attempts == 2
         # What the one that was thought to be lost does at its end changes nothing any more.
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_a_lost_consumer_cannot_reject_what_others_have(channels: Channels, others: Channels) -> None:
@@ -134,7 +134,7 @@ def test_a_lost_consumer_cannot_reject_what_others_have(channels: Channels, othe
     ):
         channels.reject(message, "bad")
 
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_one_that_loses_its_consumers_is_put_on_the_invalid_channel(channels: Channels, service: QueueService) -> None:
@@ -166,7 +166,7 @@ def test_a_hold_is_renewed_for_as_long_as_the_block_lasts(make_service: Callable
             assert now.release_time is not None
             if now.release_time > first.release_time:
                 break
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_one_that_was_cancelled_is_not_delivered_again(channels: Channels, service: QueueService) -> None:

@@ -27,7 +27,7 @@ def test_names_are_checked(channels: Channels, what: str, name: Any) -> None:
     for call in calls:
         with pytest.raises(SpecError, match=f"cannot name a {what}: use 1 to 50 ASCII letters"):
             call()
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_who_writes_a_star_for_any_producer_is_told(channels: Channels) -> None:
@@ -59,7 +59,7 @@ def test_options_are_checked(channels: Channels, options: Any, said: str) -> Non
         send(channels, **options)
     with pytest.raises(SpecError, match=said):
         channels.publish("orders", 1, **{"producer": "shop", **options})
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_data_that_cannot_be_stored_is_named(channels: Channels) -> None:
@@ -70,7 +70,7 @@ def test_data_that_cannot_be_stored_is_named(channels: Channels) -> None:
         send(channels, "x" * 2**20)
     with pytest.raises(SerializationError, match=r"can be stored|allows"):
         channels.publish("orders", "x" * 2**20, producer="shop")
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_nothing_is_sent_to_the_invalid_channel(channels: Channels) -> None:

@@ -43,7 +43,7 @@ def test_what_is_sent_never_was_after_a_rollback(channels: Channels, session: Se
 
     with travel(6):
         assert get(channels) is None
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_a_savepoint_decides_as_well(channels: Channels, session: Session) -> None:
@@ -85,10 +85,10 @@ def test_what_is_got_is_gone_with_the_commit(channels: Channels, session: Sessio
     message = get(channels, session=session)
     assert message is not None
     assert (message.data, message.attempts) == ("x", 1)
-    assert rows(channels.service) == 1
+    assert rows(channels.queue_service) == 1
     session.commit()
 
-    assert rows(channels.service) == 0
+    assert rows(channels.queue_service) == 0
 
 
 def test_what_is_got_is_there_again_after_a_rollback(channels: Channels, session: Session) -> None:
@@ -150,7 +150,7 @@ def test_in_a_session_nothing_is_got_that_may_not_be(channels: Channels, session
         assert web is not None
         assert web.data == "of the web"
         session.commit()
-    assert rows(channels.service) == 2
+    assert rows(channels.queue_service) == 2
 
 
 def test_a_rejection_follows_the_transaction(channels: Channels, session: Session) -> None:

@@ -21,11 +21,11 @@ def signed(make_service: Callable[..., QueueService]) -> Channels:
 
 
 def change(channels: Channels, statement: str, **values: Any) -> None:
-    assert channels.service.database.statement(lambda tx: tx.change(statement, **values)) > 0
+    assert channels.queue_service.database.statement(lambda tx: tx.change(statement, **values)) > 0
 
 
 def dead(channels: Channels, queue: str = "channel:orders:billing") -> list[str]:
-    return [letter.error for letter in channels.service.load(queue).dead_items()]
+    return [letter.error for letter in channels.queue_service.load(queue).dead_items()]
 
 
 def test_signed_messages_come_through(signed: Channels) -> None:
@@ -56,7 +56,7 @@ def test_an_altered_message_is_never_delivered_and_holds_nothing_up(signed: Chan
 
     (error,) = dead(signed)
     assert "carries no valid signature" in error
-    assert rows(signed.service) == 0
+    assert rows(signed.queue_service) == 0
 
 
 def test_a_message_that_was_moved_to_another_consumer_is_refused(signed: Channels) -> None:
@@ -122,7 +122,7 @@ def test_what_only_others_can_read_is_left_to_them(channels: Channels, data: str
     assert got(channels) == ["fine"]
 
     assert dead(channels) == []
-    assert rows(channels.service) == 1
+    assert rows(channels.queue_service) == 1
 
 
 def test_dates_that_no_calendar_has_do_no_harm(channels: Channels) -> None:
