@@ -33,6 +33,7 @@ _COMMANDS = {
     "delete": "change:delete_queue",
     "schedule": "schedule:schedules",
     "outbox": "outbox:outbox_messages",
+    "channels": "channels:channels_of_messages",
     "prune": "prune:prune_records",
     "web": "web:serve_pages",
     "db": "db:database_tables",
