@@ -7,7 +7,7 @@ from typing import Any
 
 from .items import Items
 from .rows import COLUMNS, IN_ORDER, Held, ItemRow, listed
-from .schema import DELAYED, LEASED, READY
+from .schema import DELAYED, READY
 from .transaction import Transaction
 
 #: What is ready of one producer (the order key) in the order of the queue, by one seek as well.
@@ -53,12 +53,12 @@ class Messages(Items):
         return int(rows[0][0]) if rows else 0, [ItemRow(*row[1:]) for row in rows]
 
     def lock_free(self, tx: Transaction, held: Sequence[Held]) -> list[Held]:
-        """Those of (id, fence), as they were seen, that nobody holds or is just taking; locked by this transaction."""
+        """Those of (id, fence) that nobody has taken since they were seen, or is just taking; locked from now on."""
         if not held:
             return []
         seen = set(held)
         rows = tx.rows(
-            f"SELECT id, fence FROM {{item}} WHERE id IN ($ids) AND state <> {LEASED} {{skip_locked}}",
+            "SELECT id, fence FROM {item} WHERE id IN ($ids) {skip_locked}",
             listed(item_id for item_id, _fence in held),
         )
         return [pair for row in rows if (pair := (row[0], row[1])) in seen]

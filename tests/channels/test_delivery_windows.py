@@ -21,6 +21,7 @@ def test_before_within_and_after(channels: Channels) -> None:
     with at(NOON):
         send(channels, "one", window=AFTER_LUNCH)
         send(channels, "two", window=AFTER_LUNCH)
+        assert [(one.ready, one.later) for one in channels.overview()] == [(0, 2)]
         assert get(channels) is None
         assert not waits(channels)
     with at(hours(1.5)):

@@ -39,6 +39,7 @@ def test_in_a_transaction_that_has_written(engine: Engine, commits: bool) -> Non
 
     assert got(channels) == ([1] if commits else [])
     send(channels, 2)
+    assert channels.queue_service.exists("channel:orders:billing")
     assert got(channels) == [2]
 
 

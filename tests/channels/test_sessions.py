@@ -118,6 +118,25 @@ def test_others_get_the_next_one_meanwhile_and_wait_for_nobody(
     assert got(others) == ["one"]
 
 
+def test_two_transactions_get_one_each_and_wait_for_nobody(
+    channels: Channels, others: Channels, session: Session, is_server: bool
+) -> None:
+    if not is_server:
+        pytest.skip("SQLite has one writer")
+    send(channels, "one")
+    send(channels, "two")
+    assert get(channels, session=session) is not None
+
+    def get_within() -> list[object]:
+        with Session(others.queue_service.engine) as other, other.begin():
+            return got(others, session=other)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(get_within).result(20) == ["two"]
+    session.rollback()
+    assert got(others) == ["one"]
+
+
 def test_an_expiry_waits_for_nobody_either(
     channels: Channels, others: Channels, session: Session, is_server: bool
 ) -> None:
