@@ -110,7 +110,7 @@ class Calls:
         Raises :class:`TooManyCalls`, :class:`KeyReused`.
         """
         queue, uid, database = self.queue(session), os.urandom(16).hex(), self._service.database
-        text = self._service.settings.codec.pack(new.request.to_data(), queue.name, uid)
+        text = new.request.packed(self._service.settings.codec, queue.name, uid)
         work = partial(self._store, queue, new, uid, text)
         joined = session if session is not None else database.current_session
         if joined is None:

@@ -160,7 +160,7 @@ class Operations(Registry):
     def _prepared(self, name: str, data: Any, user: Who) -> tuple[Operation, Request]:
         operation, caller = self.named(name), self._users.of(user)
         plain = operation.plain(data)
-        operation.check_user(caller, operation.validated(plain))
+        operation.admit(caller, plain)
         return operation, Request(plain, caller)
 
     def _check_key(self, operation: Operation, key: str) -> None:
