@@ -102,6 +102,7 @@ class Operations(Registry):
         if key is None:
             return self._performer.perform_now(operation, request)
         self._check_key(operation, key)
+        operation.admit(request.user, request.data)
         row, item = self._calls.store(NewCall(operation, request, key, is_direct=True))
         if item is None and row.is_direct:
             item = self._calls.take(row)
@@ -145,6 +146,7 @@ class Operations(Registry):
         if not operation.queueable:
             raise NotQueueable(f"{operation.name} cannot be deferred: call it without that option")
         operation, request = self._prepared(name, data, user)
+        operation.admit(request.user, request.data)
         if key is not None:
             self._check_key(operation, key)
         if delay is not None and release_time is not None:
@@ -159,9 +161,7 @@ class Operations(Registry):
 
     def _prepared(self, name: str, data: Any, user: Who) -> tuple[Operation, Request]:
         operation, caller = self.named(name), self._users.of(user)
-        plain = operation.plain(data)
-        operation.admit(caller, plain)
-        return operation, Request(plain, caller)
+        return operation, Request(operation.plain(data), caller)
 
     def _check_key(self, operation: Operation, key: str) -> None:
         if not operation.idempotent:

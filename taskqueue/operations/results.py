@@ -58,7 +58,7 @@ class File:
 def plain(value: Any) -> Any:
     """A result as all callers get it: JSON, or a :class:`File`.
 
-    Bytes become a file, and base64 where they stand inside something; numbers that JSON does not have (NaN and the
+    Bytes become a file, and URL-safe base64 where they stand inside something; numbers that JSON does not have (NaN and the
     infinities) become None. Raises :class:`ResultError`.
     """
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -93,6 +93,12 @@ def decoded(text: str | None) -> Any:
     if text is None:
         return None
     stored = decode(text)
-    if not isinstance(stored, dict) or stored.keys() not in ({"value"}, {"file"}):
-        raise PayloadError("the stored result is none of ours: it was damaged or written by something else")
-    return File(**stored["file"]) if "file" in stored else stored["value"]
+    if isinstance(stored, dict) and stored.keys() == {"value"}:
+        return stored["value"]
+    try:
+        [(key, file)] = stored.items()
+        if key == "file":
+            return File(**file)
+    except (AttributeError, TypeError, ValueError):
+        pass
+    raise PayloadError("the stored result is none of ours: it was damaged or written by something else")
