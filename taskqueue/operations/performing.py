@@ -123,7 +123,8 @@ class Performer:
         self, task: TaskContext, item: QueueItem, queue: SqlBase, context: OperationContext, state: str, **how: Any
     ) -> None:
         tx = queue.database.joined(context.session)
-        stored.end(tx, item.uid, state, attempts=item.failures + item.interruptions + 1, **how)
+        begun = item.failures + item.interruptions + (state != "expired")
+        stored.end(tx, item.uid, state, attempts=begun, **how)
         for news in self._news(item, queue.name):
             queue.insert_within(tx, news)
 

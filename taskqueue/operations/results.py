@@ -23,12 +23,6 @@ _WORD = r"[\w!#$&^.+-]+"
 _MEDIA = re.compile(rf"{_WORD}/{_WORD}(\s*;\s*{_WORD}=({_WORD}|\"[ !#-\[\]-~]*\"))*", re.ASCII)
 
 
-class ResultError(SerializationError):
-    """What was returned cannot be sent or stored; it would not help to execute the operation again."""
-
-    unrecoverable = True
-
-
 @dataclass(frozen=True)
 class File:
     """A result that is no JSON: a document, a picture.
@@ -55,11 +49,17 @@ class File:
             raise SpecError(f"name of a File is a text of 1 to 200 characters in one line, not {shown(name)}")
 
 
+class NoResult(SerializationError):
+    """What an operation returned cannot be stored; executed again, it would return the like."""
+
+    unrecoverable = True
+
+
 def plain(value: Any) -> Any:
     """A result as all callers get it: JSON, or a :class:`File`.
 
-    Bytes become a file, and URL-safe base64 where they stand inside something; numbers that JSON does not have (NaN and the
-    infinities) become None. Raises :class:`ResultError`.
+    Bytes become a file, and URL-safe base64 where they stand inside something; numbers that JSON does not have (NaN
+    and the infinities) become None. Raises :class:`NoResult`.
     """
     if isinstance(value, (bytes, bytearray, memoryview)):
         return File(bytes(value))
@@ -70,20 +70,22 @@ def plain(value: Any) -> Any:
         # Models follow their own settings; what is plain already follows ours.
         return to_jsonable_python(found, inf_nan_mode="null")
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise ResultError(f"the result is no JSON: {(str(error).splitlines() or [''])[0]}") from error
+        raise NoResult(f"the result is no JSON: {(str(error).splitlines() or [''])[0]}") from error
 
 
 def encoded(value: Any, max_bytes: int = MAX_BYTES) -> str:
-    """A result of :func:`plain` as stored. Raises :class:`SerializationError`."""
-    if isinstance(value, File):
-        data = {"content": value.content, "media_type": value.media_type, "name": value.name}
-        return encode({"file": data}, where="result", max_bytes=max_bytes)
-    text = encode({"value": value}, where="result", max_bytes=max_bytes, max_depth=_DEEPEST)
+    """A result of :func:`plain` as stored. Raises :class:`NoResult`."""
+    file = isinstance(value, File)
+    kept = {"content": value.content, "media_type": value.media_type, "name": value.name} if file else value
+    try:
+        text = encode({"file" if file else "value": kept}, where="result", max_bytes=max_bytes, max_depth=_DEEPEST)
+    except SerializationError as error:
+        raise NoResult(f"the result cannot be stored: {error}") from error
     size = len(text.encode()) + sum(map(text.count, _DOUBLED))
     if size > max_bytes:
-        raise ResultError(
-            f"result takes {size} bytes in a statement, but at most {max_bytes} can be stored: return a File, or keep "
-            "the data elsewhere and return a reference to them"
+        raise NoResult(
+            f"the result cannot be stored: result takes {size} bytes in a statement, but at most {max_bytes} can be "
+            "stored; return a File, or keep the data elsewhere and return a reference to them"
         )
     return text
 
