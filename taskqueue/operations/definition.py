@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,8 +27,7 @@ USUAL_RETRY = RetryPolicy(attempts=3, base=2.0, cap=60.0)
 ON_LOST = ("retry", "dead")
 #: The longest time for which a result is kept (seconds).
 _LONGEST_TTL = 100 * 366 * 86_400.0
-#: Results that say nothing as JSON.
-_NO_JSON = (Any, None, type(None), File, bytes, bytearray)
+_FILES = (File, bytes, bytearray)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,26 @@ class Operation:
     def gives(self) -> dict[str, Any]:
         """The JSON schema of its result; {} when it says nothing of it, or returns a file."""
         kind = annotation_of_result(self.function)
-        return json_schema_of_result(kind) if _says_json(kind) else {}
+        says_nothing = self.result_kind != "json" or kind in (None, type(None))
+        return {} if says_nothing else json_schema_of_result(kind)
+
+    @cached_property
+    def takes_nothing(self) -> bool:
+        """Whether it may be called without data."""
+        try:
+            self.validated(None)
+        except Exception:  # a validator of the user's may raise anything
+            return False
+        return True
+
+    @cached_property
+    def result_kind(self) -> str:
+        """What its annotation says that it returns: "file", "json", or "any" when it does not say which."""
+        kinds = _alternatives(annotation_of_result(self.function))
+        files = [one in _FILES for one in kinds]
+        if Any in kinds or (any(files) and not all(files)):
+            return "any"
+        return "file" if any(files) else "json"
 
     def plain(self, data: Any) -> Any:
         """``data`` as JSON has it: models, dates and the like become what a client would have sent.
@@ -143,6 +162,9 @@ def retry_of(given: Any) -> RetryPolicy:
     return USUAL_RETRY if given is None else policy_of(given)
 
 
-def _says_json(kind: Any) -> bool:
-    parts = typing.get_args(kind) if typing.get_origin(kind) not in (list, dict, tuple, set, frozenset) else ()
-    return kind not in _NO_JSON and not any(one in (File, bytes, bytearray) for one in parts)
+def _alternatives(kind: Any) -> list[Any]:
+    """The types of a union, or the only one."""
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return list(typing.get_args(kind)) if is_union else [kind]

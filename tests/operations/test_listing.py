@@ -12,7 +12,8 @@ from taskqueue import QueueService, SpecError, travel
 from taskqueue.operations import FINAL, STATES, CallNotFound, OperationFailed, Operations, UnknownOperation
 from tests.operations.conftest import ALICE, BOB, drain
 
-FACTS = ["id", "operation", "state", "attempts", "progress", "created", "due", "deadline", "finished", "expires", "error"]
+TIMES = ["created", "due", "deadline", "finished", "expires"]
+FACTS = ["id", "operation", "state", "attempts", "progress", *TIMES, "error"]
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_facts_are_json_and_always_the_same_ones(ops: Operations, all_states: di
         assert json.loads(json.dumps(facts)) == facts
         assert [*facts] == FACTS
         assert (facts["state"], facts["operation"], facts["id"]) == (state, "work", call_id)
-        for name in ("created", "due", "deadline", "finished", "expires"):
+        for name in TIMES:
             moment = facts[name]
             assert moment is None or (moment.endswith("Z") and datetime.fromisoformat(moment[:-1] + "+00:00"))
         assert (facts["finished"] is not None) is (state in FINAL), state
@@ -73,7 +74,8 @@ def test_facts_are_json_and_always_the_same_ones(ops: Operations, all_states: di
 
 def test_the_attempts_are_those_that_were_begun(ops: Operations, all_states: dict[str, str]) -> None:
     assert {state: ops.get(call_id).attempts for state, call_id in all_states.items()} == {
-        "queued": 0, "scheduled": 0, "expired": 0, "cancelled": 0, "retrying": 1, "failed": 1, "succeeded": 1, "dead": 2,
+        "queued": 0, "scheduled": 0, "expired": 0, "cancelled": 0, "retrying": 1, "failed": 1, "succeeded": 1,
+        "dead": 2,
     }  # fmt: skip
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import pytest
 from pydantic import BaseModel, Field, SecretStr
-from typing_extensions import TypedDict
 
 from taskqueue import PayloadError, SerializationError, SpecError
 from taskqueue.operations import File, OperationFailed, Operations
-from taskqueue.operations.definition import Operation
 from taskqueue.operations.results import MAX_BYTES, decoded, encoded, plain
 from tests.operations.conftest import drain
 
@@ -216,51 +213,6 @@ def test_a_stored_result_that_is_none_of_ours_is_said_to_be_so(text: str) -> Non
 
 def test_nothing_is_none() -> None:
     assert (decoded(None), decoded(encoded(None)), plain(None)) == (None, None, None)
-
-
-# --- what is said of them ---
-
-
-class Row(TypedDict):
-    name: str
-
-
-def _of(annotation: Any) -> Callable[..., Any]:
-    def give(ctx: Any, data: Any) -> Any: ...
-
-    give.__annotations__["return"] = annotation
-    return give
-
-
-@pytest.mark.parametrize(
-    ("annotation", "schema"),
-    [
-        (int, {"type": "integer"}),
-        ("int", {"type": "integer"}),
-        (list[int], {"type": "array", "items": {"type": "integer"}}),
-        (dict[str, bool], {"type": "object", "additionalProperties": {"type": "boolean"}}),
-        (Row, {"type": "object", "title": "Row", "required": ["name"],
-               "properties": {"name": {"title": "Name", "type": "string"}}}),
-        (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
-        (Annotated[int, Field(ge=1)], {"type": "integer", "minimum": 1}),
-        (datetime, {"type": "string", "format": "date-time"}),
-        (None, {}), (Any, {}), ("None", {}), ("Unheard", {}), (object, {}), (Callable, {}), (5, {}),
-        (File, {}), (bytes, {}), (File | None, {}), (Part | File, {}), (Annotated[bytes, "x"], {}), (bytearray, {}),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_the_schema_of_a_result_is_that_of_the_annotation(annotation: Any, schema: dict[str, Any]) -> None:
-    assert Operation("give", _of(annotation)).gives == schema
-
-
-def test_the_schema_of_models_is_that_of_what_is_sent() -> None:
-    found = Operation("give", _of(list[Part])).gives
-    assert found["items"] == {"$ref": "#/components/schemas/Part"}
-    assert "partName" in found["$defs"]["Part"]["properties"]
-
-    async def give(ctx: Any, data: Any) -> list[int]: ...  # type: ignore[empty-body]
-
-    assert Operation("give", give).gives == {"type": "array", "items": {"type": "integer"}}
 
 
 # --- errors ---

@@ -7,14 +7,13 @@ import enum
 import json
 import math
 import re
-from collections.abc import Callable
 from datetime import date, datetime, timezone
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from taskqueue import SpecError
@@ -239,93 +238,6 @@ def test_data_that_are_too_large_to_be_stored_are_invalid_when_they_would_be(ops
         with pytest.raises(InvalidData, match=r"the data are too large to be stored: .* at most 1048576"):
             make()
     assert ops.calls() == []
-
-
-# --- what pydantic or a validator does ---
-
-
-@pytest.mark.parametrize("make", [
-    lambda value: ValueError(f"{value} is no password"),
-    lambda value: AssertionError(f"not {value!r}"),
-])  # fmt: skip
-def test_problems_do_not_repeat_what_was_sent(make: Callable[[str], Exception]) -> None:
-    class Login(BaseModel):
-        password: str
-        pin: int = 0
-
-        @field_validator("password")
-        @classmethod
-        def check(cls, value: str) -> str:
-            raise make(value)
-
-    class Whole(BaseModel):
-        password: str
-        pin: int = 0
-
-        @model_validator(mode="after")
-        def check(self) -> Whole:
-            raise make(f"{self.password} {self.pin}")
-
-    for schema in (Login, Whole):
-        error = refused(schema, {"password": "hunter'2", "pin": 4711})
-        told = f"{error.facts()} {error.__cause__} {error}"
-        assert "hunter" not in told
-        assert "4711" not in told
-        assert "…" in told
-
-
-def test_an_unknown_tag_is_not_repeated() -> None:
-    schema = Annotated[Cat | Dog, Field(discriminator="kind")]
-    error = refused(schema, {"kind": "hunter2"})
-    assert [one["kind"] for one in error.details] == ["union_tag_invalid"]
-    assert "hunter2" not in str(error.facts())
-    assert "'cat', 'dog'" in str(error.facts())
-
-
-def test_much_input_is_not_searched_for_what_must_not_be_repeated() -> None:
-    class Long(BaseModel):
-        names: list[str]
-
-        @model_validator(mode="after")
-        def check(self) -> Long:
-            raise ValueError(f"{self.names[-1]} is wrong")
-
-    error = refused(Long, {"names": [f"name{number}" for number in range(5000)]})
-    assert error.details == [{"at": [], "message": "the value is not allowed", "kind": "value_error"}]
-
-
-def test_a_validator_that_is_broken_is_no_fault_of_the_data(ops: Operations) -> None:
-    class Broken(BaseModel):
-        name: str
-
-        @field_validator("name")
-        @classmethod
-        def check(cls, value: str) -> str:
-            raise KeyError(value) if value == "Ann" else Odd
-
-    class Odd(ValueError):
-        def __str__(self) -> str:
-            raise RuntimeError("no text")
-
-    ops.operation("x", queueable=True, schema=Broken)(lambda ctx, data: None)
-    for make in (ops.call, ops.defer):
-        with pytest.raises(KeyError):
-            make("x", {"name": "Ann"})
-        with pytest.raises(RuntimeError):
-            make("x", {"name": "Bob"})
-    assert ops.calls() == []
-
-
-def test_a_validator_that_recurses_for_ever_makes_data_invalid() -> None:
-    class Endless(BaseModel):
-        name: str
-
-        @field_validator("name")
-        @classmethod
-        def check(cls, value: str) -> str:
-            return cls.check(value)
-
-    refused(Endless, {"name": "x"})
 
 
 # --- at both times ---
