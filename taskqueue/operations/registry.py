@@ -79,8 +79,8 @@ class Registry:
     def finished(self, function: Finished) -> Finished:
         """Decorator: ``function(call)`` is called by a worker for each recorded call that has ended, in whatever way;
         at least once, and again when it raises. Raises :class:`SpecError` on what cannot be called so."""
-        if not callable(function) or inspect.iscoroutinefunction(function):
-            raise SpecError(f"@finished takes a function (call) that is not async, not {shown(function)}")
+        if not callable(function):
+            raise SpecError(f"@finished takes a function (call), not {shown(function)}")
         self._finished.append(function)
         return function
 
