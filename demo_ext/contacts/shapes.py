@@ -7,6 +7,7 @@ between them (``searchOn``, ``updatedfields``, ``ids``, ``crmids``), the object 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -107,8 +108,8 @@ class MassCreate(_Data):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> MassCreate:
-        names = [element.referenceId for element in self.elements if element.referenceId]
-        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        names = Counter(one.referenceId for one in self.elements if one.referenceId)
+        twice = next((name for name, number in names.items() if number > 1), None)
         if twice is not None:
             raise ValueError(f"two elements have the referenceId {shown(twice)}: each needs one of its own, or none")
         return self
@@ -130,7 +131,7 @@ class Describe(_Data):
     """The data of describe."""
 
     #: One module, or several with commas between them.
-    elementType: str
+    elementType: Annotated[list[ModuleName], BeforeValidator(_words), Field(min_length=1)]
 
 
 class Related(_Data):
