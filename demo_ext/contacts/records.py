@@ -197,7 +197,7 @@ class Records:
         for one in found:
             if (module is DOCUMENTS) == (one.module is DOCUMENTS):
                 raise failed(
-                    REFERENCE_INVALID, f"{one.module.name} and {module.name} cannot be related: one is Documents"
+                    REFERENCE_INVALID, f"{one}: only Documents are related to other records, and others to them"
                 )
         return found
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import sessionmaker
 
-from taskqueue.operations import AccessDenied, OperationFailed
+from demo_ext.contacts.mass import mass_create
+from demo_ext.contacts.people import load_user
+from demo_ext.contacts.problems import Stopped
+from demo_ext.contacts.shapes import MassCreate, NewElement
+from taskqueue.operations import AccessDenied, OperationContext, OperationFailed
 from tests.demo.crm import Crm
 
 
@@ -76,20 +81,18 @@ def test_mass_create_changes_what_searchon_finds(both: Crm) -> None:
 
 
 def test_elements_in_a_circle_are_refused_together(both: Crm) -> None:
-    elements = [
-        new("Accounts", "a", accountname="A", account_id="@{b}"),
-        new("Accounts", "b", accountname="B", account_id="@{a}"),
-    ]
+    first = new("Accounts", "a", accountname="A", account_id="@{b}")
+    second = new("Accounts", "b", accountname="B", account_id="@{a}")
     with pytest.raises(OperationFailed, match=r"^elements refer to each other in a circle: 'a', 'b', 'a'$"):
-        both.do("MassCreate", elements=[*elements, new("Accounts", accountname="C")])
+        both.do("MassCreate", elements=[first, second, new("Accounts", accountname="C")])
     assert both.counts() == {}
 
 
 def test_mass_update_changes_the_given_fields_of_each(both: Crm) -> None:
     ann, bob = (both.create("Contacts", lastname=name, title="Dr") for name in ("Ann", "Bob"))
     found = both.do("MassUpdate", "sven", elements=[
-        {"id": ann, "lastname": "Ánna"}, {"id": bob, "lastname": ""}, {"id": "12x99", "lastname": "x"}, {"lastname": "x"},
-        {"id": "nonsense"},
+        {"id": ann, "lastname": "Ánna"}, {"id": bob, "lastname": ""}, {"id": "12x99", "lastname": "x"},
+        {"lastname": "x"}, {"id": "nonsense"},
     ])  # fmt: skip
     assert found["success_updates"] == [ann]
     assert {(one["id"], one["code"]) for one in found["failed_updates"]} == {
@@ -129,10 +132,38 @@ def test_rights_are_asked_for_each_element(both: Crm) -> None:
     ]
 
 
+class Watched(OperationContext):
+    """The context of a call that keeps what was reported, and is told to stop after so many looks."""
+
+    def __init__(self, crm: Crm, stop_after: int = 1000) -> None:
+        user = load_user("maria")
+        assert user is not None
+        super().__init__("", user, sessionmaker(crm.service.engine).begin)
+        self.reports: list[tuple[float, float | None, str]] = []
+        self._looks = stop_after
+
+    @property
+    def should_stop(self) -> bool:
+        self._looks -= 1
+        return self._looks < 0
+
+    def report(self, done: float, total: float | None = None, message: str = "") -> None:
+        self.reports.append((done, total, message))
+
+
+MANY = MassCreate(elements=[NewElement(elementType="Contacts", element={"lastname": f"Nr {n}"}) for n in range(120)])
+
+
 def test_it_is_told_how_far_it_is(crm: Crm) -> None:
-    call = crm.defer("MassCreate", elements=[new("Contacts", lastname=f"Nr {number}") for number in range(120)])
-    crm.drain()
-    found = crm.operations.get(call.id)
-    assert (found.state, crm.counts()) == ("succeeded", {"Contacts": 120})
-    assert found.progress is not None
-    assert (found.progress.done, found.progress.total, found.progress.message) == (120, 120, "records made")
+    ctx = Watched(crm)
+    with ctx.performing():
+        mass_create(ctx, MANY)
+    assert ctx.reports == [(done, 120, "records made") for done in (50, 100, 120)]
+    assert crm.counts() == {"Contacts": 120}
+
+
+def test_told_to_stop_it_writes_nothing(crm: Crm) -> None:
+    ctx = Watched(crm, stop_after=70)
+    with pytest.raises(Stopped, match=r"^stopped after 70 of 120 elements$"), ctx.performing():
+        mass_create(ctx, MANY)
+    assert (crm.counts(), ctx.reports) == ({}, [(50, 120, "records made")])
