@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from demo_ext import contacts
 from demo_ext.contacts import people, workflows
 from demo_ext.contacts.modules import CONTACTS
 from demo_ext.contacts.people import load_user
@@ -143,3 +146,13 @@ def test_a_worker_of_the_command_line_executes_what_was_deferred(application: Ap
     assert done.returncode == 0, done.stderr
     assert crm.operations.result(call.id)["lastname"] == "Ångström"
     crm.close()
+
+
+def test_the_example_of_its_guide_works(application: Application) -> None:
+    guide = Path(contacts.__file__).with_name("README.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert example is not None
+    asks = 'print(call.state, operations.get(call.id).state, len(operations.result(call.id)["success_creates"]))\n'
+    (application.folder / "example.py").write_text(example[1] + asks, encoding="utf-8")
+    done = application.run(module="example")
+    assert (done.stdout, done.stderr) == ("queued succeeded 500\n", "")
