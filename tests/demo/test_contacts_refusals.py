@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from demo_ext.contacts import workflows
+from demo_ext.contacts.workflows import Variables, Workflow
 from taskqueue.operations import AccessDenied, InvalidData, OperationFailed
 from tests.demo.crm import Crm
 
@@ -222,10 +224,15 @@ def test_who_is_not_active_or_unknown_may_call_nothing(standing: Crm, user: str 
         standing.operations.call("describe", {"elementType": "Contacts"}, user=user)
 
 
-def test_a_workflow_needs_the_right_to_change_the_record(standing: Crm) -> None:
-    data = {"workflow": 3, "entities": ["11x1"], "context": {"assigned_user_id": "19x6"}}
+def test_a_workflow_needs_the_right_to_change_the_record(standing: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    made = Workflow(9, "Look", ("Accounts",), Variables, lambda records, record, variables: called.append(record))
+    monkeypatch.setattr(workflows, "WORKFLOWS", [made])
     with pytest.raises(OperationFailed, match=r"^this user may not update records of Accounts$"):
-        standing.do("ExecuteWorkflowWithContext", "sven", **data)
+        standing.do("ExecuteWorkflow", "sven", workflow=9, entities=["11x1"])
+    assert called == []
+    assert standing.do("ExecuteWorkflow", "maria", workflow=9, entities=["11x1"]) is True
+    assert len(called) == 1
 
 
 def test_an_upsert_needs_the_right_to_change_what_it_finds(standing: Crm) -> None:
