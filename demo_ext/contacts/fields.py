@@ -155,7 +155,7 @@ _READERS: Mapping[str, Callable[[Field, Any], Any]] = {
     "email": _read_email, "boolean": _read_boolean, "integer": _read_integer, "currency": _read_money,
     "date": _read_date, "picklist": _read_choice,
 }  # fmt: skip
-_COLUMNS: Mapping[str, type[TypeEngine[Any]]] = {
+_COLUMNS: Mapping[str, Callable[[], Any]] = {
     "text": Text, "boolean": Boolean, "integer": Integer, "currency": Money, "date": Date, "datetime": DateTime,
     "reference": Integer, "owner": Integer,
 }  # fmt: skip

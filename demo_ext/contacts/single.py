@@ -1,4 +1,4 @@
-"""Operations on one record: create, update, revise, upsert."""
+"""Operations on one record: create, retrieve, update, revise, upsert."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def create(ctx: OperationContext, data: shapes.Create) -> dict[str, Any]:
     """Make a record; the answer is the record."""
     records = Records(ctx.session, ctx.user)
     return records.shown(records.create(module_named(data.elementType), data.element))
+
+
+def retrieve(ctx: OperationContext, data: shapes.Retrieve) -> dict[str, Any]:
+    """A record as it stands."""
+    records = Records(ctx.session, ctx.user)
+    return records.shown(records.named(data.id))
 
 
 def update(ctx: OperationContext, data: shapes.Change) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from demo_ext.contacts.people import load_user
 from demo_ext.contacts.records import Records
 from demo_ext.contacts.schema import TABLES, crm_module
 from demo_ext.contacts.single import put
+from taskqueue import Worker
 from taskqueue.operations import KeyReused, OperationError, OperationFailed, User
 from tests.demo.application import Application
 from tests.demo.crm import Crm
@@ -137,6 +138,24 @@ def test_what_is_referred_to_cannot_be_removed_before_the_commit(crm: Crm) -> No
         second.rollback()
         first.rollback()
         assert second.scalar(lock) == 1
+
+
+def test_workers_who_upsert_the_same_at_once_make_one_record(crm: Crm) -> None:
+    def element(number: int) -> dict[str, Any]:
+        return {"lastname": f"Nr {number}", "email": f"{number % 2}@example.org"}
+
+    for number in range(20):
+        crm.defer("upsert", elementType="Contacts", element=element(number), searchOn="email")
+    Worker(crm.service, ["operations"], threads=4).drain()
+    assert {call.state for call in crm.operations.calls()} == {"succeeded"}
+    assert crm.counts() == {"Contacts": 2}
+
+
+def test_a_worker_reports_while_it_writes(crm: Crm) -> None:
+    elements = [{"elementType": "Contacts", "element": {"lastname": f"Nr {number}"}} for number in range(120)]
+    call = crm.defer("MassCreate", elements=elements)
+    Worker(crm.service, ["operations"]).drain()
+    assert (crm.operations.get(call.id).state, crm.counts()) == ("succeeded", {"Contacts": 120})
 
 
 def test_a_worker_of_the_command_line_executes_what_was_deferred(application: Application) -> None:
