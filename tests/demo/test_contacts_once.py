@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -12,17 +14,17 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from demo_ext import contacts
-from demo_ext.contacts import people, workflows
+from demo_ext.contacts import make_operations, people, workflows
 from demo_ext.contacts.modules import CONTACTS
 from demo_ext.contacts.people import load_user
 from demo_ext.contacts.records import Records
 from demo_ext.contacts.schema import TABLES, crm_module
 from demo_ext.contacts.single import put
-from taskqueue import Worker
-from taskqueue.operations import KeyReused, OperationError, OperationFailed, User
+from taskqueue import QueueService, Worker
+from taskqueue.operations import KeyReused, OperationError, OperationFailed, Operations, User
 from tests.demo.application import Application
 from tests.demo.crm import Crm
-from tests.servers import SERVER_DATABASES
+from tests.servers import ALL_DATABASES, SERVER_DATABASES
 
 MARIA = load_user("maria") or User()
 OIL = {"potentialname": "Öl", "closingdate": "2030-01-01", "amount": "100"}
@@ -110,6 +112,23 @@ def test_who_left_before_their_call_was_executed_changes_nothing(crm: Crm, monke
     assert (crm.operations.get(call.id).state, crm.counts()) == ("failed", {})
     with pytest.raises(OperationError, match=r"^this user is not active \(any more\)$"):
         crm.operations.result(call.id)
+
+
+@pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)
+def test_workers_that_start_at_once_on_an_empty_database_make_its_tables(database_url: str) -> None:
+    services = [QueueService(database_url) for _ in range(4)]
+    services[0].queues()  # the tables of the queues are there
+    registries, start = [make_operations(service) for service in services], Barrier(4)
+
+    def create(operations: Operations) -> str:
+        start.wait()
+        element = {"elementType": "Contacts", "element": {"lastname": "Ann"}}
+        return str(operations.call("create", element, user="sven")["contact_no"])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(create, registries)) == ["CON1", "CON2", "CON3", "CON4"]
+    for service in services:
+        service.close()
 
 
 @pytest.mark.parametrize("contacts_url", SERVER_DATABASES, indirect=True)
