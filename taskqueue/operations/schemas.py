@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -32,8 +33,10 @@ _SECRETS: tuple[type, ...] = (SecretStr, SecretBytes, *filter(None, [getattr(pyd
 #: One level is taken by what is stored around the data.
 _DEEPEST = MAX_DEPTH - 1
 _MOST_PROBLEMS = 50
-#: Pydantic's own messages do not repeat the input; those of these kinds may.
-_MAY_ECHO = ("value_error", "assertion_error", "union_tag_invalid")
+#: Pydantic's own messages do not repeat the input, but for this one.
+_ECHOES = "union_tag_invalid"
+#: What validators of the application say, which is their affair, unless there are secrets about.
+_OF_VALIDATORS = ("value_error", "assertion_error")
 #: Shorter texts are no secrets, and stand in many a word.
 _SHORTEST_ECHO = 3
 _MOST_PARTS = 1000
@@ -88,11 +91,25 @@ class Schema:
             # From JSON, so that a strict schema takes dates, tuples and the like in the form that JSON has for them.
             return self._adapter.validate_json(to_json(data))
         except (ValidationError, RecursionError) as error:
-            problems = _problems(error) if isinstance(error, ValidationError) else []
+            problems = self._problems(error) if isinstance(error, ValidationError) else []
             # Not "from error": whoever logs that would log the data, secrets included.
             raise InvalidData(f"the data of {self._operation} do not fit its schema", details=problems) from None
 
-    @property
+    def _problems(self, error: ValidationError) -> list[dict[str, Any]]:
+        echoes = (_ECHOES,) if self.secret is None else (_ECHOES, *_OF_VALIDATORS)
+        problems: list[dict[str, Any]] = []
+        for one in error.errors(include_url=False):
+            # Keys of the caller's own data stand in a place, and may be long.
+            place = [part if isinstance(part, int) else str(part)[:80] for part in one["loc"]]
+            message = _without_input(one) if one["type"] in echoes else str(one["msg"])
+            problem = {"at": place, "message": message[:300], "kind": one["type"]}
+            if problem not in problems:
+                problems.append(problem)
+            if len(problems) == _MOST_PROBLEMS:
+                break
+        return problems
+
+    @cached_property
     def secret(self) -> str | None:
         """The place of the first secret in the data, "" for the data themselves; None: there is none."""
         return next(_secrets(self.json), None)
@@ -144,24 +161,9 @@ def _parts(value: Any) -> Iterator[Any]:
             waiting += [getattr(one, field.name, None) for field in dataclasses.fields(one)]
 
 
-def _problems(error: ValidationError) -> list[dict[str, Any]]:
-    problems: list[dict[str, Any]] = []
-    for one in error.errors(include_url=False):
-        # Keys of the caller's own data stand in a place, and may be long.
-        place = [part if isinstance(part, int) else str(part)[:80] for part in one["loc"]]
-        problem = {"at": place, "message": _without_input(one)[:300], "kind": one["type"]}
-        if problem not in problems:
-            problems.append(problem)
-        if len(problems) == _MOST_PROBLEMS:
-            break
-    return problems
-
-
 def _without_input(problem: Any) -> str:
     """The message without what was sent, which may be a secret, and is stored with the call."""
     message = str(problem["msg"])
-    if problem["type"] not in _MAY_ECHO:
-        return message
     parts = [*islice(_parts(problem.get("input")), _MOST_PARTS)]
     if len(parts) == _MOST_PARTS:  # it would take too long
         return "the value is not allowed"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, SecretStr, field_validator, model_validator
 
 from taskqueue.operations import InvalidData, Operations
 from taskqueue.operations.definition import Operation
@@ -31,23 +34,24 @@ def refused(schema: Any, data: Any) -> InvalidData:
     lambda value: ValueError(f"{value} is no password"),
     lambda value: AssertionError(f"not {value!r}"),
 ])  # fmt: skip
-def test_problems_do_not_repeat_what_was_sent(make: Callable[[str], Exception]) -> None:
+def test_where_there_are_secrets_problems_do_not_repeat_what_was_sent(make: Callable[[Any], Exception]) -> None:
     class Login(BaseModel):
-        password: str
+        password: SecretStr
         pin: int = 0
 
-        @field_validator("password")
+        @field_validator("password", "pin", mode="before")
         @classmethod
-        def check(cls, value: str) -> str:
+        def check(cls, value: Any) -> Any:
             raise make(value)
 
     class Whole(BaseModel):
-        password: str
+        password: SecretStr
         pin: int = 0
 
-        @model_validator(mode="after")
-        def check(self) -> Whole:
-            raise make(f"{self.password} {self.pin}")
+        @model_validator(mode="before")
+        @classmethod
+        def check(cls, data: Any) -> Any:
+            raise make(f"{data['password']} {data['pin']}")
 
     for schema in (Login, Whole):
         error = refused(schema, {"password": "hunter'2", "pin": 4711})
@@ -55,6 +59,37 @@ def test_problems_do_not_repeat_what_was_sent(make: Callable[[str], Exception]) 
         assert "hunter" not in told
         assert "4711" not in told
         assert "…" in told
+
+
+def test_without_secrets_a_validator_says_what_it_says() -> None:
+    class Chosen(BaseModel):
+        colour: str
+
+        @field_validator("colour")
+        @classmethod
+        def check(cls, value: str) -> str:
+            raise ValueError(f"there is no colour {value!r} (did you mean 'pinkish'?)")
+
+    [problem] = refused(Chosen, {"colour": "pink"}).details
+    assert problem["message"] == "Value error, there is no colour 'pink' (did you mean 'pinkish'?)"
+
+
+def test_what_pydantic_says_does_not_repeat_what_was_sent() -> None:
+    class Many(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        number: int
+        at: datetime
+        day: date
+        id: UUID
+        price: Decimal
+        url: HttpUrl
+        kind: Literal["a"]
+        code: str = Field(pattern="^[0-9]+$")
+        short: str = Field(max_length=3)
+
+    error = refused(Many, dict.fromkeys(Many.model_fields, "hunter-2"))
+    assert len(error.details) == 9
+    assert "hunter" not in str(error.facts())
 
 
 def test_an_unknown_tag_is_not_repeated() -> None:
@@ -68,6 +103,7 @@ def test_an_unknown_tag_is_not_repeated() -> None:
 def test_much_input_is_not_searched_for_what_must_not_be_repeated() -> None:
     class Long(BaseModel):
         names: list[str]
+        password: SecretStr | None = None
 
         @model_validator(mode="after")
         def check(self) -> Long:
