@@ -139,7 +139,8 @@ def test_calls_are_listed_the_newest_first_in_pages(ops: Operations, service: Qu
 
 def test_what_comes_in_between_pages_moves_none_of_them(ops: Operations) -> None:
     ops.operation("work", queueable=True)(lambda ctx, data: None)
-    ids = [ops.defer("work").id for _ in range(2)]
+    with travel(-60):
+        ids = [ops.defer("work").id for _ in range(2)]
     first = ops.calls(limit=1)
     ops.defer("work")
     [second] = ops.calls(limit=2, after=first[0].id)
