@@ -23,6 +23,7 @@ from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD, check_name, nearest, shown
 from ..storage.operations import OperationRow
 from . import results
+from .administration import Administration
 from .call import FINAL, STATES, Call
 from .calls import Calls, NewCall
 from .definition import Operation
@@ -85,6 +86,16 @@ class Operations(Registry):
         self._performer = Performer(service.settings, self._operations, self._users, self._finished, self._open_session)
         service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler()
         service.settings.operations = self
+
+    @property
+    def queue_service(self) -> QueueService:
+        """The service on whose queues the calls stand, as that of an outbox is called."""
+        return self.service
+
+    @property
+    def administration(self) -> Administration:
+        """The calls of everybody, for administrators."""
+        return Administration(self._calls)
 
     def _open_session(self) -> AbstractContextManager[Session]:
         return sessionmaker(self.service.engine).begin()
