@@ -95,7 +95,7 @@ def drain_calls(given: Given, no_wait: bool, as_json: bool, grace: float) -> Non
 
     \b
     In a crontab, each minute:
-      * * * * *  cd /srv/myapp && venv/bin/taskqueue --app myapp.jobs:service operations drain
+      * * * * *  cd /srv/myapp && venv/bin/taskqueue --app myapp.jobs:service operations drain >>drain.log 2>&1
     """
     operations = operations_of(given)
     process.program = "taskqueue operations drain"
