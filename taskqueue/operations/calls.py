@@ -21,6 +21,7 @@ from ..storage import operations as stored
 from ..storage.committed import after_commit
 from ..storage.operations import OperationRow
 from ..storage.transaction import Transaction
+from .call import FINAL
 from .definition import Operation
 from .problems import KeyReused, NotPossible
 from .request import Request
@@ -209,6 +210,24 @@ class Calls:
 
         database = self._service.database
         return database.transaction(read) if consume else database.statement(read, write=False)
+
+    def consume(self, call_id: str) -> tuple[OperationRow, str | None] | None:
+        """A call that has ended and what it returned, encoded, for the only one who is told; None: there is nothing to
+        tell (any more)."""
+
+        def work(tx: Transaction) -> tuple[OperationRow, str | None] | None:
+            stored.lock(tx, call_id)
+            row = stored.find(tx, call_id)
+            if row is None or row.state not in FINAL or (row.is_over and not tx.unsure):
+                return None
+            text = stored.result(tx, call_id) if row.state == "succeeded" else None
+            if row.state == "dead":  # the dead letter stays, for those who look after the program
+                stored.end(tx, call_id, "dead", attempts=row.attempts)
+            if row.end_time or row.state == "dead":  # else a worker has to write down first that it has expired
+                stored.expire(tx, call_id)
+            return row, text
+
+        return self._service.database.transaction(work)
 
     # --- ending ---
 

@@ -215,6 +215,29 @@ class Operations(Registry):
             raise CallGone("the time is over for which the result was kept")
         return results.decoded(text)
 
+    def outcome(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> tuple[Call, Any]:
+        """A call that has ended in whatever way, and what it has returned; an error stands in the call.
+
+        Arguments:
+            consume: exactly one gets it, then its time is over. The dead letter of a dead call stays, but reviving it
+                executes nothing any more.
+
+        Raises :class:`NotFinished`, :class:`CallNotFound`, :class:`CallGone`.
+        """
+        row, text = self._own(tracking_id, user), None
+        if row.state not in FINAL:
+            raise NotFinished(f"the call has not ended yet, it is {row.state}")
+        if consume:
+            told = self._calls.consume(tracking_id)
+            if told is None:
+                raise CallGone("the time is over for which the result was kept")
+            row, text = told
+        elif row.state == "succeeded":
+            text = self._calls.result(tracking_id)[1]
+        if row.state == "succeeded" and text is None:  # others have consumed it in this moment
+            raise CallGone("the time is over for which the result was kept")
+        return Call.of(row), results.decoded(text)
+
     def wait(self, tracking_id: str, timeout: float | timedelta | str = 30, *, user: Who = None) -> Call:
         """The call when it has ended, or as it stands after ``timeout``. Raises as :meth:`get`."""
         until, pause = time.monotonic() + seconds_of(timeout, "timeout"), _LOOK_FIRST

@@ -85,3 +85,14 @@ class Registry:
             hint = nearest(name, self._operations) if isinstance(name, str) else ""
             raise UnknownOperation(f"there is no operation {shown(name)}{hint}")
         return found
+
+    def alike(self, name: str) -> Operation | None:
+        """The operation of that name, or alias; else the only one whose name differs in upper and lower case alone."""
+        try:
+            return self.named(name)
+        except UnknownOperation:
+            lowered = name.lower() if isinstance(name, str) and name.isascii() else None
+            found = {
+                self._aliases.get(one, one) for one in (*self._operations, *self._aliases) if one.lower() == lowered
+            }
+            return self._operations[found.pop()] if len(found) == 1 else None
