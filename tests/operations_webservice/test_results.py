@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask, request
 
 from taskqueue import QueueService, travel
-from taskqueue.operations import CallGone, User
+from taskqueue.operations import CallGone, Limits, Operations, User
+from taskqueue.web import Webservice
 from tests.operations.conftest import ALICE
 from tests.operations_webservice.conftest import WAITING, Door, code, drain
 
@@ -185,6 +187,25 @@ def test_a_user_who_is_not_active_any_more_gets_nothing(make_door: Callable[...,
     users[True] = User("carl", is_active=False)
     assert door.result(tracking_id) == WAITING
     assert code(door.post(operation="echo")) == "ACCESS_DENIED"
+
+
+def test_one_who_was_deactivated_meanwhile_gets_nothing_executed(service: QueueService) -> None:
+    users = {"carl": User("carl"), "root": User("root", is_admin=True)}
+    ops, app, done = Operations(service, load_user=users.get), Flask("users"), []
+    ops.operation("note", queueable=True)(lambda ctx, data: done.append(data))
+    door = Door(app, ops, Webservice(app, ops, identity=lambda: request.headers["X-User"]))
+    tracking_id = door.defer("carl", operation="note")
+    users["carl"] = User("carl", is_active=False)
+    ops.drain()
+    assert (door.inner(tracking_id, "root")["error"]["code"], done) == ("ACCESS_DENIED", [])
+
+
+def test_who_has_too_many_calls_waiting_is_told_so(door: Door) -> None:
+    door.ops.operation("few", queueable=True, limits=Limits(pending=1))(lambda ctx, data: None)
+    door.defer(operation="few")
+    answer = door.post(operation="few", cbwsOptions='{"launchfromqueue": 1}')
+    assert (code(answer), len(door.ops.calls())) == ("TOO_MANY_REQUESTS", 1)
+    door.defer("bob", operation="few")
 
 
 def _at_once(number: int, function: Callable[[], Any]) -> list[Any]:
