@@ -77,6 +77,7 @@ def check_secret_key() -> None:
 
 
 def flask_login_id() -> str | int | None:
+    """Who is signed in with Flask-Login, if the application has it."""
     if getattr(current_app, "login_manager", None) is None:
         return None
     try:
