@@ -18,17 +18,10 @@ def data_of(operation: Operation, fields: Mapping[str, Any]) -> Any:
     A text stays one where a text may stand, and where the schema says nothing. Elsewhere it is decoded as JSON, if
     that gives what is expected; if not, the schema finds that it does not fit.
     """
-    schema = _schema(operation)
+    schema = operation.takes
     if not fields and "object" not in (kinds := _kinds(schema, schema)) and "null" in kinds:
         return None
     return {name: _typed(value, [*_of_property(schema, schema, name)], schema) for name, value in fields.items()}
-
-
-def _schema(operation: Operation) -> dict[str, Any]:
-    try:
-        return operation.takes
-    except Exception:  # types that JSON schema cannot say, such as those with validators of their own
-        return {}
 
 
 def _typed(value: Any, schemas: list[Any], root: Mapping[str, Any]) -> Any:

@@ -106,7 +106,7 @@ def test_what_cannot_be_recorded_is_refused(door: Door) -> None:
     deep = json.loads("[" * 100 + "]" * 100)
     for options in ({"launchfromqueue": 1}, {"ClientRequestIdentifier": "k"}):
         answer = door.json(operation="create", elementType="x", element={"deep": deep}, cbwsOptions=options)
-        assert code(answer) == "INVALID_REQUEST"
+        assert code(answer) in ("INVALID_REQUEST", "VALIDATION_FAILED")
     assert (door.done, door.ops.calls()) == ([], [])
 
 
