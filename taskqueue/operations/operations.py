@@ -224,19 +224,12 @@ class Operations(Registry):
 
         Raises :class:`NotFinished`, :class:`CallNotFound`, :class:`CallGone`.
         """
-        row, text = self._own(tracking_id, user), None
-        if row.state not in FINAL:
-            raise NotFinished(f"the call has not ended yet, it is {row.state}")
-        if consume:
-            told = self._calls.consume(tracking_id)
-            if told is None:
-                raise CallGone("the time is over for which the result was kept")
-            row, text = told
-        elif row.state == "succeeded":
-            text = self._calls.result(tracking_id)[1]
-        if row.state == "succeeded" and text is None:  # others have consumed it in this moment
+        if (state := self._own(tracking_id, user).state) not in FINAL:
+            raise NotFinished(f"the call has not ended yet, it is {state}")
+        told = self._calls.outcome(tracking_id, consume=consume)
+        if told is None:  # others have consumed it in this moment
             raise CallGone("the time is over for which the result was kept")
-        return Call.of(row), results.decoded(text)
+        return Call.of(told[0]), results.decoded(told[1])
 
     def wait(self, tracking_id: str, timeout: float | timedelta | str = 30, *, user: Who = None) -> Call:
         """The call when it has ended, or as it stands after ``timeout``. Raises as :meth:`get`."""
