@@ -111,7 +111,8 @@ def test_what_cannot_be_recorded_is_refused(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "seconds"), [(60, 60), ("60", 60), (0.5, 0.5), ("1.5", 1.5), (-5, 0), ("-5", 0), ("", 0), (None, 0)]
+    ("given", "seconds"),
+    [(3600, 3600), ("3600", 3600), (3600.5, 3600.5), ("3600.5", 3600.5), (-5, 0), ("-5", 0), ("", 0), (None, 0)],
 )
 def test_a_delay(door: Door, given: Any, seconds: float) -> None:
     door.json(operation="echo", cbwsOptions={"launchfromqueue": 1, "queuedelay": given})
