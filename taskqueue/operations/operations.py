@@ -229,6 +229,22 @@ class Operations(Registry):
             raise CallGone("the time is over for which the result was kept")
         return results.decoded(text)
 
+    def outcome(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> tuple[Call, Any]:
+        """A call that has ended in whatever way, and what it has returned; an error stands in the call.
+
+        Arguments:
+            consume: exactly one gets it, then its time is over. The dead letter of a dead call stays, but reviving it
+                executes nothing any more.
+
+        Raises :class:`NotFinished`, :class:`CallNotFound`, :class:`CallGone`.
+        """
+        if (state := self._own(tracking_id, user).state) not in FINAL:
+            raise NotFinished(f"the call has not ended yet, it is {state}")
+        told = self._calls.outcome(tracking_id, consume=consume)
+        if told is None:  # others have consumed it in this moment
+            raise CallGone("the time is over for which the result was kept")
+        return Call.of(told[0]), results.decoded(told[1])
+
     def wait(self, tracking_id: str, timeout: float | timedelta | str = 30, *, user: Who = None) -> Call:
         """The call when it has ended, or as it stands after ``timeout``. Raises as :meth:`get`."""
         until, pause = time.monotonic() + seconds_of(timeout, "timeout"), _LOOK_FIRST

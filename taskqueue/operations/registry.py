@@ -89,6 +89,17 @@ class Registry:
         found = (self._operations[name] for name in sorted(self._operations))
         return [one for one in found if queueable is None or one.queueable is queueable]
 
+    def alike(self, name: str) -> Operation | None:
+        """The operation of that name, or alias; else the only one whose name differs in upper and lower case alone."""
+        try:
+            return self.named(name)
+        except UnknownOperation:
+            lowered = name.lower() if isinstance(name, str) and name.isascii() else None
+            found = {
+                self._aliases.get(one, one) for one in (*self._operations, *self._aliases) if one.lower() == lowered
+            }
+            return self._operations[found.pop()] if len(found) == 1 else None
+
     def named(self, name: str) -> Operation:
         """The operation of that name, or alias. Raises :class:`UnknownOperation`."""
         found = self._operations.get(self._aliases.get(name, name)) if isinstance(name, str) else None
