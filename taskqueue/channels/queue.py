@@ -90,7 +90,6 @@ class ChannelQueue(SqlQueue):
             except PayloadTooNew:
                 continue  # others may read it
             except PayloadError as error:
-                _log.error("message %d of queue %s becomes a dead letter: %s", item.id, self.name, error)
                 view.ended.append((item, settlement.bury(str(error))))
                 continue
             self._judge(message, item, now, user, view)
@@ -173,7 +172,8 @@ class ChannelQueue(SqlQueue):
     def end(self, ended: Sequence[tuple[QueueItem, Settlement]]) -> None:
         """Let go of what no consumer shall have, each as it was said."""
         for item, how in ended:
-            self.settle([item], how)
+            if not self.settle([item], how) and how.dead:
+                _log.error("message %d of queue %s is a dead letter now: %s", item.id, self.name, how.error)
 
     def clear(self, tx: Transaction, message: Message, target: ChannelQueue, uid: str) -> bool:
         """Remove a message that stands here, or is held, to be put into another queue under that uid in the same

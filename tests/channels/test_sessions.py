@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from taskqueue import QueueService, Runner, SessionMismatch, Task, TaskContext, travel
@@ -135,6 +136,30 @@ def test_two_transactions_get_one_each_and_wait_for_nobody(
         assert pool.submit(get_within).result(20) == ["two"]
     session.rollback()
     assert got(others) == ["one"]
+
+
+def test_a_transaction_with_repeatable_reads_never_gets_what_others_have_taken(
+    channels: Channels, url: str, is_server: bool
+) -> None:
+    if not is_server:
+        pytest.skip("SQLite has one writer")
+    engine = create_engine(url, isolation_level="REPEATABLE READ")
+    send(channels, "taken")
+    send(channels, "next")
+    with Session(engine) as session:
+        assert channels.is_waiting("orders", consumer="billing", session=session)
+        assert get(channels) is not None  # and the transaction still sees it
+        if engine.dialect.name == "postgresql":  # which then wants to be repeated, as always
+            with pytest.raises(OperationalError, match="could not serialize access"):
+                get(channels, session=session)
+            session.rollback()
+        message = get(channels, session=session)
+        session.commit()
+    engine.dispose()
+
+    assert message is not None
+    assert message.data == "next"
+    assert rows(channels.queue_service) == 0
 
 
 def test_an_expiry_waits_for_nobody_either(

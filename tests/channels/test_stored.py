@@ -40,7 +40,9 @@ def test_signed_messages_come_through(signed: Channels) -> None:
 
 
 @pytest.mark.parametrize("way", ["get", "peek", "receive"])
-def test_an_altered_message_is_never_delivered_and_holds_nothing_up(signed: Channels, way: str) -> None:
+def test_an_altered_message_is_never_delivered_and_holds_nothing_up(
+    signed: Channels, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
     altered = send(signed, "pay 10", sequence=-1)
     send(signed, "fine")
     change(signed, "UPDATE {item} SET data = REPLACE(data, 'pay 10', 'pay 99') WHERE id = :id", id=altered.id)
@@ -56,7 +58,21 @@ def test_an_altered_message_is_never_delivered_and_holds_nothing_up(signed: Chan
 
     (error,) = dead(signed)
     assert "carries no valid signature" in error
+    (record,) = caplog.records
+    assert record.getMessage().startswith(
+        f"message {altered.id} of queue channel:orders:billing is a dead letter now: "
+    )
     assert rows(signed.queue_service) == 0
+
+
+def test_in_a_transaction_an_altered_message_is_passed_by(signed: Channels, caplog: pytest.LogCaptureFixture) -> None:
+    altered = send(signed, "pay 10", sequence=-1)
+    send(signed, "fine")
+    change(signed, "UPDATE {item} SET data = REPLACE(data, 'pay 10', 'pay 99') WHERE id = :id", id=altered.id)
+
+    with signed.queue_service.engine.begin() as connection:
+        assert got(signed, session=connection) == ["fine"]
+    assert (dead(signed), rows(signed.queue_service), caplog.records) == ([], 1, [])
 
 
 def test_a_message_that_was_moved_to_another_consumer_is_refused(signed: Channels) -> None:
