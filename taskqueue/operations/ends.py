@@ -1,0 +1,141 @@
+"""How calls end otherwise than by being executed, and begin anew.
+
+Each is one transaction that first locks the call, then looks at it again: of several who want to change it at the same
+moment one does, and the others are told.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..errors import NotSupported, PayloadError
+from ..queues.base import NewItem
+from ..queues.sql_base import SqlBase
+from ..service import QueueService
+from ..storage import operations as stored
+from ..storage.operations import OperationRow
+from ..storage.transaction import Transaction
+from .call import FINAL
+from .news import News
+from .problems import NotPossible
+from .standing import CallQueues
+
+_PAGE = 200
+#: How an item has ended that was given up, as opposed to taken away.
+_GIVEN_UP = ("dead", "delete", "abort")
+
+
+class Ends:
+    """The ends of the calls of one service."""
+
+    def __init__(self, service: QueueService, queues: CallQueues, news: News) -> None:
+        self._service = service
+        self._queues = queues
+        self._news = news
+
+    # --- by their owners ---
+
+    def cancel(self, row: OperationRow) -> None:
+        """Take a call back, or ask whoever executes it to stop."""
+        queue = self._queues.of(row)
+
+        def work(tx: Transaction) -> None:
+            now = _locked(tx, row.id)
+            if now is not None and not now.end_time and queue.cancel_within(tx, now.item_id) == "cancelled":
+                self._end(tx, queue, now, "cancelled")
+
+        self._service.database.transaction(work)
+        queue.changed()
+
+    def forget(self, row: OperationRow) -> None:
+        """Remove a call that has ended from the record, its dead letter included. Raises :class:`NotPossible` when it
+        has begun anew meanwhile."""
+        queue = self._queues.of(row)
+
+        def work(tx: Transaction) -> None:
+            now = _locked(tx, row.id)
+            if now is None:
+                return
+            if not now.end_time and not (now.state == "dead" and queue.dead.delete(tx, [now.item_id])):
+                raise NotPossible("the call has been retried meanwhile: it has not ended yet")
+            stored.remove(tx, row.id)
+
+        self._service.database.transaction(work)
+
+    def retry(self, row: OperationRow) -> None:
+        """Let a call that is dead or has failed begin anew. Raises :class:`NotPossible` when others were quicker."""
+        queue = self._queues.of(row)
+
+        def work(tx: Transaction) -> None:
+            now = _locked(tx, row.id)
+            if tx.unsure and now is not None and not now.end_time and now.state not in FINAL:
+                return  # it was our own commit, whose answer never came
+            if now is None or now.end_time != row.end_time or now.is_over:
+                raise NotPossible("the call has been retried or forgotten meanwhile")
+            if now.end_time:
+                self._begin_anew(tx, queue, now)
+            elif not queue.dead.revive(tx, [now.item_id]):
+                raise NotPossible("the call has been retried or forgotten meanwhile")
+            else:
+                stored.reopen(tx, row.id, now.item_id, queue.name)
+                queue.rows.tell(tx)
+
+        self._service.database.transaction(work)
+        queue.changed()
+
+    def _begin_anew(self, tx: Transaction, queue: SqlBase, row: OperationRow) -> None:
+        """It left its queue when it ended: put a new item there, or on the present one if that is gone."""
+        codec = self._service.settings.codec
+        if queue.name != row.queue_name:
+            found = stored.request(tx, row.id)
+            assert found is not None  # noqa: S101  (it is locked)
+            try:
+                request = codec.unpack(found.request, row.queue_name, row.id)
+            except PayloadError as error:
+                raise NotPossible(f"the request of the call cannot be read any more: {error}") from error
+            stored.move(tx, row.id, codec.pack(request, queue.name, row.id))
+        text = codec.pack({"operation": row.name}, queue.name, row.id)
+        stored.reopen(tx, row.id, queue.insert_within(tx, NewItem(row.id, 0, text)).id, queue.name)
+
+    # --- by themselves ---
+
+    def write_down(self, row: OperationRow) -> bool:
+        """Let a call stay ended that has been seen to be so, and does not say it itself yet: its item was taken from
+        the queue, or it cannot be begun in time any more. False: impossible here; else it has ended or moved on."""
+        queue = self._queues.of(row) if self._news.finished or row.state != stored.GONE else None
+
+        def work(tx: Transaction) -> None:
+            now = _locked(tx, row.id)
+            if now is None or now.end_time or now.state != row.state:
+                return
+            if now.state == stored.GONE:
+                how = stored.ending_of(tx, now.queue_name, now.item_id)
+                self._end(tx, queue, now, "dead" if how in _GIVEN_UP else "cancelled")
+            elif queue is not None and queue.withdraw_within(tx, now.item_id, now.state):
+                self._end(tx, queue, now, now.state)
+
+        try:
+            self._service.database.transaction(work)
+        except NotSupported:  # SQLite has one writer, who is looking: it is written down by the next one
+            return False
+        return True
+
+    def write_down_all(self) -> int:
+        """The same of all whose items were taken from their queue (reset, skipped, deleted); how many."""
+        number, after = 0, (0, "")
+        while rows := self._service.database.statement(partial(stored.strays, limit=_PAGE, after=after), write=False):
+            number += sum(self.write_down(row) for row in rows)
+            after = rows[-1].create_time, rows[-1].id
+        return number
+
+    def _end(self, tx: Transaction, queue: SqlBase | None, row: OperationRow, state: str) -> None:
+        """Write it down; the call is locked, and has not ended yet."""
+        stored.end(tx, row.id, state, attempts=row.attempts)
+        if queue is not None:
+            for news in self._news.of(row.id, queue.name):
+                queue.insert_within(tx, news)
+
+
+def _locked(tx: Transaction, call_id: str) -> OperationRow | None:
+    stored.lock(tx, call_id)
+    return stored.find(tx, call_id)
