@@ -41,8 +41,12 @@ class Ends:
 
         def work(tx: Transaction) -> None:
             now = _locked(tx, row.id)
-            if now is not None and not now.end_time and queue.cancel_within(tx, now.item_id) == "cancelled":
+            what = queue.cancel_within(tx, now.item_id) if now is not None and not now.end_time else None
+            if now is not None and what == "cancelled":
                 self._end(tx, queue, now, "cancelled")
+            elif now is not None and what is not None:
+                for news in self._news.of_stopping(now.id, queue.name):
+                    queue.insert_within(tx, news)
 
         self._service.database.transaction(work)
         queue.changed()
@@ -50,13 +54,14 @@ class Ends:
     def forget(self, row: OperationRow) -> None:
         """Remove a call that has ended from the record, its dead letter included. Raises :class:`NotPossible` when it
         has begun anew meanwhile."""
-        queue = self._queues.of(row)
+        queue = self._queues.of(row) if not row.end_time else None
 
         def work(tx: Transaction) -> None:
             now = _locked(tx, row.id)
             if now is None:
                 return
-            if not now.end_time and not (now.state == "dead" and queue.dead.delete(tx, [now.item_id])):
+            is_dead = queue is not None and now.state == "dead" and queue.dead.delete(tx, [now.item_id])
+            if not now.end_time and not is_dead:
                 raise NotPossible("the call has been retried meanwhile: it has not ended yet")
             stored.remove(tx, row.id)
 

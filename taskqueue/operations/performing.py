@@ -22,12 +22,12 @@ from ..spec import shown
 from ..storage import operations as stored
 from ..storage.database import Database
 from ..storage.operations import OperationRow, RequestRow
-from ..verdicts import Unrecoverable
+from ..verdicts import Later, Unrecoverable
 from . import results
 from .call import Call
 from .context import OperationContext
 from .definition import USUAL_RETRY, Operation
-from .news import News
+from .news import LOOK_EVERY, News
 from .problems import AccessDenied, OperationError
 from .request import Request
 from .users import User, Users
@@ -125,6 +125,9 @@ class Performer:
         told = _part(data, "finished")
         if told is not None:
             return self._tell(task, told)
+        stopping = _part(data, "stopping")
+        if stopping is not None:
+            return self._look(stopping)
         row = queue.database.statement(partial(stored.request, call_id=item.uid), write=False)
         if row is None or row.end_time:
             raise Unrecoverable("there is no such call on record, or it has ended: nothing was executed")
@@ -184,6 +187,12 @@ class Performer:
             for function in self._news.finished:
                 finished(function(call), partial(_void, task))
 
+    def _look(self, call_id: str) -> None:
+        """Looking is enough: that a call was taken from its queue is then written down, and told."""
+        row = self._find(call_id)
+        if row is not None and not Call.of(row).is_final:
+            raise Later(LOOK_EVERY, "the call has not stopped yet")
+
     # --- failures ---
 
     def _pause(self, item: QueueItem, exception: BaseException | None) -> float | None:
@@ -198,7 +207,7 @@ class Performer:
 
     def _follow(self, item: QueueItem, exception: BaseException | None) -> Sequence[NewItem]:
         try:
-            is_call = _part(item.data, "finished") is None
+            is_call = _part(item.data, "operation") is not None
         except PayloadError:  # of what cannot be read only the id is known: if there is no such call, nobody is told
             is_call = True
         return self._news.of(item.uid, item.queue_name, item.weight) if is_call else []

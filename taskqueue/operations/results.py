@@ -40,14 +40,14 @@ class File:
                 raise SpecError(f"{what} of a File is a short text in one line, not {shown(text)}")
 
 
-class NoResult(SerializationError):
+class ResultError(SerializationError):
     """What an operation returned cannot be stored; executed again, it would return the like."""
 
     unrecoverable = True
 
 
 def plain(value: Any) -> Any:
-    """A result as all callers get it: JSON, or a :class:`File`. Raises :class:`NoResult`."""
+    """A result as all callers get it: JSON, or a :class:`File`. Raises :class:`ResultError`."""
     if isinstance(value, bytes):
         return File(value)
     if isinstance(value, File):
@@ -55,17 +55,17 @@ def plain(value: Any) -> Any:
     try:
         return to_jsonable_python(value, bytes_mode="base64", inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError) as error:
-        raise NoResult(f"the result is no JSON: {error}") from error
+        raise ResultError(f"the result is no JSON: {error}") from error
 
 
 def encoded(value: Any, max_bytes: int = MAX_BYTES) -> str:
-    """A result of :func:`plain` as stored. Raises :class:`NoResult`."""
+    """A result of :func:`plain` as stored. Raises :class:`ResultError`."""
     file = isinstance(value, File)
     kept = {"content": value.content, "media_type": value.media_type, "name": value.name} if file else value
     try:
         return encode({"file" if file else "value": kept}, where="result", max_bytes=max_bytes)
     except SerializationError as error:
-        raise NoResult(f"the result cannot be stored: {error}") from error
+        raise ResultError(f"the result cannot be stored: {error}") from error
 
 
 def decoded(text: str | None) -> Any:

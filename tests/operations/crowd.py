@@ -1,10 +1,11 @@
-"""Many clients and workers of the same operations, each with a service and connections of its own, at the same moment."""
+"""Many clients and workers of the same operations, each with connections of its own, at the same moment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from threading import Barrier, Event, Lock, Thread
 from typing import Any, TypeVar
 
@@ -99,7 +100,7 @@ def watched(ops: Operations, tracking_id: str) -> Iterator[list[str]]:
 
 def goes_back(states: list[str]) -> list[tuple[str, str]]:
     """Where a call that had ended was seen in another state."""
-    return [(one, other) for one, other in zip(states, states[1:], strict=False) if one in FINAL and other in STATES]
+    return [(one, other) for one, other in pairwise(states) if one in FINAL and other in STATES]
 
 
 STATES = ("queued", "scheduled", "running", "retrying", *FINAL)
