@@ -388,3 +388,22 @@ def test_calls_whose_items_were_taken_away_are_listed_as_they_are_shown(ops: Ope
     assert [one.id for one in ops.calls(state="dead")] == [dead.id]
     assert [one.id for one in ops.calls(state="cancelled")] == [gone.id]
     assert {one.id: one.state for one in ops.calls()} == {dead.id: "dead", gone.id: "cancelled"}
+
+
+# --- what should never be, and does no harm ---
+
+
+def test_a_call_that_has_ended_otherwise_meanwhile_takes_its_writes_back(
+    ops: Operations, service: QueueService
+) -> None:
+    """By nothing that can be called; by a hand in the database, say."""
+    ends = "UPDATE {operation} SET state = 'cancelled', end_time = {now}, expire_time = {now} + 60000 WHERE id = :id"
+
+    @ops.operation("late", queueable=True)
+    def late(ctx: Any, data: Any) -> None:
+        ops.service.database.statement(lambda tx: tx.change(ends, id=ctx.tracking_id))
+        ctx.session.execute(contacts.insert().values(name="x"))
+
+    call = ops.defer("late")
+    ops.drain()
+    assert (ops.get(call.id).state, names(service)) == ("cancelled", [])
