@@ -12,17 +12,15 @@ from ..errors import NotSupported, PayloadError
 from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase
 from ..service import QueueService
+from ..storage import expiry
 from ..storage import operations as stored
 from ..storage.operations import OperationRow
+from ..storage.rows import CHUNK
 from ..storage.transaction import Transaction
 from .call import FINAL
 from .news import News
 from .problems import NotPossible
 from .standing import CallQueues
-
-_PAGE = 200
-#: How an item has ended that was given up, as opposed to taken away.
-_GIVEN_UP = ("dead", "delete", "abort")
 
 
 class Ends:
@@ -76,11 +74,11 @@ class Ends:
             if tx.unsure and now is not None and not now.end_time and now.state not in FINAL:
                 return  # it was our own commit, whose answer never came
             if now is None or now.end_time != row.end_time or now.is_over:
-                raise NotPossible("the call has been retried or forgotten meanwhile")
+                raise NotPossible("the call has been retried or forgotten meanwhile, or its time is over")
             if now.end_time:
                 self._begin_anew(tx, queue, now)
             elif not queue.dead.revive(tx, [now.item_id]):
-                raise NotPossible("the call has been retried or forgotten meanwhile")
+                raise NotPossible("the call has been retried or forgotten meanwhile, or its time is over")
             else:
                 stored.reopen(tx, row.id, now.item_id, queue.name)
                 queue.rows.tell(tx)
@@ -114,8 +112,7 @@ class Ends:
             if now is None or now.end_time or now.state != row.state:
                 return
             if now.state == stored.GONE:
-                how = stored.ending_of(tx, now.queue_name, now.item_id)
-                self._end(tx, queue, now, "dead" if how in _GIVEN_UP else "cancelled")
+                self._end(tx, queue, now, expiry.state_of_stray(tx, now))
             elif queue is not None and queue.withdraw_within(tx, now.item_id, now.state):
                 self._end(tx, queue, now, now.state)
 
@@ -127,10 +124,12 @@ class Ends:
 
     def write_down_all(self) -> int:
         """The same of all whose items were taken from their queue (reset, skipped, deleted); how many."""
-        number, after = 0, (0, "")
-        while rows := self._service.database.statement(partial(stored.strays, limit=_PAGE, after=after), write=False):
-            number += sum(self.write_down(row) for row in rows)
-            after = rows[-1].create_time, rows[-1].id
+        database, number, after = self._service.database, 0, (0, "")
+        while calls := database.statement(partial(expiry.open_calls, limit=CHUNK, after=after), write=False):
+            for call in calls:
+                row = database.statement(partial(stored.find, call_id=call.id), write=False) if call.is_stray else None
+                number += row is not None and row.is_unwritten and self.write_down(row)
+            after = calls[-1].create_time, calls[-1].id
         return number
 
     def _end(self, tx: Transaction, queue: SqlBase | None, row: OperationRow, state: str) -> None:

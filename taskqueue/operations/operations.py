@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD, check_name, nearest, shown
 from ..storage.operations import OperationRow
 from . import results
+from .administration import Administration
 from .call import FINAL, STATES, Call
 from .calls import Calls, NewCall
 from .definition import Operation
@@ -41,6 +43,7 @@ from .problems import (
 from .registry import Registry
 from .request import Request
 from .standing import CallQueues
+from .sweeper import Sweeper
 from .users import LoadUser, User, Users
 
 if TYPE_CHECKING:
@@ -80,6 +83,7 @@ class Operations(Registry):
         self.service = service
         super().__init__()
         self._users = Users(load_user)
+        self._sweeper = Sweeper(service)
         self._queues = CallQueues(service, check_name(queue), seconds_of(timeout, "timeout"))
         news = News(service.settings, self._finished)
         self._ends = Ends(service, self._queues, news)
@@ -89,6 +93,16 @@ class Operations(Registry):
         )
         service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler()
         service.settings.operations = self
+
+    @property
+    def queue_service(self) -> QueueService:
+        """The service on whose queues the calls stand, as that of an outbox is called."""
+        return self.service
+
+    @property
+    def administration(self) -> Administration:
+        """The calls of everybody, for administrators."""
+        return Administration(self._calls, self._queues)
 
     # --- calling ---
 
@@ -298,18 +312,28 @@ class Operations(Registry):
 
     # --- executing ---
 
-    def drain(self, *, wait: bool = True) -> int:
+    def drain(self, *, wait: bool = True, stop: threading.Event | None = None) -> int:
         """Execute the calls that are due now, one after the other, in this thread; return how many attempts were made.
 
         Arguments:
             wait: also for what workers are just executing.
+            stop: ends it after the call in hand, once set.
         """
         self._ends.write_down_all()
-        attempts = 0
+        attempts, stop = 0, stop or threading.Event()
         for queue in self._queues.standing():
             with suppress(QueueNotFound):  # somebody has just deleted it
-                attempts += flush(queue, wait=wait)
+                attempts += flush(queue, wait=wait, stop=stop)
+        while not stop.is_set() and self.sweep():
+            pass
         return attempts
+
+    def sweep(self) -> bool:
+        """Take away some hundred results whose time is over, once a minute at most; workers do this by themselves.
+
+        Whether there may be more, for which it may be called again at once.
+        """
+        return self._sweeper.sweep()
 
 
 def _raise(call: Call) -> Any:

@@ -77,14 +77,18 @@ class CallQueues:
     def of(self, row: OperationRow) -> SqlBase:
         """The queue on which a call stands, which may be one of an earlier configuration; the present one when that is
         gone, and all its items with it."""
-        present = self.present()
-        if row.queue_name == present.name:
-            return present
+        return self.found(row) or self.present()
+
+    def found(self, row: OperationRow) -> SqlBase | None:
+        """The queue on which a call stands, or None when that is gone."""
+        queue, seen = self._known or (None, 0.0)
+        if queue is not None and queue.name == row.queue_name and time.monotonic() - seen < _TRUSTED:
+            return queue
         try:
             found = self._service.load(row.queue_name)
         except QueueNotFound:
-            return present
-        return found if _is_for_calls(found) else present  # type: ignore[return-value]
+            return None
+        return found if _is_for_calls(found) else None  # type: ignore[return-value]
 
     def standing(self) -> Iterator[SqlBase]:
         """Those that exist."""
