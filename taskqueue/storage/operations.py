@@ -74,7 +74,10 @@ class OperationRow(NamedTuple):
 
 
 class KeyRow(NamedTuple):
-    """The call that has a client's key, what it was for, and whether the time of its result is over."""
+    """The call that has a client's key, what it was for, and whether the time is over for which that is known.
+
+    A result that is read once may go earlier; its key must not: a request that is sent again would be executed again.
+    """
 
     id: str
     fingerprint: str
@@ -132,8 +135,8 @@ def with_key(tx: Transaction, owner: str, name: str, key: str, *, latest: bool =
             what is not there lets two who then store it wait for each other.
     """
     row = tx.row(
-        "SELECT id, fingerprint, CASE WHEN end_time > 0 AND expire_time <= {now} THEN 1 ELSE 0 END FROM {operation} "
-        f"WHERE owner = :owner AND name = :name AND client_key = :key {'{share}' if latest else ''}",
+        "SELECT id, fingerprint, CASE WHEN end_time > 0 AND end_time + lasting <= {now} THEN 1 ELSE 0 END "
+        f"FROM {{operation}} WHERE owner = :owner AND name = :name AND client_key = :key {'{share}' if latest else ''}",
         owner=owner, name=name, key=key,
     )  # fmt: skip
     return KeyRow(row[0], row[1], bool(row[2])) if row else None
