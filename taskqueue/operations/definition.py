@@ -18,6 +18,7 @@ from ..retries import RetryPolicy, policy_of
 from ..spec import check_name, shown
 from .limits import Limits
 from .problems import AccessDenied, InvalidData
+from .results import File
 from .users import User
 
 #: ``permit(user, data)`` returns True when the user may call the operation with that data.
@@ -89,6 +90,25 @@ class Operation:
             return TypeAdapter(kind).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError, ValueError):
             return {}
+
+    @cached_property
+    def takes_nothing(self) -> bool:
+        """Whether it may be called without data."""
+        try:
+            self.validated(None)
+        except Exception:  # a validator of the user's may raise anything
+            return False
+        return True
+
+    @cached_property
+    def result_kind(self) -> str:
+        """What its annotation says that it returns: "file", "json", or "any" when it does not say which."""
+        kind = self._hints.get("return", Any)
+        kinds = set(typing.get_args(kind)) or {kind}
+        files = {one for one in kinds if one in (File, bytes)}
+        if kind is Any or (files and files != kinds):
+            return "any"
+        return "file" if files else "json"
 
     @staticmethod
     def _gives_json(kind: Any) -> bool:

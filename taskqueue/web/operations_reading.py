@@ -16,7 +16,6 @@ from ..spec import nearest, shown
 from .csrf import foreign
 from .operations_problem import Problem, invalid
 
-MAX_BYTES = 1_048_576
 _JSON = "application/json"
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII

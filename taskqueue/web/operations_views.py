@@ -13,6 +13,8 @@ from ..interrupts import let_interrupt_pass
 from ..operations import Call, NotPossible, Operation, OperationError, Operations, UnknownOperation, User
 from ..storage.faults import is_driver_error, translate
 from .operations_answers import as_facts, as_json, as_result, check_accepted, facts_of, url_of
+from .operations_limits import LARGEST_PAGE, LONGEST_WAIT, USUAL_PAGE
+from .operations_openapi import document
 from .operations_prefer import Preferences, key_of
 from .operations_problem import Problem, internal, invalid
 from .operations_reading import (
@@ -25,12 +27,10 @@ from .operations_reading import (
     read_nothing,
     whole_in,
 )
+from .operations_schemas import self_contained
 from .operations_site import OperationsSite, current_site
 
 _log = logging.getLogger(__name__)
-#: The longest that anybody may wait (seconds).
-LONGEST_WAIT = 60
-USUAL_PAGE, LARGEST_PAGE = 50, 200
 #: Addresses beside those of the operations, which are no operations unless somebody registers some.
 _OWN = ("runs", "docs", "openapi.json")
 
@@ -39,6 +39,7 @@ def add_operation_views(blueprint: Blueprint) -> None:
     """Give a blueprint the addresses."""
     add = blueprint.add_url_rule
     add("", "list", _list)
+    add("/openapi.json", "openapi", _openapi)
     add("/<name>", "call", _call, methods=["POST"])
     add("/runs", "runs", _runs)
     add("/runs/<call_id>", "run", _run)
@@ -65,10 +66,17 @@ def _described(operations: Operations, one: Operation) -> dict[str, Any]:
         "summary": one.summary,
         "queueable": one.queueable,
         "idempotent": one.idempotent,
-        "schema": one.takes,
-        "result_schema": one.gives,
+        "schema": self_contained(one.takes),
+        "result_schema": self_contained(one.gives),
         "aliases": operations.aliases_of(one.name),
     }
+
+
+def _openapi() -> Response:
+    site = current_site()
+    site.user()
+    check_accepted()
+    return as_json(document(site))
 
 
 def _call(name: str) -> Response:
