@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -125,11 +126,14 @@ class Operation:
             raise InvalidData(f"the data of {self.name} cannot be sent as JSON: {error}") from error
 
     def validated(self, data: Any) -> Any:
-        """``data`` as the function gets it. Raises :class:`InvalidData`, naming each place."""
+        """``data`` (of :meth:`plain`) as the function gets it. Raises :class:`InvalidData`, naming each place."""
         try:
-            return self._adapter.validate_python(data)
+            # As JSON, so that a strict model takes the text of a date for what it is.
+            return self._adapter.validate_json(json.dumps(data))
         except ValidationError as error:
             raise InvalidData(f"the data of {self.name} do not fit its schema", details=_problems(error)) from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits
+            raise InvalidData(f"the data of {self.name} cannot be sent as JSON: {error}") from error
 
     # --- who may call it ---
 
