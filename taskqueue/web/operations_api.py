@@ -17,7 +17,7 @@ from .extension import TEMPLATES
 from .operations_limits import LONGEST_WAIT, MAX_BYTES
 from .operations_problem import problem_of
 from .operations_site import EXTENSION, OperationsSite, UserHook
-from .operations_views import add_operation_views
+from .operations_views import CONVERTER, OperationName, add_operation_views
 from .settings import check_url_prefix
 from .site import STATIC, LocaleHook
 
@@ -73,6 +73,7 @@ class OperationsApi:
         if self.name in sites:
             raise ConfigurationError(f"this application has operations named {self.name!r} already: give another name=")
         blueprint = self._blueprint()
+        app.url_map.converters[CONVERTER] = OperationName
         app.register_blueprint(blueprint, url_prefix=self._prefix)
         sites[self.name] = OperationsSite(self.name, operations, **self._options)
 

@@ -17,6 +17,11 @@ from .operations_site import OperationsSite
 VERSION = "3.1.0"
 _JSON = "application/json"
 _ID = {"name": "call_id", "in": "path", "required": True, "schema": {"type": "string", "pattern": ID_PATTERN}}
+#: Visible ASCII, plain or in quotes; blanks at no end.
+_KEY = (
+    rf"^([!#-~]([ -~]{{0,{LONGEST_KEY - 2}}}[!-~])?|"
+    rf'"[!#-\[\]-~]([ !#-\[\]-~]{{0,{LONGEST_KEY - 2}}}[!#-\[\]-~])?")$'
+)
 _LINKED = {"run": "getRun", "result": "getResult", "end": "endRun", "retry": "retryRun"}
 
 
@@ -42,14 +47,9 @@ def document(site: OperationsSite) -> dict[str, Any]:
 def _paths(operations: Operations, schemas: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     known = operations.known()
     yield url_of("list"), {"get": _list()}
-    runs = {"get": _runs([one.name for one in known])}
     for operation in known:
-        path, item = url_of("call", name=operation.name), {"post": _call(operation, schemas)}
-        if path == url_of("runs"):
-            runs.update(item)
-        else:
-            yield path, item
-    yield url_of("runs"), runs
+        yield url_of("call", name=operation.name), {"post": _call(operation, schemas)}
+    yield url_of("runs"), {"get": _runs([one.name for one in known])}
     one = url_of("run", call_id="0").removesuffix("0") + "{call_id}"
     yield one, {"parameters": [_ID], "get": _run(), "delete": _end()}
     yield f"{one}/result", {"parameters": [_ID], "get": _result()}
@@ -94,11 +94,12 @@ def _call_parameters(operation: Operation) -> list[dict[str, Any]]:
     found = []
     if operation.queueable:
         found.append(
-            _parameter("Prefer", {"type": "string", "pattern": "^respond-async(, wait=[0-9]{1,2})?$"},
-                       "Let a worker make the call; answer after so many seconds at the latest.", "header")
+            _parameter("Prefer", {"type": "string", "examples": ["respond-async, wait=10"]},
+                       "respond-async: let a worker make the call. wait=10: answer with the result if it is there in "
+                       "so many seconds. All else is ignored.", "header")
         )  # fmt: skip
     if operation.idempotent:
-        kind = {"type": "string", "pattern": f"^[A-Za-z0-9_.:-]{{1,{LONGEST_KEY}}}$"}
+        kind = {"type": "string", "pattern": _KEY, "examples": ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]}
         found.append(
             _parameter("Idempotency-Key", kind, "The same key and data: the answer to the first request.", "header")
         )

@@ -8,7 +8,7 @@ from ..operations import STATES
 
 ID_PATTERN = "^[0-9a-f]{32}$"
 #: As far ahead as a queue takes it.
-CENTURY = 3_155_760_000
+CENTURY = 3_162_240_000
 _EXAMPLE_ID = "5f0c1d2e3b4a59687766554433221100"
 _MOMENT = {"type": "string", "format": "date-time"}
 _SECONDS = {"type": "number", "minimum": 0, "maximum": CENTURY}

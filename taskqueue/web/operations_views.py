@@ -6,11 +6,11 @@ import logging
 from typing import Any
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import BaseConverter
 
 from ..errors import SerializationError, SpecError, TaskQueueError
 from ..interrupts import let_interrupt_pass
-from ..operations import Call, NotPossible, Operation, OperationError, Operations, UnknownOperation, User
+from ..operations import Call, NotPossible, Operation, OperationError, Operations, User
 from ..storage.faults import is_driver_error, translate
 from .operations_answers import as_facts, as_json, as_result, check_accepted, facts_of, url_of
 from .operations_limits import LARGEST_PAGE, LONGEST_WAIT, USUAL_PAGE
@@ -30,9 +30,15 @@ from .operations_reading import (
 from .operations_schemas import self_contained
 from .operations_site import OperationsSite, current_site
 
+#: Under which an application knows :class:`OperationName`.
+CONVERTER = "taskqueue_operation"
 _log = logging.getLogger(__name__)
-#: Addresses beside those of the operations, which are no operations unless somebody registers some.
-_OWN = ("runs", "docs", "openapi.json")
+
+
+class OperationName(BaseConverter):
+    """The part of an address that names an operation; three names are addresses of ours."""
+
+    regex = r"(?!(?:runs|docs|openapi\.json)\Z)[^/]+"
 
 
 def add_operation_views(blueprint: Blueprint) -> None:
@@ -40,7 +46,7 @@ def add_operation_views(blueprint: Blueprint) -> None:
     add = blueprint.add_url_rule
     add("", "list", _list)
     add("/openapi.json", "openapi", _openapi)
-    add("/<name>", "call", _call, methods=["POST"])
+    add(f"/<{CONVERTER}:name>", "call", _call, methods=["POST"])
     add("/runs", "runs", _runs)
     add("/runs/<call_id>", "run", _run)
     add("/runs/<call_id>", "end", _end, methods=["DELETE"])
@@ -82,21 +88,12 @@ def _openapi() -> Response:
 def _call(name: str) -> Response:
     site = current_site()
     user = site.user()
-    operation = _named(site.operations, name)
+    operation = site.operations.named(name)
     check_query(request)
     asked, key, prefers = read_call(request, site.max_bytes), key_of(request), Preferences.of(request)
     if asked.is_later or (prefers.respond_async if asked.defer is None else asked.defer):
         return _defer(site, user, operation, asked, key, prefers)
     return _execute(site.operations, operation, asked.data, user, key)
-
-
-def _named(operations: Operations, name: str) -> Operation:
-    try:
-        return operations.named(name)
-    except UnknownOperation:
-        if name in _OWN:
-            raise MethodNotAllowed(["GET", "HEAD", "OPTIONS"]) from None
-        raise
 
 
 def _execute(operations: Operations, operation: Operation, data: Any, user: User, key: str | None) -> Response:
