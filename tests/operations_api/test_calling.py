@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import create_engine
 
 from taskqueue import QueueService
+from taskqueue.errors import DatabaseError, LeaseLost, SerializationError, SpecError
 from taskqueue.operations import Operations
 from tests.operations.conftest import drain, names
 from tests.operations_api.app import SECRET, Client, create_app
@@ -187,6 +188,21 @@ def test_a_mistake_of_the_program_is_no_business_of_the_caller(
         assert "Traceback" not in answer.text
     for answer in [*answers, alice.get(f"{location}/result")]:
         assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+
+
+@pytest.mark.parametrize("error", [SpecError, SerializationError, DatabaseError, LeaseLost, SystemExit, KeyError])
+def test_whatever_it_raises_is_no_business_of_the_caller(
+    alice: Client, ops: Operations, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    @ops.operation("odd", idempotent=True)
+    def odd(ctx: Any, data: Any) -> None:
+        raise error(SECRET)
+
+    for headers in ({}, {"Idempotency_Key": "k"}):
+        answer = alice.post("/ops/odd", **headers)
+        assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+        assert SECRET not in answer.text
+    assert SECRET in caplog.text
 
 
 def test_too_many_calls_are_told_when_to_come_back(alice: Client) -> None:
