@@ -17,6 +17,7 @@ from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD
+from ..storage import expiry
 from ..storage import operations as stored
 from ..storage.committed import after_commit
 from ..storage.operations import OperationRow
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 #: After so long (seconds) it is looked whether the queue is still registered.
 _TRUSTED = 5.0
-_PAGE = 200
-#: How an item has ended that was given up, as opposed to taken away.
-_GIVEN_UP = ("dead", "delete", "abort")
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ class Calls:
         """A call as it stands now."""
         row = self._service.database.statement(lambda tx: stored.find(tx, call_id), write=False)
         if row is not None and row.state == stored.GONE:
-            self._end_stray(row.id, row.queue_name, row.item_id)
+            self._service.database.transaction(partial(expiry.end_stray, call_id=call_id))
             return self._service.database.statement(lambda tx: stored.find(tx, call_id), write=False)
         return row
 
@@ -243,10 +241,11 @@ class Calls:
         def work(tx: Transaction) -> None:
             stored.lock(tx, row.id)
             now = stored.find(tx, row.id)
-            if now is None or now.end_time != row.end_time:
+            # What was to be executed may have gone together with the result.
+            if now is None or now.end_time != row.end_time or now.is_over:
                 if tx.unsure and now is not None and now.end_time == 0:
                     return
-                raise NotPossible("the call has been retried or forgotten meanwhile")
+                raise NotPossible("the call has been retried or forgotten meanwhile, or its time is over")
             data = {"operation": row.name}
             text = self._service.settings.codec.pack(data, queue.name, row.id)
             stored.reopen(tx, row.id, queue.insert_within(tx, NewItem(row.id, 0, text)).id)
@@ -258,23 +257,7 @@ class Calls:
 
     def end_strays(self) -> int:
         """Write down the end of calls whose items were taken from their queue (reset, skipped, deleted); how many."""
-        number, after = 0, (0, "")
-        while rows := self._service.database.statement(partial(stored.strays, limit=_PAGE, after=after), write=False):
-            for call_id, queue_name, item_id, created in rows:
-                number += self._end_stray(call_id, queue_name, item_id)
-                after = created, call_id
-        return number
-
-    def _end_stray(self, call_id: str, queue_name: str, item_id: int) -> bool:
-        def work(tx: Transaction) -> bool:
-            stored.lock(tx, call_id)
-            now = stored.find(tx, call_id)
-            if now is None or now.state != stored.GONE:
-                return False
-            ending = stored.ending_of(tx, queue_name, item_id)
-            return stored.end(tx, call_id, "dead" if ending in _GIVEN_UP else "cancelled")
-
-        return self._service.database.transaction(work)
+        return expiry.end_strays(self._service.database)
 
     def standing(self) -> Iterator[SqlBase]:
         """The queues of operations that exist."""

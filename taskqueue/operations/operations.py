@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD, check_name, nearest, shown
 from ..storage.operations import OperationRow
 from . import results
+from .administration import Administration
 from .call import FINAL, STATES, Call
 from .calls import Calls, NewCall
 from .definition import Operation
@@ -39,6 +41,7 @@ from .problems import (
 )
 from .registry import Registry
 from .request import Request
+from .sweeper import Sweeper
 from .users import LoadUser, User, Users
 
 if TYPE_CHECKING:
@@ -78,10 +81,21 @@ class Operations(Registry):
         self.service = service
         super().__init__()
         self._users = Users(load_user)
+        self._sweeper = Sweeper(service)
         self._calls = Calls(service, check_name(queue), seconds_of(timeout, "timeout"))
         self._performer = Performer(service.settings, self._operations, self._users, self._finished, self._open_session)
         service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler()
         service.settings.operations = self
+
+    @property
+    def queue_service(self) -> QueueService:
+        """The service on whose queues the calls stand, as that of an outbox is called."""
+        return self.service
+
+    @property
+    def administration(self) -> Administration:
+        """The calls of everybody, for administrators."""
+        return Administration(self._calls)
 
     def _open_session(self) -> AbstractContextManager[Session]:
         return sessionmaker(self.service.engine).begin()
@@ -292,17 +306,29 @@ class Operations(Registry):
 
     # --- executing ---
 
-    def drain(self, *, wait: bool = True) -> int:
+    def drain(self, *, wait: bool = True, stop: threading.Event | None = None) -> int:
         """Execute the calls that are due now, one after the other, in this thread; return how many attempts were made.
 
         Arguments:
             wait: also for what workers are just executing.
+            stop: ends it after the call in hand, once set.
         """
         self._calls.end_strays()
+        stop = stop or threading.Event()
         try:
-            return sum(flush(queue, wait=wait) for queue in self._calls.standing())
+            attempts = sum(flush(queue, wait=wait, stop=stop) for queue in self._calls.standing())
         except QueueNotFound:  # somebody has just deleted it
-            return 0
+            attempts = 0
+        while not stop.is_set() and self.sweep():
+            pass
+        return attempts
+
+    def sweep(self) -> bool:
+        """Take away some hundred results whose time is over, once a minute at most; workers do this by themselves.
+
+        Whether there may be more, for which it may be called again at once.
+        """
+        return self._sweeper.sweep()
 
 
 def _raise(call: Call) -> Any:

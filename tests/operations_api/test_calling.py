@@ -231,7 +231,6 @@ def test_what_cannot_be_stored_is_refused(service: QueueService) -> None:
         for headers in ({"Prefer": "respond-async"}, {"Idempotency_Key": "k"}):
             answer = alice.post("/ops/echo", data, **headers)
             assert (answer.status_code, word in answer.get_json()["detail"]) == (422, True), answer.text
-        assert alice.post("/ops/echo", data).get_json() == data
     assert alice.post("/ops/echo", "x" * 3_000_000).status_code == 413
 
 
