@@ -22,6 +22,7 @@ from ..storage import operations as stored
 from ..storage.committed import after_commit
 from ..storage.operations import OperationRow
 from ..storage.transaction import Transaction
+from .call import FINAL
 from .definition import Operation
 from .problems import KeyReused, NotPossible
 from .request import Request
@@ -108,7 +109,7 @@ class Calls:
         Raises :class:`TooManyCalls`, :class:`KeyReused`.
         """
         queue, uid, database = self.queue(session), os.urandom(16).hex(), self._service.database
-        text = self._service.settings.codec.pack(new.request.to_data(), queue.name, uid)
+        text = new.request.packed(self._service.settings.codec, queue.name, uid)
         work = partial(self._store, queue, new, uid, text)
         joined = session if session is not None else database.current_session
         if joined is None:
@@ -202,6 +203,27 @@ class Calls:
                 return row, None
             text = stored.result(tx, call_id)
             if consume:
+                stored.expire(tx, call_id)
+            return row, text
+
+        database = self._service.database
+        return database.transaction(read) if consume else database.statement(read, write=False)
+
+    def outcome(self, call_id: str, *, consume: bool) -> tuple[OperationRow, str | None] | None:
+        """A call that has ended, and what it returned, encoded; consumed, nobody is told a second time. None: there is
+        nothing to tell (any more)."""
+
+        def read(tx: Transaction) -> tuple[OperationRow, str | None] | None:
+            if consume:
+                stored.lock(tx, call_id)
+            row = stored.find(tx, call_id)
+            # If it is our own commit, whose answer never came, that has ended its time, it is still for us.
+            if row is None or row.state not in FINAL or (row.is_over and not tx.unsure):
+                return None
+            text = stored.result(tx, call_id) if row.state == "succeeded" else None
+            if consume and row.state == "dead":  # the dead letter stays, for those who look after the program
+                stored.end(tx, call_id, "dead", attempts=row.attempts)
+            if consume and (row.end_time or row.state == "dead"):  # else it is yet to be written that it has expired
                 stored.expire(tx, call_id)
             return row, text
 

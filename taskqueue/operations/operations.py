@@ -116,6 +116,7 @@ class Operations(Registry):
         if key is None:
             return self._performer.perform_now(operation, request)
         self._check_key(operation, key)
+        operation.admit(request.user, request.data)
         row, item = self._calls.store(NewCall(operation, request, key, is_direct=True))
         if item is None and row.is_direct:
             item = self._calls.take(row)
@@ -159,6 +160,7 @@ class Operations(Registry):
         if not operation.queueable:
             raise NotQueueable(f"{operation.name} cannot be deferred: call it without that option")
         operation, request = self._prepared(name, data, user)
+        operation.admit(request.user, request.data)
         if key is not None:
             self._check_key(operation, key)
         if delay is not None and release_time is not None:
@@ -174,9 +176,7 @@ class Operations(Registry):
 
     def _prepared(self, name: str, data: Any, user: Who) -> tuple[Operation, Request]:
         operation, caller = self.named(name), self._users.of(user)
-        plain = operation.plain(data)
-        operation.check_user(caller, operation.validated(plain))
-        return operation, Request(plain, caller)
+        return operation, Request(operation.plain(data), caller)
 
     def _check_key(self, operation: Operation, key: str) -> None:
         if not operation.idempotent:
@@ -234,6 +234,22 @@ class Operations(Registry):
         if row is None or text is None:  # others have consumed it in this moment
             raise CallGone("the time is over for which the result was kept")
         return results.decoded(text)
+
+    def outcome(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> tuple[Call, Any]:
+        """A call that has ended in whatever way, and what it has returned; an error stands in the call.
+
+        Arguments:
+            consume: exactly one gets it, then its time is over. The dead letter of a dead call stays, but reviving it
+                executes nothing any more.
+
+        Raises :class:`NotFinished`, :class:`CallNotFound`, :class:`CallGone`.
+        """
+        if (state := self._own(tracking_id, user).state) not in FINAL:
+            raise NotFinished(f"the call has not ended yet, it is {state}")
+        told = self._calls.outcome(tracking_id, consume=consume)
+        if told is None:  # others have consumed it in this moment
+            raise CallGone("the time is over for which the result was kept")
+        return Call.of(told[0]), results.decoded(told[1])
 
     def wait(self, tracking_id: str, timeout: float | timedelta | str = 30, *, user: Who = None) -> Call:
         """The call when it has ended, or as it stands after ``timeout``. Raises as :meth:`get`."""
