@@ -12,7 +12,7 @@ from ..errors import SpecError
 from ..spec import check_name, nearest, shown
 from .definition import Operation, Permit, retry_of
 from .limits import Limits
-from .performing import Finished
+from .news import Finished
 from .problems import UnknownOperation
 from .users import checked_roles
 

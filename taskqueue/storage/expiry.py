@@ -123,8 +123,12 @@ def end_stray(tx: Transaction, call_id: str) -> bool:
     call = operations.find(tx, call_id)
     if call is None or call.state != operations.GONE:
         return False
-    how = _ending_of(tx, call.queue_name, call.item_id)
-    return operations.end(tx, call_id, "dead" if how in _GIVEN_UP else "cancelled")
+    return operations.end(tx, call_id, state_of_stray(tx, call))
+
+
+def state_of_stray(tx: Transaction, call: operations.OperationRow) -> str:
+    """What a call has come to whose item is gone."""
+    return "dead" if _ending_of(tx, call.queue_name, call.item_id) in _GIVEN_UP else "cancelled"
 
 
 def _ending_of(tx: Transaction, queue_name: str, item_id: int) -> Any:
