@@ -26,6 +26,8 @@ _KINDS: dict[str, type[OperationError]] = {
     for kind in vars(problems).values()
     if isinstance(kind, type) and issubclass(kind, OperationError)
 }
+#: What the API itself has against a request.
+_OWN_CODE = "invalid_request"
 #: What it is when an operation has chosen the code itself.
 _BY_STATUS: dict[int, type[OperationError]] = {
     HTTPStatus.UNPROCESSABLE_ENTITY: OperationFailed,
@@ -96,7 +98,7 @@ def _file(answer: Answer) -> File:
 
 def _file_name(headers: Message) -> str:
     """As told by "filename*", which holds all characters, else by "filename"; "" without."""
-    given = headers.get_params([], "Content-Disposition")
+    given: list[tuple[str, Any]] = headers.get_params([], "Content-Disposition")
     names = [value for name, value in given if name.lower() == "filename"]
     return collapse_rfc2231_value(next((name for name in names if isinstance(name, tuple)), (names or [""])[0]))
 
@@ -110,7 +112,7 @@ def raise_problem(answer: Answer) -> NoReturn:
         raise _odd(answer) from None
     code = code if is_name(code) else "unknown"
     kind = _KINDS.get(code, OperationError)
-    if kind.status != answer.status:
+    if kind.status != answer.status and code != _OWN_CODE:
         kind = _BY_STATUS.get(answer.status, OperationError)
     raised = _made(kind, sentence, answer)
     raised.code, raised.details, raised.status = code, said.get("errors"), answer.status

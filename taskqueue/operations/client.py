@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -153,7 +153,7 @@ class Client:
         while True:
             began = self._transport.now()
             held = max(min(until - began, _LOOK), 0.0)
-            ask = Ask("GET", place, {"wait": f"{held:g}"}, is_repeatable=True, extra=held)
+            ask = Ask("GET", place, {"wait": f"{held:.3f}"}, is_repeatable=True, extra=held)
             call = call_of(json_of(self._transport.ask(ask, max(until - began, 0.0))))
             now = self._transport.now()
             if call.is_final or now >= until:
@@ -294,4 +294,4 @@ def _quoted(key: object) -> str:
 def _text(moment: object, what: str) -> str:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise SpecError(f"{what} must be a datetime with a time zone, not {shown(moment)}")
-    return moment.isoformat()
+    return moment.astimezone(timezone.utc).isoformat()

@@ -97,8 +97,8 @@ def test_a_deferral_carries_its_options(server: ScriptedServer, client: Client) 
     assert call.created == datetime(2026, 1, 2, 3, 4, 5, 678000, timezone.utc)
     assert [one.json() for one in server.asked[1:]] == [
         {"data": [1], "options": {"defer": True, "delay": 120.0, "expires": 3600.0}},
-        {"data": None, "options": {"defer": True, "release_time": "2030-01-02T03:04:00+02:00",
-                                   "expires": "2030-01-02T03:04:00+02:00"}},
+        {"data": None, "options": {"defer": True, "release_time": "2030-01-02T01:04:00+00:00",
+                                   "expires": "2030-01-02T01:04:00+00:00"}},
         {"data": None, "options": {"defer": True}},
     ]  # fmt: skip
     assert all("Idempotency-Key" not in one.headers for one in server.asked)
@@ -197,6 +197,7 @@ def test_results_are_json_or_files(server: ScriptedServer, client: Client) -> No
         (problem(422, "duplicate"), OperationFailed),
         (problem(429, "too_many_calls", headers={"Retry-After": "7"}), TooManyCalls),
         (problem(401, "not_signed_in"), OperationError),
+        (problem(422, "invalid_request"), OperationError),
         (problem(500, "internal_error"), OperationError),
         (problem(409, "expired"), OperationError),
         (problem(400, "not_found"), OperationError),  # an operation may use any word
@@ -379,6 +380,8 @@ def test_waiting_ends_with_the_call_as_it_stands(server: ScriptedServer, client:
     assert asked < 40
     assert client.wait(CALL, timeout=0).state == "running"
     assert len(server.asked) == asked + 1
+    client.wait(CALL, timeout=0.00001)
+    assert server.lines[-1].endswith("?wait=0.000")
     server.script.clear()
 
 
@@ -414,7 +417,7 @@ def test_a_call_that_has_ended_is_not_forgotten_by_cancelling_it(server: Scripte
         client.cancel(CALL)
     server.say(facts(), CUT, facts(state="cancelled"))
     assert client.cancel(CALL).state == "cancelled"
-    assert [line.partition(" ")[0] for line in server.lines] == "GET GET DELETE GET GET DELETE GET".split()
+    assert [line.partition(" ")[0] for line in server.lines] == ["GET", "GET", "DELETE", "GET", "GET", "DELETE", "GET"]
 
 
 def test_cancelling_is_tried_twice_at_most(server: ScriptedServer, client: Client) -> None:
