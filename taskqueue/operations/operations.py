@@ -174,6 +174,11 @@ class Operations(Registry):
 
     # --- looking ---
 
+    def user_of(self, who: Who) -> User:
+        """The user of an id, as ``load_user`` knows them; one who is not active when there is none. A :class:`User` is
+        believed."""
+        return self._users.of(who)
+
     def get(self, tracking_id: str, *, user: Who = None) -> Call:
         """A recorded call as it stands now.
 

@@ -78,6 +78,10 @@ class Registry:
         found = (self._operations[name] for name in sorted(self._operations))
         return [one for one in found if queueable is None or one.queueable is queueable]
 
+    def aliases_of(self, name: str) -> list[str]:
+        """The other names of the operation of that name."""
+        return sorted(alias for alias, meant in self._aliases.items() if meant == name)
+
     def named(self, name: str) -> Operation:
         """The operation of that name, or alias. Raises :class:`UnknownOperation`."""
         found = self._operations.get(self._aliases.get(name, name)) if isinstance(name, str) else None
