@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from ..retries import RetryPolicy, policy_of
 from ..spec import check_name, shown
 from .limits import Limits
 from .problems import AccessDenied, InvalidData
+from .results import File
 from .users import User
 
 #: ``permit(user, data)`` returns True when the user may call the operation with that data.
@@ -90,6 +92,25 @@ class Operation:
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError, ValueError):
             return {}
 
+    @cached_property
+    def takes_nothing(self) -> bool:
+        """Whether it may be called without data."""
+        try:
+            self.validated(None)
+        except Exception:  # a validator of the user's may raise anything
+            return False
+        return True
+
+    @cached_property
+    def result_kind(self) -> str:
+        """What its annotation says that it returns: "file", "json", or "any" when it does not say which."""
+        kind = self._hints.get("return", Any)
+        kinds = set(typing.get_args(kind)) or {kind}
+        files = {one for one in kinds if one in (File, bytes)}
+        if kind is Any or (files and files != kinds):
+            return "any"
+        return "file" if files else "json"
+
     @staticmethod
     def _gives_json(kind: Any) -> bool:
         return isinstance(kind, type) and issubclass(kind, BaseModel)
@@ -105,11 +126,14 @@ class Operation:
             raise InvalidData(f"the data of {self.name} cannot be sent as JSON: {error}") from error
 
     def validated(self, data: Any) -> Any:
-        """``data`` as the function gets it. Raises :class:`InvalidData`, naming each place."""
+        """``data`` (of :meth:`plain`) as the function gets it. Raises :class:`InvalidData`, naming each place."""
         try:
-            return self._adapter.validate_python(data)
+            # As JSON, so that a strict model takes the text of a date for what it is.
+            return self._adapter.validate_json(json.dumps(data))
         except ValidationError as error:
             raise InvalidData(f"the data of {self.name} do not fit its schema", details=_problems(error)) from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits
+            raise InvalidData(f"the data of {self.name} cannot be sent as JSON: {error}") from error
 
     # --- who may call it ---
 

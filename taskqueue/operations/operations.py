@@ -151,9 +151,10 @@ class Operations(Registry):
             raise SpecError("give delay or release_time, not both")
         wait = delay_ms(seconds_of(delay, "delay"), "delay") if delay is not None else 0
         due = _moment(release_time, "release_time") if release_time is not None else None
-        is_moment = isinstance(expires, datetime)
         deadline = _moment(expires, "expires") if isinstance(expires, datetime) else None
-        lasts = delay_ms(seconds_of(expires, "expires"), "expires") if expires is not None and not is_moment else 0  # type: ignore[arg-type]
+        lasts = 0
+        if expires is not None and not isinstance(expires, datetime):
+            lasts = max(delay_ms(seconds_of(expires, "expires"), "expires"), 1)  # 0 is none
         new = NewCall(operation, request, key, delay=wait, due=due, lasts=lasts, deadline=deadline)
         return Call.of(self._calls.store(new, session)[0])
 
@@ -316,7 +317,7 @@ def _raise(call: Call) -> Any:
 def _moment(moment: datetime, what: str) -> int:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise SpecError(f"{what} must be a datetime with a time zone, not {shown(moment)}")
-    return clock.moment_ms(moment)
+    return max(clock.moment_ms(moment), 1)  # 0 is none
 
 
 def _is_id(tracking_id: object) -> bool:

@@ -14,10 +14,10 @@ from ..operations import Operations
 from ..spec import shown
 from .answers import protect, quiet
 from .extension import TEMPLATES
+from .operations_limits import LONGEST_WAIT, MAX_BYTES
 from .operations_problem import problem_of
-from .operations_reading import MAX_BYTES
 from .operations_site import EXTENSION, OperationsSite, UserHook
-from .operations_views import LONGEST_WAIT, add_operation_views
+from .operations_views import CONVERTER, OperationName, add_operation_views
 from .settings import check_url_prefix
 from .site import STATIC, LocaleHook
 
@@ -38,6 +38,7 @@ class OperationsApi:
         max_wait: so long (seconds, at most 60) a request may wait for the end of a call; each that waits occupies a
             thread of the server. 0: none waits.
         security: how clients show who they are, as a security scheme of OpenAPI; None: the session's cookie.
+        title, version: of the OpenAPI document.
 
     Raises :class:`ConfigurationError`.
     """
@@ -46,6 +47,7 @@ class OperationsApi:
         self, app: Flask | None = None, operations: Operations | None = None, *, url_prefix: str = "/ops",
         identity: UserHook | None = None, name: str = "operations", locale: LocaleHook | None = None,
         max_bytes: int = MAX_BYTES, max_wait: float = LONGEST_WAIT, security: Mapping[str, Any] | None = None,
+        title: str = "Operations", version: str = "1",
     ) -> None:  # fmt: skip
         if not isinstance(name, str) or not name.isidentifier():
             raise ConfigurationError(f"the name of the blueprint must be an identifier, not {shown(name)}")
@@ -55,7 +57,7 @@ class OperationsApi:
             raise ConfigurationError("url_prefix must be a path of its own such as '/ops', not the root")
         self._operations = operations
         self._options = {
-            "identity": identity, "locale": locale, "security": security,
+            "identity": identity, "locale": locale, "security": security, "title": title, "version": version,
             "max_bytes": _number("max_bytes", max_bytes, 1, math.inf),
             "max_wait": _number("max_wait", max_wait, 0, LONGEST_WAIT),
         }  # fmt: skip
@@ -71,6 +73,7 @@ class OperationsApi:
         if self.name in sites:
             raise ConfigurationError(f"this application has operations named {self.name!r} already: give another name=")
         blueprint = self._blueprint()
+        app.url_map.converters[CONVERTER] = OperationName
         app.register_blueprint(blueprint, url_prefix=self._prefix)
         sites[self.name] = OperationsSite(self.name, operations, **self._options)
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from flask import Request
 
+from .operations_limits import LONGEST_KEY
 from .operations_problem import invalid
 
-#: As long as the database takes.
-LONGEST_KEY = 190
 _PART = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _KEY_QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"', re.ASCII)

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 _AWAY = (DatabaseUnavailable, DatabaseReadOnly, DatabaseFull)
 #: What a call has come to that nobody executed: its state forbids to give a result.
 _NOT_EXECUTED = ("cancelled", "expired")
+#: Pythons name these differently.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 _USUAL = {
     400: ("bad_request", "the request cannot be read"),
     404: ("not_found", "there is nothing at this address"),
@@ -76,7 +78,7 @@ class Problem(Exception):
 def title_of(status: int) -> str:
     """What a status is called."""
     try:
-        return HTTPStatus(status).phrase
+        return _TITLES.get(status) or HTTPStatus(status).phrase
     except ValueError:
         return "Error"
 

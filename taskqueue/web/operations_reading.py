@@ -16,13 +16,14 @@ from ..spec import nearest, shown
 from .csrf import foreign
 from .operations_problem import Problem, invalid
 
-MAX_BYTES = 1_048_576
 _JSON = "application/json"
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )  # RFC 3339
 _OPTIONS = ("defer", "delay", "release_time", "expires")
-_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
+#: Up to here a float is exact.
+_EXACT = 2.0**53
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _bytes(request: Request, max_bytes: int) -> bytes:
 def _parsed(body: bytes) -> Any:
     try:
         found = json.loads(
-            body.decode(), object_pairs_hook=_without_doubles, parse_constant=_no_number, parse_float=_float
+            body.decode(), object_pairs_hook=_without_doubles, parse_constant=_no_number, parse_float=_number
         )
         if b"\\u" in body:  # the only way in for half of a character
             json.dumps(found, ensure_ascii=False).encode()
@@ -138,11 +139,13 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def _float(text: str) -> float:
+def _number(text: str) -> float:
     found = float(text)
     if math.isinf(found):
         raise ValueError(f"the number {text[:40]} is too large")
-    return found
+    # JSON knows one kind of numbers: 9.0 is whole, and a strict schema of whole numbers takes it.
+    is_whole = found.is_integer() and abs(found) < _EXACT and not text.startswith("-0")
+    return int(found) if is_whole else found
 
 
 def _object(given: Any, what: str, known: Collection[str]) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class OperationsSite:
     max_bytes: int
     max_wait: float
     security: Mapping[str, Any] | None
+    title: str
+    version: str
 
     def user(self) -> User:
         """Who calls. Raises :class:`Problem` (401, 403)."""

@@ -6,13 +6,15 @@ import logging
 from typing import Any
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import BaseConverter
 
 from ..errors import SerializationError, SpecError, TaskQueueError
 from ..interrupts import let_interrupt_pass
-from ..operations import Call, NotPossible, Operation, OperationError, Operations, UnknownOperation, User
+from ..operations import Call, NotPossible, Operation, OperationError, Operations, User
 from ..storage.faults import is_driver_error, translate
 from .operations_answers import as_facts, as_json, as_result, check_accepted, facts_of, url_of
+from .operations_limits import LARGEST_PAGE, LONGEST_WAIT, USUAL_PAGE
+from .operations_openapi import document
 from .operations_prefer import Preferences, key_of
 from .operations_problem import Problem, internal, invalid
 from .operations_reading import (
@@ -25,21 +27,26 @@ from .operations_reading import (
     read_nothing,
     whole_in,
 )
+from .operations_schemas import self_contained
 from .operations_site import OperationsSite, current_site
 
+#: Under which an application knows :class:`OperationName`.
+CONVERTER = "taskqueue_operation"
 _log = logging.getLogger(__name__)
-#: The longest that anybody may wait (seconds).
-LONGEST_WAIT = 60
-USUAL_PAGE, LARGEST_PAGE = 50, 200
-#: Addresses beside those of the operations, which are no operations unless somebody registers some.
-_OWN = ("runs", "docs", "openapi.json")
+
+
+class OperationName(BaseConverter):
+    """The part of an address that names an operation; three names are addresses of ours."""
+
+    regex = r"(?!(?:runs|docs|openapi\.json)\Z)[^/]+"
 
 
 def add_operation_views(blueprint: Blueprint) -> None:
     """Give a blueprint the addresses."""
     add = blueprint.add_url_rule
     add("", "list", _list)
-    add("/<name>", "call", _call, methods=["POST"])
+    add("/openapi.json", "openapi", _openapi)
+    add(f"/<{CONVERTER}:name>", "call", _call, methods=["POST"])
     add("/runs", "runs", _runs)
     add("/runs/<call_id>", "run", _run)
     add("/runs/<call_id>", "end", _end, methods=["DELETE"])
@@ -65,30 +72,28 @@ def _described(operations: Operations, one: Operation) -> dict[str, Any]:
         "summary": one.summary,
         "queueable": one.queueable,
         "idempotent": one.idempotent,
-        "schema": one.takes,
-        "result_schema": one.gives,
+        "schema": self_contained(one.takes),
+        "result_schema": self_contained(one.gives),
         "aliases": operations.aliases_of(one.name),
     }
+
+
+def _openapi() -> Response:
+    site = current_site()
+    site.user()
+    check_accepted()
+    return as_json(document(site))
 
 
 def _call(name: str) -> Response:
     site = current_site()
     user = site.user()
-    operation = _named(site.operations, name)
+    operation = site.operations.named(name)
     check_query(request)
     asked, key, prefers = read_call(request, site.max_bytes), key_of(request), Preferences.of(request)
     if asked.is_later or (prefers.respond_async if asked.defer is None else asked.defer):
         return _defer(site, user, operation, asked, key, prefers)
     return _execute(site.operations, operation, asked.data, user, key)
-
-
-def _named(operations: Operations, name: str) -> Operation:
-    try:
-        return operations.named(name)
-    except UnknownOperation:
-        if name in _OWN:
-            raise MethodNotAllowed(["GET", "HEAD", "OPTIONS"]) from None
-        raise
 
 
 def _execute(operations: Operations, operation: Operation, data: Any, user: User, key: str | None) -> Response:
