@@ -15,9 +15,8 @@ from .people import CREATE, DELETE, RETRIEVE, UPDATE, may, person_of
 
 def describe(ctx: OperationContext, data: shapes.Describe) -> dict[str, Any]:
     """A module, its fields and what the user may do with it; of several modules, each by its name."""
-    names = [name.strip() for name in data.elementType.split(",")]
-    found = {name: described(module_named(name), ctx.user) for name in names}
-    return found if len(names) > 1 else found[names[0]]
+    found = {name: described(module_named(name), ctx.user) for name in data.elementType}
+    return found if len(found) > 1 else next(iter(found.values()))
 
 
 def related(ctx: OperationContext, data: shapes.Related) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 from taskqueue import QueueService
 from taskqueue.operations import OperationContext, Operations, User
 
-from . import describing, shapes, single
+from . import conversion, describing, documents, mass, shapes, single, workflows
 from .ids import record_id
-from .people import CREATE, ROLES, UPDATE, load_user, may
+from .people import CREATE, MANAGER, ROLES, UPDATE, load_user, may
 from .schema import make_tables
 
 Function = Callable[[OperationContext, Any], Any]
@@ -35,7 +35,16 @@ def make_operations(service: QueueService, **options: Any) -> Operations:
     add("update", single.update, idempotent=True, permit=_may_change)
     add("revise", single.revise, idempotent=True, permit=_may_change)
     add("upsert", single.upsert, idempotent=True, permit=_may_create)
+    add("MassCreate", mass.mass_create, idempotent=True)
+    add("MassUpdate", mass.mass_update, idempotent=True)
+    add("MassDelete", mass.mass_delete, roles={MANAGER})
     add("describe", describing.describe)
+    # The misspelling is the name by which clients know it.
+    add("getRelatedModulesInfomation", describing.related, aliases=["getRelatedModulesInformation"])
+    add("ExecuteWorkflow", workflows.execute, idempotent=True)
+    add("ExecuteWorkflowWithContext", workflows.execute_with_context)
+    add("convertlead", conversion.convert_lead, idempotent=True)
+    add("gendoc_convert", documents.convert)
     return operations
 
 

@@ -51,7 +51,7 @@ PEOPLE = (
     Person(6, "jo", "Jo Müller", SALES),
     Person(7, "olga", "Ольга Орлова", SALES, is_active=False),
 )
-_BY_LOGIN = {person.login: person for person in PEOPLE}
+BY_LOGIN = {person.login: person for person in PEOPLE}
 BY_NUMBER = {person.number: person for person in PEOPLE}
 
 
@@ -66,7 +66,7 @@ def load_user(login: object) -> User | None:
 
 def person_of(login: object) -> Person | None:
     """Who has that login."""
-    return _BY_LOGIN.get(login) if isinstance(login, str) else None
+    return BY_LOGIN.get(login) if isinstance(login, str) else None
 
 
 def may(user: User, module: str, action: str) -> bool:

@@ -23,3 +23,7 @@ CONVERSION_FAILED = "CONVERSION_FAILED"
 def failed(code: str, message: str, **details: Any) -> OperationFailed:
     """An operation's no: a code, a sentence and perhaps more as JSON."""
     return OperationFailed(message, code=code, details=details or None)
+
+
+class Stopped(Exception):
+    """Whoever executes the operation asked it to stop: all is undone, and done again later unless it was cancelled."""

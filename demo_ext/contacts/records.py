@@ -21,9 +21,6 @@ from .problems import ACCESS_DENIED, INVALID_ID, NOT_FOUND, REFERENCE_INVALID, f
 from .schema import TABLES, crm_module, crm_relation
 from .values import check_mandatory, checked
 
-#: So many ids stand in one condition at most.
-_MANY = 500
-
 
 class Records:
     """The records as one user sees them, in one transaction."""
@@ -35,26 +32,34 @@ class Records:
 
     # --- finding ---
 
-    def named(self, text: object) -> RecordId:
-        """The id that was sent. Raises :class:`OperationFailed`, also when there is no such record."""
+    def named(self, text: object, *, to_write: bool = False) -> RecordId:
+        """The id that was sent.
+
+        Arguments:
+            to_write: nobody else changes the record until the end of the transaction; else nobody removes it.
+
+        Raises :class:`OperationFailed`, also when there is no such record.
+        """
         try:
             found = record_id(text)
         except ValueError as error:
             raise failed(INVALID_ID, str(error)) from error
-        if not self.exists(found):
+        if not self.exists(found, to_write=to_write):
             raise failed(NOT_FOUND, f"there is no record {found} in {found.module.name}: was it deleted?")
         return found
 
-    def exists(self, record: RecordId) -> bool:
-        """Whether it is there."""
+    def exists(self, record: RecordId, *, to_write: bool = False) -> bool:
+        """Whether it is there; locked as :meth:`named` says."""
         table = TABLES[record.module.name]
-        return self._session.scalar(select(table.c.id).where(table.c.id == record.number)) is not None
+        query = select(table.c.id).where(table.c.id == record.number)
+        locked = query.with_for_update(read=not to_write, key_share=not to_write)
+        return self._session.scalar(locked) is not None
 
     def find(self, module: Module, values: Mapping[str, Any], most: int = 2) -> list[RecordId]:
-        """Records whose fields have these (stored) values, the oldest first."""
+        """Records whose fields have these (stored) values, the oldest first; nobody else changes them from now on."""
         table = TABLES[module.name]
         same = [table.c[name].is_(None) if value is None else table.c[name] == value for name, value in values.items()]
-        query = select(table.c.id).where(and_(*same)).order_by(table.c.id).limit(most)
+        query = select(table.c.id).where(and_(*same)).order_by(table.c.id).limit(most).with_for_update()
         return [RecordId(module, number) for number in self._session.scalars(query)]
 
     def turn(self, modules: Iterable[Module]) -> None:
@@ -73,15 +78,19 @@ class Records:
             raise failed(NOT_FOUND, f"there is no record {record} in {record.module.name}: was it deleted?")
         return dict(row)
 
-    def shown(self, record: RecordId) -> dict[str, Any]:
-        """A record as clients get it; of what it refers to also the module and what that is called."""
+    def shown(self, record: RecordId, *, with_names: bool = True) -> dict[str, Any]:
+        """A record as clients get it.
+
+        Arguments:
+            with_names: of what it refers to also the module and what that is called.
+        """
         self.check(record.module, RETRIEVE)
         values = self.stored(record)
         found: dict[str, Any] = {"id": str(record)}
         for field in record.module.fields:
             value = values[field.name]
             found[field.name] = _link(field, value) if field.is_link else given(value)
-            if field.is_link and value is not None:
+            if with_names and field.is_link and value is not None:
                 found[f"{field.name}ename"] = self._called(field, value)
         return found
 
@@ -141,6 +150,13 @@ class Records:
         change = update(table).where(table.c.id == record.number)
         self._session.execute(change.values(modifiedtime=self._now, **values))
 
+    def mark_once(self, record: RecordId, flag: str, **values: Any) -> bool:
+        """Set a flag and more, unless it is set already; whether it was not. Nobody else can do so at the same time."""
+        table = TABLES[record.module.name]
+        change = update(table).where(table.c.id == record.number, table.c[flag].is_(False))
+        done = self._session.execute(change.values({flag: True, "modifiedtime": self._now, **values}))
+        return bool(done.rowcount)  # type: ignore[attr-defined]
+
     def delete(self, record: RecordId) -> None:
         """Remove a record. What refers to it refers to nothing from then on."""
         self.check(record.module, DELETE)
@@ -181,7 +197,7 @@ class Records:
         for one in found:
             if (module is DOCUMENTS) == (one.module is DOCUMENTS):
                 raise failed(
-                    REFERENCE_INVALID, f"{one.module.name} and {module.name} cannot be related: one is Documents"
+                    REFERENCE_INVALID, f"{one}: only Documents are related to other records, and others to them"
                 )
         return found
 

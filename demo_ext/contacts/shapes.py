@@ -7,6 +7,7 @@ between them (``searchOn``, ``updatedfields``, ``ids``, ``crmids``), the object 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -84,7 +85,7 @@ class Upsert(_Data):
     elementType: ModuleName
     element: Element
     #: By the values of which fields a record is looked for.
-    searchOn: Words = Field(min_length=1)
+    searchOn: Annotated[list[str], Field(min_length=1), BeforeValidator(_words)]
     #: Which fields a record that was found gets from the element; none: all that it names.
     updatedfields: Words = []
 
@@ -103,12 +104,12 @@ class NewElement(_Data):
 class MassCreate(_Data):
     """The data of MassCreate."""
 
-    elements: Annotated[list[NewElement], BeforeValidator(_from_json), Field(min_length=1, max_length=MOST)]
+    elements: Annotated[list[NewElement], Field(min_length=1, max_length=MOST), BeforeValidator(_from_json)]
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> MassCreate:
-        names = [element.referenceId for element in self.elements if element.referenceId]
-        twice = next((name for name in names if names.count(name) > 1), None) if len(set(names)) < len(names) else None
+        names = Counter(one.referenceId for one in self.elements if one.referenceId)
+        twice = next((name for name, number in names.items() if number > 1), None)
         if twice is not None:
             raise ValueError(f"two elements have the referenceId {shown(twice)}: each needs one of its own, or none")
         return self
@@ -117,20 +118,20 @@ class MassCreate(_Data):
 class MassUpdate(_Data):
     """The data of MassUpdate."""
 
-    elements: Annotated[list[dict[str, Any]], BeforeValidator(_from_json), Field(min_length=1, max_length=MOST)]
+    elements: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=MOST), BeforeValidator(_from_json)]
 
 
 class MassDelete(_Data):
     """The data of MassDelete."""
 
-    ids: Annotated[Words, Field(min_length=1, max_length=MOST)]
+    ids: Annotated[list[str], Field(min_length=1, max_length=MOST), BeforeValidator(_words)]
 
 
 class Describe(_Data):
     """The data of describe."""
 
     #: One module, or several with commas between them.
-    elementType: str
+    elementType: Annotated[list[ModuleName], Field(min_length=1), BeforeValidator(_words)]
 
 
 class Related(_Data):
@@ -144,7 +145,7 @@ class Execute(_Data):
 
     #: The number of a workflow, or its name.
     workflow: int | str
-    entities: Annotated[list[Id], BeforeValidator(_from_json), Field(min_length=1, max_length=MOST)]
+    entities: Annotated[list[Id], Field(min_length=1, max_length=MOST), BeforeValidator(_from_json)]
 
 
 class ExecuteWithContext(Execute):
@@ -205,7 +206,7 @@ class Convert(_Data):
     #: the note of this record of Documents.
     template: Id | None = None
     #: The records whose fields are put into it, one copy for each; none: it is converted as it is.
-    crmids: Annotated[Words, Field(max_length=1000)] = []
+    crmids: Annotated[list[str], Field(max_length=1000), BeforeValidator(_words)] = []
     convert_format: Literal["html", "txt"]
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from taskqueue.operations import OperationContext
-from taskqueue.spec import nearest
+from taskqueue.spec import nearest, shown
 
 from . import shapes
 from .ids import RecordId
@@ -14,6 +14,9 @@ from .modules import Module, module_named
 from .problems import INVALID_VALUE, NOT_UNIQUE, SEARCH_MISSING, failed
 from .records import Records
 from .values import checked
+
+#: Kinds of fields by whose values no record is looked for.
+_NOT_SEARCHED = ("text", "datetime")
 
 
 def create(ctx: OperationContext, data: shapes.Create) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def create(ctx: OperationContext, data: shapes.Create) -> dict[str, Any]:
 def update(ctx: OperationContext, data: shapes.Change) -> dict[str, Any]:
     """Replace all fields of a record; those that are not named become empty."""
     records = Records(ctx.session, ctx.user)
-    record = records.named(data.element["id"])
+    record = records.named(data.element["id"], to_write=True)
     records.replace(record, data.element)
     return records.shown(record)
 
@@ -33,7 +36,7 @@ def update(ctx: OperationContext, data: shapes.Change) -> dict[str, Any]:
 def revise(ctx: OperationContext, data: shapes.Change) -> dict[str, Any]:
     """Change the named fields of a record."""
     records = Records(ctx.session, ctx.user)
-    record = records.named(data.element["id"])
+    record = records.named(data.element["id"], to_write=True)
     records.change(record, data.element)
     return records.shown(record)
 
@@ -51,12 +54,14 @@ def put(
     for name in (*search, *updated):
         if name not in module.by_name:
             hint = nearest(name, module.by_name)
-            raise failed(INVALID_VALUE, f"{module.name} has no field {name!r}{hint}", field=name[:80])
+            raise failed(INVALID_VALUE, f"{module.name} has no field {shown(name)}{hint}", field=name[:80])
+    unfit = [name for name in search if module.by_name[name].kind in _NOT_SEARCHED]
+    if unfit:
+        raise failed(INVALID_VALUE, f"{module.name} cannot be searched on {', '.join(unfit)}", field=unfit[0])
     missing = [name for name in search if element.get(name) in (None, "")]
     if missing:
         raise failed(SEARCH_MISSING, f"the element has no value for {', '.join(missing)}, and it is searched on that")
     records.turn([module])
-    # Only what can be searched on: what the program writes itself is passed over when an element is stored.
     wanted = checked(module, {name: element[name] for name in search}, records.exists, all_fields=True)
     found = records.find(module, wanted)
     if len(found) > 1:

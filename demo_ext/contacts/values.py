@@ -14,7 +14,7 @@ from .problems import INVALID_VALUE, MANDATORY_MISSING, REFERENCE_INVALID, faile
 
 #: Whether a record is there.
 Exists = Callable[[RecordId], bool]
-#: What may stand in an element without being a field of the record.
+#: What may stand in an element without being a field of the record; also what a link is called, as in account_idename.
 _BESIDE = ("id", "relations")
 
 
@@ -29,10 +29,10 @@ def checked(module: Module, element: Mapping[str, Any], exists: Exists, *, all_f
     """
     found: dict[str, Any] = {}
     for name, value in element.items():
-        if name in _BESIDE or name.endswith("ename"):
-            continue
         field = module.by_name.get(name)
         if field is None:
+            if name in _BESIDE or (name.endswith("ename") and name[: -len("ename")] in module.by_name):
+                continue
             hint = nearest(name, module.by_name)
             raise failed(INVALID_VALUE, f"{module.name} has no field {shown(name)}{hint}", field=name[:80])
         if field.editable or all_fields:
