@@ -24,6 +24,7 @@ from .call import Call
 from .context import OpenSession, OperationContext
 from .definition import USUAL_RETRY, Operation
 from .problems import AccessDenied, OperationError
+from .progress import Reports
 from .request import Request
 from .users import User, Users
 
@@ -108,7 +109,8 @@ class Performer:
             raise Unrecoverable("its worker was lost in mid-operation, and the operation says on_lost='dead'")
         request = Request.of(self._settings.codec.unpack(row.request, queue.name, item.uid))
         user = self._users.again(request.user)
-        context = OperationContext(operation.name, user, task.completing, item.uid, task)
+        reports = Reports(queue, item)
+        context = OperationContext(operation.name, user, task.completing, item.uid, task, reports)
 
         def complete(value: Any) -> None:
             try:
@@ -117,7 +119,8 @@ class Performer:
                 raise Unrecoverable(f"what {operation.name} returned cannot be stored: {error}") from error
             self._write_end(task, item, queue, context, "succeeded", result=text)
 
-        self._perform(operation, request, context, partial(_void, task), complete)
+        with reports:
+            self._perform(operation, request, context, partial(_void, task), complete)
         return None
 
     def _write_end(
