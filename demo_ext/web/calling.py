@@ -95,7 +95,7 @@ def defer(operations: Operations, operation: Operation, form: CallForm, login: s
 
 
 def execute(operations: Operations, operation: Operation, form: CallForm, login: str) -> Any:
-    """Execute what a form asks for; return the result. Raises :class:`SentBefore`, and whatever the operation raises."""
+    """Execute what a form asks for; return the result. Raises :class:`SentBefore`, and what the operation raises."""
     if operation.idempotent:
         return operations.call(operation.name, form.value, user=login, key=form.key)
     try:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -207,20 +206,12 @@ def _refused(person: Person, form: CallForm, error: OperationError) -> Any:
 def act(call_id: str, verb: str) -> Any:
     """Press a button of a call."""
     person = _somebody()
-    with _hidden():
-        try:
-            getattr(_operations(), verb)(call_id, user=_mine(person))
-        except (CallGone, NotPossible):  # it is otherwise meanwhile, which the page shows
-            pass
-    return _back(None if verb == "forget" else call_id)
-
-
-@contextmanager
-def _hidden() -> Iterator[None]:
     try:
-        yield
+        with suppress(CallGone, NotPossible):  # it is otherwise meanwhile, which the page shows
+            getattr(_operations(), verb)(call_id, user=_mine(person))
     except CallNotFound:
         abort(HTTPStatus.NOT_FOUND)
+    return _back(None if verb == "forget" else call_id)
 
 
 def _back(call_id: str | None) -> Any:
