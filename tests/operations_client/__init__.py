@@ -1,1 +1,1 @@
-"""Tests of the client of operations, and of the page of the demonstration that calls them."""
+"""Tests of the client of operations."""
