@@ -61,7 +61,7 @@ class Operation:
     @cached_property
     def _hints(self) -> dict[str, Any]:
         try:
-            return typing.get_type_hints(self.function)
+            return typing.get_type_hints(self.function, include_extras=True)
         except Exception:  # names that exist for type checkers only
             return {}
 
@@ -105,6 +105,8 @@ class Operation:
     def result_kind(self) -> str:
         """What its annotation says that it returns: "file", "json", or "any" when it does not say which."""
         kind = self._hints.get("return", Any)
+        if typing.get_origin(kind) is typing.Annotated:
+            kind = typing.get_args(kind)[0]
         kinds = set(typing.get_args(kind)) or {kind}
         files = {one for one in kinds if one in (File, bytes)}
         if kind is Any or (files and files != kinds):

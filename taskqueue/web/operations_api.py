@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, default_exceptions
 
 from ..errors import ConfigurationError
 from ..operations import Operations
@@ -75,14 +75,19 @@ class OperationsApi:
         blueprint = self._blueprint()
         app.url_map.converters[CONVERTER] = OperationName
         app.register_blueprint(blueprint, url_prefix=self._prefix)
+        _exempt(app, blueprint)
         sites[self.name] = OperationsSite(self.name, operations, **self._options)
 
     def _blueprint(self) -> Blueprint:
         blueprint = Blueprint(self.name, __name__, static_folder=str(STATIC), template_folder=str(TEMPLATES))
         add_operation_views(blueprint)
+        # By their numbers, too: else the application's own page for one of them would go before.
         blueprint.register_error_handler(Exception, _failed)
+        for status in default_exceptions:
+            blueprint.register_error_handler(status, _failed)
         blueprint.after_request(lambda response: quiet(protect(response)))
-        blueprint.before_app_request(_exempter(blueprint))
+        # Once more, as Flask-WTF may come later than we.
+        blueprint.before_app_request(lambda: _exempt(current_app, blueprint))
         blueprint.after_app_request(self._in_our_words)
         return blueprint
 
@@ -101,15 +106,11 @@ def _failed(error: Exception) -> Any:
     return problem_of(error).response()
 
 
-def _exempter(blueprint: Blueprint) -> Callable[[], None]:
-    """Tells Flask-WTF, if it is there, that we look ourselves at where a request comes from: programs have no token."""
-
-    def exempt() -> None:
-        csrf = current_app.extensions.get("csrf")
-        if csrf is not None and hasattr(csrf, "exempt"):
-            csrf.exempt(blueprint)
-
-    return exempt
+def _exempt(app: Flask, blueprint: Blueprint) -> None:
+    """Tell Flask-WTF, if it is there, that we look ourselves at where a request comes from: programs have no token."""
+    csrf = app.extensions.get("csrf")
+    if csrf is not None and hasattr(csrf, "exempt"):
+        csrf.exempt(blueprint)
 
 
 def _number(name: str, given: Any, least: float, most: float) -> Any:

@@ -11,6 +11,7 @@ from .operations_limits import LONGEST_KEY
 from .operations_problem import invalid
 
 _PART = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')
+_NAMED = re.compile(r"([^=;]*)([=;]?)(.*)", re.DOTALL)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _KEY_QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"', re.ASCII)
 
@@ -29,9 +30,9 @@ class Preferences:
         found: dict[str, str] = {}
         for text in request.headers.getlist("Prefer"):
             for part in _PART.findall(text):  # between the commas that stand in no quotes
-                name, _, value = part.partition("=")
-                # Of a preference that is told twice the first one counts.
-                found.setdefault(name.partition(";")[0].strip().lower(), _value_of(value.strip()))
+                name, sign, rest = _NAMED.findall(part)[0]
+                # Of a preference that is told twice the first one counts; its parameters are none of ours.
+                found.setdefault(name.strip().lower(), _value_of(rest.strip()) if sign == "=" else "")
         wait = found.get("wait", "")
         is_number = wait.isascii() and wait.isdigit() and len(wait) <= 9
         return cls(found.get("respond-async") == "", int(wait) if is_number else None)

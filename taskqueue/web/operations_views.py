@@ -13,6 +13,7 @@ from ..interrupts import let_interrupt_pass
 from ..operations import Call, NotPossible, Operation, OperationError, Operations, User
 from ..storage.faults import is_driver_error, translate
 from .operations_answers import as_facts, as_json, as_result, check_accepted, facts_of, url_of
+from .operations_docs import page
 from .operations_limits import LARGEST_PAGE, LONGEST_WAIT, USUAL_PAGE
 from .operations_openapi import document
 from .operations_prefer import Preferences, key_of
@@ -46,6 +47,7 @@ def add_operation_views(blueprint: Blueprint) -> None:
     add = blueprint.add_url_rule
     add("", "list", _list)
     add("/openapi.json", "openapi", _openapi)
+    add("/docs", "docs", _docs)
     add(f"/<{CONVERTER}:name>", "call", _call, methods=["POST"])
     add("/runs", "runs", _runs)
     add("/runs/<call_id>", "run", _run)
@@ -83,6 +85,13 @@ def _openapi() -> Response:
     site.user()
     check_accepted()
     return as_json(document(site))
+
+
+def _docs() -> str:
+    site = current_site()
+    site.user()
+    check_accepted("text/html")
+    return page(site)
 
 
 def _call(name: str) -> Response:

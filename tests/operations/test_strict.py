@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timezone
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from taskqueue.operations import InvalidData, Operations
 from tests.operations.conftest import drain
@@ -55,3 +55,14 @@ def test_a_moment_before_all_clocks_is_now(ops: Operations) -> None:
     call = ops.defer("note", release_time=datetime(1, 1, 1, tzinfo=timezone.utc))
     assert drain(ops) == 1
     assert ops.get(call.id).state == "succeeded"
+
+
+def test_what_is_annotated_counts(ops: Operations) -> None:
+    @ops.operation("note")
+    def note(ctx: Any, data: Annotated[str, Field(max_length=3)]) -> str:
+        return data
+
+    assert ops.named("note").takes == {"type": "string", "maxLength": 3}
+    assert ops.call("note", "abc") == "abc"
+    with pytest.raises(InvalidData):
+        ops.call("note", "abcd")

@@ -1,6 +1,6 @@
 """The served document is true: what it allows is taken, what it forbids is refused, and no other answer comes.
 
-``OPERATIONS_API_EXAMPLES=150`` makes the big form of it: thousands of requests.
+``OPERATIONS_API_EXAMPLES=300`` makes the big form of it: thousands of requests.
 """
 
 from __future__ import annotations
