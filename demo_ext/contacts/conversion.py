@@ -13,6 +13,7 @@ from .modules import ACCOUNTS, CONTACTS, LEADS, POTENTIALS, Module
 from .people import BY_NUMBER, UPDATE
 from .problems import CONVERSION_FAILED, INVALID_ID, LEAD_CONVERTED, failed
 from .records import Records
+from .values import checked
 
 #: Which field of a lead a field of the new record takes its value from.
 _TAKEN: dict[str, dict[str, str]] = {
@@ -21,7 +22,7 @@ _TAKEN: dict[str, dict[str, str]] = {
                  "leadsource": "leadsource"},
     "Potentials": {"potentialname": "company"},
 }  # fmt: skip
-#: What is made unless the client says otherwise.
+#: What is made when the client names nothing; one of them is made always.
 _USUAL = ("Accounts", "Contacts")
 
 
@@ -48,7 +49,7 @@ def convert_lead(ctx: OperationContext, data: shapes.ConvertLead) -> dict[str, s
 
 def _is_wanted(wanted: shapes.Conversion, name: Any) -> bool:
     entity = wanted.entities.get(name)
-    return entity.create if entity is not None else name in _USUAL
+    return entity.create if entity is not None else not wanted.entities and name in _USUAL
 
 
 class _Conversion:
@@ -76,8 +77,9 @@ class _Conversion:
 
     def _account(self) -> RecordId:
         entity = self._wanted.entities.get("Accounts")
-        name = (entity.values if entity else {}).get("accountname") or self._lead["company"]
         if not (entity and entity.forcecreate):
+            values = checked(ACCOUNTS, entity.values if entity else {}, self._records.exists)
+            name = values.get("accountname") or self._lead["company"]
             found = self._records.find(ACCOUNTS, {"accountname": name}, most=1)
             if found:
                 return found[0]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from html.parser import HTMLParser
-from pathlib import PurePosixPath
 from typing import Any
 
 from taskqueue.operations import File, OperationContext
@@ -47,7 +46,7 @@ def convert(ctx: OperationContext, data: shapes.Convert) -> File:
     template = _sent(data.file) if data.file is not None else _stored(records, data.template or "")
     copies = [] if data.crmids else [template.text]
     for done, text in enumerate(data.crmids, 1):
-        copies.append(_merged(template, records, records.named(text)))
+        copies.append(_merged(template, records, records.parsed(text)))
         ctx.report(done, len(data.crmids), template.title)
     return _file(template, copies, data.convert_format)
 
@@ -60,8 +59,8 @@ def _file(template: Template, copies: Sequence[str], wanted: str) -> File:
     text = _BETWEEN[wanted].join(copies)
     if wanted == "html" and not template.is_page:
         text = _HEAD.format(escape(template.title)) + text + _END
-    name = f"{PurePosixPath(template.title).stem or 'document'}.{wanted}"
-    return File(text.encode(), _MEDIA[wanted], name)
+    name = re.sub(r"\.(html?|txt)$", "", template.title, flags=re.IGNORECASE).strip() or "document"
+    return File(text.encode(), _MEDIA[wanted], f"{name}.{wanted}")
 
 
 # --- where templates come from ---
@@ -82,7 +81,7 @@ def _sent(file: shapes.SentFile) -> Template:
 
 
 def _stored(records: Records, text: str) -> Template:
-    record = records.named(text)
+    record = records.parsed(text)
     if record.module is not DOCUMENTS:
         raise failed(INVALID_ID, f"a template is a record of Documents; {record} is of {record.module.name}")
     records.check(DOCUMENTS, RETRIEVE)

@@ -19,6 +19,7 @@ LONGEST_TEXT = 16_000
 _LARGEST = 2**31 - 1
 _TRUE, _FALSE = ("1", "true", "on", "yes"), ("0", "false", "off", "no")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _WHOLE = re.compile(r"-?[0-9]{1,12}")
 
 
@@ -77,7 +78,8 @@ def accepted(field: Field, value: Any) -> Any:
     """
     if value is None or value == "":
         return None
-    return _READERS.get(field.kind, _read_text)(field, value)
+    reader: Callable[[Field, Any], Any] = _READERS.get(field.kind, _read_text)
+    return reader(field, value)
 
 
 def given(value: Any) -> Any:
@@ -139,7 +141,7 @@ def _read_money(field: Field, value: Any) -> Decimal:
 
 def _read_date(field: Field, value: Any) -> date:
     try:
-        return date.fromisoformat(value if isinstance(value, str) and len(value) == 10 else "")
+        return date.fromisoformat(value if isinstance(value, str) and _DAY.fullmatch(value) else "")
     except ValueError:
         raise ValueError(f"a day such as 2030-12-31, not {shown(value)}") from None
 
@@ -155,7 +157,7 @@ _READERS: Mapping[str, Callable[[Field, Any], Any]] = {
     "email": _read_email, "boolean": _read_boolean, "integer": _read_integer, "currency": _read_money,
     "date": _read_date, "picklist": _read_choice,
 }  # fmt: skip
-_COLUMNS: Mapping[str, type[TypeEngine[Any]]] = {
+_COLUMNS: Mapping[str, Callable[[], Any]] = {
     "text": Text, "boolean": Boolean, "integer": Integer, "currency": Money, "date": Date, "datetime": DateTime,
     "reference": Integer, "owner": Integer,
 }  # fmt: skip

@@ -27,11 +27,12 @@ def make_operations(service: QueueService, **options: Any) -> Operations:
     operations = Operations(service, **{"load_user": load_user, **options})
     with_tables = _Tables(service).around
 
-    def add(name: str, function: Function, *, idempotent: bool = False, **marks: Any) -> None:
-        marks = {"roles": ROLES, **marks}
-        operations.operation(name, queueable=True, idempotent=idempotent, **marks)(with_tables(function))
+    def add(name: str, function: Function, **marks: Any) -> None:
+        operations.operation(name, **{"queueable": True, "roles": ROLES, **marks})(with_tables(function))
 
     add("create", single.create, idempotent=True, permit=_may_create)
+    # Who wants to see a record wants to see it now.
+    add("retrieve", single.retrieve, queueable=False)
     add("update", single.update, idempotent=True, permit=_may_change)
     add("revise", single.revise, idempotent=True, permit=_may_change)
     add("upsert", single.upsert, idempotent=True, permit=_may_create)

@@ -40,13 +40,18 @@ class Records:
 
         Raises :class:`OperationFailed`, also when there is no such record.
         """
-        try:
-            found = record_id(text)
-        except ValueError as error:
-            raise failed(INVALID_ID, str(error)) from error
+        found = self.parsed(text)
         if not self.exists(found, to_write=to_write):
             raise failed(NOT_FOUND, f"there is no record {found} in {found.module.name}: was it deleted?")
         return found
+
+    @staticmethod
+    def parsed(text: object) -> RecordId:
+        """The id that was sent, whether there is such a record or not. Raises :class:`OperationFailed`."""
+        try:
+            return record_id(text)
+        except ValueError as error:
+            raise failed(INVALID_ID, str(error)) from error
 
     def exists(self, record: RecordId, *, to_write: bool = False) -> bool:
         """Whether it is there; locked as :meth:`named` says."""
@@ -58,7 +63,7 @@ class Records:
     def find(self, module: Module, values: Mapping[str, Any], most: int = 2) -> list[RecordId]:
         """Records whose fields have these (stored) values, the oldest first; nobody else changes them from now on."""
         table = TABLES[module.name]
-        same = [table.c[name].is_(None) if value is None else table.c[name] == value for name, value in values.items()]
+        same = [table.c[name] == value for name, value in values.items()]
         query = select(table.c.id).where(and_(*same)).order_by(table.c.id).limit(most).with_for_update()
         return [RecordId(module, number) for number in self._session.scalars(query)]
 
@@ -134,9 +139,8 @@ class Records:
         """Give all fields of a record the values of an element; empty are those that it does not name."""
         module = record.module
         self.check(module, UPDATE)
-        nothing = {field.name: None for field in module.fields if field.editable}
         # What is either true or false cannot be empty.
-        nothing |= {field.name: False for field in module.fields if field.editable and field.kind == "boolean"}  # type: ignore[misc]
+        nothing = {field.name: False if field.kind == "boolean" else None for field in module.fields if field.editable}
         self._write(record, {**nothing, **checked(module, element, self.exists)}, element)
 
     def change(self, record: RecordId, element: Mapping[str, Any]) -> None:

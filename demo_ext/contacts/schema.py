@@ -25,6 +25,8 @@ metadata = MetaData()
 # The tables are kept in a character set that holds every name, whatever the default of the database is.
 _MYSQL: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
+_ATTEMPTS = 20
+
 #: The numbers that were given. Whoever makes a record changes the row of its module, so that they take turns: the
 #: numbers have no gaps, and two upserts cannot both find nothing.
 crm_module = Table(
@@ -69,10 +71,12 @@ crm_relation = Table(
 
 def make_tables(engine: Engine) -> None:
     """Make the tables that are missing."""
-    try:
-        _make(engine)
-    except DBAPIError:  # others have made them at the same moment
-        _make(engine)
+    for _ in range(_ATTEMPTS):
+        try:
+            return _make(engine)
+        except DBAPIError:  # others make them at the same moment: what is left?
+            continue
+    return _make(engine)
 
 
 def _make(engine: Engine) -> None:

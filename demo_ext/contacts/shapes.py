@@ -73,6 +73,12 @@ class Create(_Data):
     element: Element
 
 
+class Retrieve(_Data):
+    """The data of retrieve."""
+
+    id: Id
+
+
 class Change(_Data):
     """The data of update and revise."""
 

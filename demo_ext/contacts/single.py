@@ -1,4 +1,4 @@
-"""Operations on one record: create, update, revise, upsert."""
+"""Operations on one record: create, retrieve, update, revise, upsert."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def create(ctx: OperationContext, data: shapes.Create) -> dict[str, Any]:
     """Make a record; the answer is the record."""
     records = Records(ctx.session, ctx.user)
     return records.shown(records.create(module_named(data.elementType), data.element))
+
+
+def retrieve(ctx: OperationContext, data: shapes.Retrieve) -> dict[str, Any]:
+    """A record as it stands."""
+    records = Records(ctx.session, ctx.user)
+    return records.shown(records.parsed(data.id))
 
 
 def update(ctx: OperationContext, data: shapes.Change) -> dict[str, Any]:
@@ -58,11 +64,11 @@ def put(
     unfit = [name for name in search if module.by_name[name].kind in _NOT_SEARCHED]
     if unfit:
         raise failed(INVALID_VALUE, f"{module.name} cannot be searched on {', '.join(unfit)}", field=unfit[0])
-    missing = [name for name in search if element.get(name) in (None, "")]
+    wanted = checked(module, {name: element.get(name) for name in search}, records.exists, all_fields=True)
+    missing = [name for name in search if wanted[name] is None]
     if missing:
         raise failed(SEARCH_MISSING, f"the element has no value for {', '.join(missing)}, and it is searched on that")
     records.turn([module])
-    wanted = checked(module, {name: element[name] for name in search}, records.exists, all_fields=True)
     found = records.find(module, wanted)
     if len(found) > 1:
         raise failed(

@@ -54,8 +54,8 @@ class Crm:
         return self.operations.call("create", {"elementType": module, "element": element}, user="maria")["id"]
 
     def read(self, record: str) -> dict[str, Any]:
-        """A record as it stands now: a revision that changes nothing gives it."""
-        found: dict[str, Any] = self.operations.call("revise", {"element": {"id": record}}, user="maria")
+        """A record as it stands now."""
+        found: dict[str, Any] = self.operations.call("retrieve", {"id": record}, user="maria")
         return found
 
     def counts(self) -> dict[str, int]:

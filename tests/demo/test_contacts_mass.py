@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import sessionmaker
 
+from demo_ext.contacts.ids import RecordId
 from demo_ext.contacts.mass import mass_create
 from demo_ext.contacts.people import load_user
-from demo_ext.contacts.problems import Stopped
+from demo_ext.contacts.problems import Stopped, failed
+from demo_ext.contacts.records import Records
 from demo_ext.contacts.shapes import MassCreate, NewElement
 from taskqueue.operations import AccessDenied, OperationContext, OperationFailed
 from tests.demo.crm import Crm
@@ -57,14 +59,22 @@ def test_an_element_that_fails_is_told_of_and_fails_what_refers_to_it(both: Crm)
     assert both.counts() == {"Contacts": 1}
 
 
-def test_what_failed_leaves_no_gap_in_the_numbers(both: Crm) -> None:
-    both.do("MassCreate", elements=[
-        new("Contacts", lastname="Ann"),
-        # It fails after its number was given: the document that it is related to is there, and it is not.
-        new("Contacts", lastname="Bob", relations=["15x1"]),
+def test_what_failed_when_it_was_written_already_leaves_nothing(both: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    document, relate = both.create("Documents", notes_title="Offer"), Records._relate
+
+    def refuse(self: Records, record: RecordId, others: list[RecordId]) -> None:
+        relate(self, record, others)
+        if others:
+            raise failed("INVALID_VALUE", "too late")
+
+    monkeypatch.setattr(Records, "_relate", refuse)
+    found = both.do("MassCreate", elements=[
+        new("Contacts", lastname="Ann"), new("Contacts", lastname="Bob", relations=[document]),
         new("Contacts", lastname="Cid"),
     ])  # fmt: skip
-    assert both.do("create", elementType="Contacts", element={"lastname": "Dan"})["contact_no"] == "CON3"
+    assert [one["contact_no"] for one in found["success_creates"]] == ["CON1", "CON2"]
+    assert [one["message"] for one in found["failed_creates"]] == ["too late"]
+    assert (both.counts(), both.relations()) == ({"Contacts": 2, "Documents": 1}, [])
 
 
 def test_mass_create_changes_what_searchon_finds(both: Crm) -> None:
@@ -152,6 +162,14 @@ class Watched(OperationContext):
 
 
 MANY = MassCreate(elements=[NewElement(elementType="Contacts", element={"lastname": f"Nr {n}"}) for n in range(120)])
+
+
+def test_what_a_role_may_not_make_fails_alone(both: Crm) -> None:
+    elements = [new("Documents", notes_title="Offer"), new("Contacts", lastname="Ann")]
+    found = both.do("MassCreate", "sven", elements=elements)
+    [problem] = found["failed_creates"]
+    assert (problem["code"], problem["message"]) == ("ACCESS_DENIED", "this user may not create records of Documents")
+    assert both.counts() == {"Contacts": 1}
 
 
 def test_it_is_told_how_far_it_is(crm: Crm) -> None:

@@ -91,10 +91,16 @@ def test_an_account_of_that_name_is_not_made_twice(both: Crm) -> None:
     assert (made["Accounts"], both.counts()["Accounts"]) == (account, 1)
 
 
+def test_only_what_is_named_is_made(both: Crm) -> None:
+    element = {"leadId": both.create("Leads", **LEAD), "entities": {"Accounts": {"accountname": " Käse "}}}
+    made = both.do("convertlead", element=element)
+    assert (list(made), both.read(made["Accounts"])["accountname"]) == (["Accounts"], "Käse")
+
+
 def test_a_conversion_that_fails_halfway_changes_nothing(both: Crm) -> None:
     lead = both.create("Leads", **LEAD)
     with pytest.raises(OperationFailed, match=r"^Potentials needs a value for the mandatory field closingdate$"):
-        both.do("convertlead", element={"leadId": lead, "entities": {"Potentials": {}}})
+        both.do("convertlead", element={"leadId": lead, "entities": {"Accounts": {}, "Contacts": {}, "Potentials": {}}})
     assert (both.counts(), both.read(lead)["converted"], both.read(lead)["leadstatus"]) == ({"Leads": 1}, False, "Cold")
     assert both.do("convertlead", element={"leadId": lead}) == {"Accounts": "11x1", "Contacts": "12x1"}
 
@@ -114,17 +120,17 @@ def test_a_template_is_filled_for_each_record(both: Crm) -> None:
     text = (
         "Dear {lastname} of {Accounts.accountname},\nborn {birthday}; quiet: {donotcall}\n\nYours, {assigned_user_id}"
     )
-    template = both.create("Documents", notes_title="Größe", notecontent=text, template=True)
+    template = both.create("Documents", notes_title="Dr. Größe.txt", notecontent=text, template=True)
     data = {"template": template, "crmids": f"{ann},{bob}"}
 
     found = both.do("gendoc_convert", "sven", convert_format="txt", **data)
     assert found == File((
         "Dear Ånn of Käse <&> Söhne,\nborn 2000-02-29; quiet: no\n\nYours, María Núñez\f"
         "Dear Bob of ,\nborn ; quiet: yes\n\nYours, María Núñez"
-    ).encode(), "text/plain; charset=utf-8", "Größe.txt")  # fmt: skip
+    ).encode(), "text/plain; charset=utf-8", "Dr. Größe.txt")  # fmt: skip
 
     page = both.do("gendoc_convert", "sven", convert_format="html", **data)
-    assert (page.media_type, page.name) == ("text/html; charset=utf-8", "Größe.html")
+    assert (page.media_type, page.name) == ("text/html; charset=utf-8", "Dr. Größe.html")
     assert "<p>Dear Ånn of Käse &lt;&amp;&gt; Söhne,<br>\nborn 2000-02-29; quiet: no</p>\n" in page.content.decode()
     assert page.content.decode().count("<hr") == 1
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -9,16 +13,18 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from demo_ext.contacts import people, workflows
+from demo_ext import contacts
+from demo_ext.contacts import make_operations, people, workflows
 from demo_ext.contacts.modules import CONTACTS
 from demo_ext.contacts.people import load_user
 from demo_ext.contacts.records import Records
 from demo_ext.contacts.schema import TABLES, crm_module
 from demo_ext.contacts.single import put
-from taskqueue.operations import KeyReused, OperationError, OperationFailed, User
+from taskqueue import QueueService, Worker
+from taskqueue.operations import KeyReused, OperationError, OperationFailed, Operations, User
 from tests.demo.application import Application
 from tests.demo.crm import Crm
-from tests.servers import SERVER_DATABASES
+from tests.servers import ALL_DATABASES, SERVER_DATABASES
 
 MARIA = load_user("maria") or User()
 OIL = {"potentialname": "Öl", "closingdate": "2030-01-01", "amount": "100"}
@@ -108,6 +114,23 @@ def test_who_left_before_their_call_was_executed_changes_nothing(crm: Crm, monke
         crm.operations.result(call.id)
 
 
+@pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)
+def test_workers_that_start_at_once_on_an_empty_database_make_its_tables(database_url: str) -> None:
+    services = [QueueService(database_url) for _ in range(4)]
+    services[0].queues()  # the tables of the queues are there
+    registries, start = [make_operations(service) for service in services], Barrier(4)
+
+    def create(operations: Operations) -> str:
+        start.wait()
+        element = {"elementType": "Contacts", "element": {"lastname": "Ann"}}
+        return str(operations.call("create", element, user="sven")["contact_no"])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(create, registries)) == ["CON1", "CON2", "CON3", "CON4"]
+    for service in services:
+        service.close()
+
+
 @pytest.mark.parametrize("contacts_url", SERVER_DATABASES, indirect=True)
 def test_two_upserts_take_turns_also_when_the_first_finds_a_record(crm: Crm) -> None:
     element = {"lastname": "Ann", "email": "ann@example.org"}
@@ -136,6 +159,24 @@ def test_what_is_referred_to_cannot_be_removed_before_the_commit(crm: Crm) -> No
         assert second.scalar(lock) == 1
 
 
+def test_workers_who_upsert_the_same_at_once_make_one_record(crm: Crm) -> None:
+    def element(number: int) -> dict[str, Any]:
+        return {"lastname": f"Nr {number}", "email": f"{number % 2}@example.org"}
+
+    for number in range(20):
+        crm.defer("upsert", elementType="Contacts", element=element(number), searchOn="email")
+    Worker(crm.service, ["operations"], threads=4).drain()
+    assert {call.state for call in crm.operations.calls()} == {"succeeded"}
+    assert crm.counts() == {"Contacts": 2}
+
+
+def test_a_worker_reports_while_it_writes(crm: Crm) -> None:
+    elements = [{"elementType": "Contacts", "element": {"lastname": f"Nr {number}"}} for number in range(120)]
+    call = crm.defer("MassCreate", elements=elements)
+    Worker(crm.service, ["operations"]).drain()
+    assert (crm.operations.get(call.id).state, crm.counts()) == ("succeeded", {"Contacts": 120})
+
+
 def test_a_worker_of_the_command_line_executes_what_was_deferred(application: Application) -> None:
     crm = Crm.on(application.url)
     call = crm.defer("create", "sven", elementType="Contacts", element={"lastname": "Ångström"})
@@ -143,3 +184,13 @@ def test_a_worker_of_the_command_line_executes_what_was_deferred(application: Ap
     assert done.returncode == 0, done.stderr
     assert crm.operations.result(call.id)["lastname"] == "Ångström"
     crm.close()
+
+
+def test_the_example_of_its_guide_works(application: Application) -> None:
+    guide = Path(contacts.__file__).with_name("README.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert example is not None
+    asks = 'print(call.state, operations.get(call.id).state, len(operations.result(call.id)["success_creates"]))\n'
+    (application.folder / "example.py").write_text(example[1] + asks, encoding="utf-8")
+    done = application.run(module="example")
+    assert (done.stdout, done.stderr) == ("queued succeeded 500\n", "")

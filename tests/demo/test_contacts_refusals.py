@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from demo_ext.contacts import workflows
+from demo_ext.contacts.workflows import Variables, Workflow
 from taskqueue.operations import AccessDenied, InvalidData, OperationFailed
 from tests.demo.crm import Crm
 
@@ -51,6 +53,8 @@ SAYS_NO = [
      "Contacts.birthday must be a day such as 2030-12-31, not '29.2.2000'"),
     ("create", contact(birthday="2001-02-29"), "INVALID_VALUE",
      "Contacts.birthday must be a day such as 2030-12-31, not '2001-02-29'"),
+    ("create", contact(birthday="2030-W01-1"), "INVALID_VALUE",
+     "Contacts.birthday must be a day such as 2030-12-31, not '2030-W01-1'"),
     ("create", contact(donotcall="maybe"), "INVALID_VALUE",
      "Contacts.donotcall must be true or false (1 or 0), not 'maybe'"),
     ("create", contact(leadsource="WebSite"), "INVALID_VALUE",
@@ -91,6 +95,9 @@ SAYS_NO = [
      "Contacts needs a value for the mandatory field lastname"),
     ("upsert", {**contact(), "searchOn": "email"}, "SEARCH_VALUE_NOT_PROVIDED",
      "the element has no value for email, and it is searched on that"),
+    ("upsert", {**contact(email="  "), "searchOn": "lastname,email"}, "SEARCH_VALUE_NOT_PROVIDED", None),
+    ("upsert", {**contact(title="  "), "searchOn": "lastname,title"}, "SEARCH_VALUE_NOT_PROVIDED",
+     "the element has no value for title, and it is searched on that"),
     ("upsert", {**contact(), "searchOn": "mail"}, "INVALID_VALUE",
      "Contacts has no field 'mail' (did you mean 'email'?)"),
     ("upsert", {**contact(), "searchOn": "lastname", "updatedfields": "titel"}, "INVALID_VALUE",
@@ -121,8 +128,11 @@ SAYS_NO = [
     ("convertlead", {"element": {"leadId": "10x1", "entities": {"Accounts": {"create": False},
                                                                "Contacts": {"create": False}}}},
      "CONVERSION_FAILED", "a lead becomes an account, a contact or both: ask for one of them"),
+    ("convertlead", {"element": {"leadId": "10x1", "entities": {"Potentials": {}}}}, "CONVERSION_FAILED", None),
     ("convertlead", {"element": {"leadId": "10x1", "entities": {"Contacts": {"shoesize": 42}}}}, "INVALID_VALUE",
      "Contacts has no field 'shoesize'"),
+    ("convertlead", {"element": {"leadId": "10x1", "entities": {"Accounts": {"accountname": ["Firm"]}}}},
+     "INVALID_VALUE", "Accounts.accountname must be a text, not ['Firm']"),
     ("convertlead", {"element": {"leadId": "10x1", "assignedTo": "10x1"}}, "REFERENCE_INVALID", None),
     # documents
     ("gendoc_convert", text(content=b"\xff"), "CONVERSION_FAILED", "'a.txt' is no text in UTF-8 (byte 0)"),
@@ -222,10 +232,15 @@ def test_who_is_not_active_or_unknown_may_call_nothing(standing: Crm, user: str 
         standing.operations.call("describe", {"elementType": "Contacts"}, user=user)
 
 
-def test_a_workflow_needs_the_right_to_change_the_record(standing: Crm) -> None:
-    data = {"workflow": 3, "entities": ["11x1"], "context": {"assigned_user_id": "19x6"}}
+def test_a_workflow_needs_the_right_to_change_the_record(standing: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    made = Workflow(9, "Look", ("Accounts",), Variables, lambda records, record, variables: called.append(record))
+    monkeypatch.setattr(workflows, "WORKFLOWS", [made])
     with pytest.raises(OperationFailed, match=r"^this user may not update records of Accounts$"):
-        standing.do("ExecuteWorkflowWithContext", "sven", **data)
+        standing.do("ExecuteWorkflow", "sven", workflow=9, entities=["11x1"])
+    assert called == []
+    assert standing.do("ExecuteWorkflow", "maria", workflow=9, entities=["11x1"]) is True
+    assert len(called) == 1
 
 
 def test_an_upsert_needs_the_right_to_change_what_it_finds(standing: Crm) -> None:

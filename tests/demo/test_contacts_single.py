@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from demo_ext.contacts import operations
+from taskqueue.operations import NotQueueable
 from tests.demo.crm import Crm
 
 THE_THIRTEEN = {
@@ -33,6 +36,13 @@ def test_create_gives_the_record_with_its_id_number_and_defaults(both: Crm) -> N
     assert (found["assigned_user_id"], found["assigned_user_idename"]["reference"]) == ("19x5", "Sven Åkesson")
     assert found["createdtime"] == found["modifiedtime"]
     assert both.read("12x1") == found
+
+
+def test_retrieve_is_the_one_that_cannot_be_deferred(crm: Crm) -> None:
+    record = crm.create("Contacts", lastname="Ånn")
+    assert crm.do("retrieve", "sven", id=record)["lastname"] == "Ånn"
+    with pytest.raises(NotQueueable, match=r"^retrieve cannot be deferred: call it without that option$"):
+        crm.defer("retrieve", id=record)
 
 
 def test_an_element_may_be_json_in_a_text(both: Crm) -> None:
