@@ -127,6 +127,8 @@ def test_calls_come_page_by_page(sven: Desk) -> None:
         ({"data": '{"elementType": "Documents", "element": {"notes_title": "a"}}'}, 403, "may not call create"),
         ({"data": '"><script>alert(1)</script>'}, 400, "This is no JSON"),
         ({"operation": "MassDelete", "data": '{"ids": ["12x1"]}'}, 403, "may not call MassDelete"),
+        ({"operation": "retrieve", "data": '{"id": "12x1"}'}, 409, "retrieve cannot be deferred"),
+        ({"operation": "retrieve", "data": '{"id": "12x1"}', "how": "now"}, 422, "RECORD_NOT_FOUND"),
         ({"how": "now", "data": '{"elementType": "Contacts", "element": {"assigned_user_id": "19x5"}}'}, 422,
          "MANDATORY_FIELDS_MISSING"),
     ],
@@ -186,12 +188,12 @@ def test_a_form_of_somebody_else_or_of_another_page_does_nothing(sven: Desk) -> 
 def test_files_are_downloaded(sven: Desk) -> None:
     letter = {"file": {"name": "letter.html", "content": "PGgxPkhlbGxvPC9oMT4="}, "convert_format": "txt"}
     sven.send("gendoc_convert", letter)
-    (call,) = sven.wait_for("Done")
+    sven.wait_for("Done")
     page = sven.browser.get("/operations")
     answers = [sven.send("gendoc_convert", letter, how="now")]
-    if not call.result:
-        answers.append(sven.browser.get(page.element(r'<a href="([^"]+)">Download the file')))
-        assert "attachment" in answers[0].headers["Content-Disposition"]
+    answers.append(sven.browser.get(page.element(r'<a href="([^"]+)">Download the file')))
+    assert all("attachment" in answer.headers["Content-Disposition"] for answer in answers)
+    assert "sandbox" in answers[-1].headers["Content-Security-Policy"]
     for answer in answers:
         assert answer.status == 200 and "Hello" in answer.text
 

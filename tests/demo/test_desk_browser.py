@@ -190,6 +190,8 @@ def test_every_view_is_fit_to_be_used(visitor: Visitor) -> None:
     expect(calls(tab).first.locator(".badge")).to_have_text("Done")
     calls(tab).first.get_by_text("Result").click()
     then_axe_finds_nothing(tab)
+    tab.page.get_by_role("link", name="the API").click()
+    expect(tab.page.get_by_role("heading", level=1)).to_be_visible()
 
 
 def test_what_is_refused_is_said_at_its_field(tab: Tab, complaints: Complaints) -> None:
