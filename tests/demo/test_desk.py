@@ -9,6 +9,7 @@ from html import unescape
 
 import pytest
 
+from taskqueue.operations import Client
 from tests.demo.application import Application
 from tests.demo.browser import Server
 from tests.demo.desk import ANN, Desk, contacts
@@ -203,3 +204,11 @@ def test_many_contacts_are_made_by_the_example(application: Application, sven: D
     sven.browser.post("/operations", sven.form(f"?example={example}"))
     sven.wait_for("Done")
     assert len(contacts(application)) == 300
+
+
+def test_programs_find_the_same_operations(server: Server, sven: Desk) -> None:
+    cookies = "; ".join(f"{name}={value}" for name, value in sven.browser.cookies.items())
+    client = Client(f"http://127.0.0.1:{server.port}/ops", headers={"Cookie": cookies})
+    call = client.wait(client.defer("create", ANN).id, timeout=60)
+    assert client.result(call.id)["lastname"] == "Able"
+    assert [(one.id, one.label) for one in sven.calls()] == [(call.id, "Done")]
