@@ -102,7 +102,10 @@ def check_name(name: object, what: str = "queue") -> str:
     """``name`` if it may name a queue or ``what``: 1 to 128 ASCII letters, digits and ``_ . : -``, compared exactly."""
     if is_name(name):
         return str(name)
-    raise SpecError(f"{shown(name)} cannot name a {what}: use 1 to 128 ASCII letters, digits, '_', '.', ':' or '-'")
+    article = "an" if what[:1] in "aeiou" else "a"
+    raise SpecError(
+        f"{shown(name)} cannot name {article} {what}: use 1 to 128 ASCII letters, digits, '_', '.', ':' or '-'"
+    )
 
 
 def check_weight(weight: object) -> int:

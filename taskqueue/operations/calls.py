@@ -17,10 +17,12 @@ from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD
+from ..storage import expiry
 from ..storage import operations as stored
 from ..storage.committed import after_commit
 from ..storage.operations import OperationRow
 from ..storage.transaction import Transaction
+from .call import FINAL
 from .definition import Operation
 from .problems import KeyReused, NotPossible
 from .request import Request
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 #: After so long (seconds) it is looked whether the queue is still registered.
 _TRUSTED = 5.0
-_PAGE = 200
-#: How an item has ended that was given up, as opposed to taken away.
-_GIVEN_UP = ("dead", "delete", "abort")
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Calls:
         Raises :class:`TooManyCalls`, :class:`KeyReused`.
         """
         queue, uid, database = self.queue(session), os.urandom(16).hex(), self._service.database
-        text = self._service.settings.codec.pack(new.request.to_data(), queue.name, uid)
+        text = new.request.packed(self._service.settings.codec, queue.name, uid)
         work = partial(self._store, queue, new, uid, text)
         joined = session if session is not None else database.current_session
         if joined is None:
@@ -180,7 +179,7 @@ class Calls:
         """A call as it stands now."""
         row = self._service.database.statement(lambda tx: stored.find(tx, call_id), write=False)
         if row is not None and row.state == stored.GONE:
-            self._end_stray(row.id, row.queue_name, row.item_id)
+            self._service.database.transaction(partial(expiry.end_stray, call_id=call_id))
             return self._service.database.statement(lambda tx: stored.find(tx, call_id), write=False)
         return row
 
@@ -204,6 +203,27 @@ class Calls:
                 return row, None
             text = stored.result(tx, call_id)
             if consume:
+                stored.expire(tx, call_id)
+            return row, text
+
+        database = self._service.database
+        return database.transaction(read) if consume else database.statement(read, write=False)
+
+    def outcome(self, call_id: str, *, consume: bool) -> tuple[OperationRow, str | None] | None:
+        """A call that has ended, and what it returned, encoded; consumed, nobody is told a second time. None: there is
+        nothing to tell (any more)."""
+
+        def read(tx: Transaction) -> tuple[OperationRow, str | None] | None:
+            if consume:
+                stored.lock(tx, call_id)
+            row = stored.find(tx, call_id)
+            # If it is our own commit, whose answer never came, that has ended its time, it is still for us.
+            if row is None or row.state not in FINAL or (row.is_over and not tx.unsure):
+                return None
+            text = stored.result(tx, call_id) if row.state == "succeeded" else None
+            if consume and row.state == "dead":  # the dead letter stays, for those who look after the program
+                stored.end(tx, call_id, "dead", attempts=row.attempts)
+            if consume and (row.end_time or row.state == "dead"):  # else it is yet to be written that it has expired
                 stored.expire(tx, call_id)
             return row, text
 
@@ -243,10 +263,11 @@ class Calls:
         def work(tx: Transaction) -> None:
             stored.lock(tx, row.id)
             now = stored.find(tx, row.id)
-            if now is None or now.end_time != row.end_time:
+            # What was to be executed may have gone together with the result.
+            if now is None or now.end_time != row.end_time or now.is_over:
                 if tx.unsure and now is not None and now.end_time == 0:
                     return
-                raise NotPossible("the call has been retried or forgotten meanwhile")
+                raise NotPossible("the call has been retried or forgotten meanwhile, or its time is over")
             data = {"operation": row.name}
             text = self._service.settings.codec.pack(data, queue.name, row.id)
             stored.reopen(tx, row.id, queue.insert_within(tx, NewItem(row.id, 0, text)).id)
@@ -258,23 +279,7 @@ class Calls:
 
     def end_strays(self) -> int:
         """Write down the end of calls whose items were taken from their queue (reset, skipped, deleted); how many."""
-        number, after = 0, (0, "")
-        while rows := self._service.database.statement(partial(stored.strays, limit=_PAGE, after=after), write=False):
-            for call_id, queue_name, item_id, created in rows:
-                number += self._end_stray(call_id, queue_name, item_id)
-                after = created, call_id
-        return number
-
-    def _end_stray(self, call_id: str, queue_name: str, item_id: int) -> bool:
-        def work(tx: Transaction) -> bool:
-            stored.lock(tx, call_id)
-            now = stored.find(tx, call_id)
-            if now is None or now.state != stored.GONE:
-                return False
-            ending = stored.ending_of(tx, queue_name, item_id)
-            return stored.end(tx, call_id, "dead" if ending in _GIVEN_UP else "cancelled")
-
-        return self._service.database.transaction(work)
+        return expiry.end_strays(self._service.database)
 
     def standing(self) -> Iterator[SqlBase]:
         """The queues of operations that exist."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD, check_name, nearest, shown
 from ..storage.operations import OperationRow
 from . import results
+from .administration import Administration
 from .call import FINAL, STATES, Call
 from .calls import Calls, NewCall
 from .definition import Operation
@@ -39,6 +41,7 @@ from .problems import (
 )
 from .registry import Registry
 from .request import Request
+from .sweeper import Sweeper
 from .users import LoadUser, User, Users
 
 if TYPE_CHECKING:
@@ -78,10 +81,21 @@ class Operations(Registry):
         self.service = service
         super().__init__()
         self._users = Users(load_user)
+        self._sweeper = Sweeper(service)
         self._calls = Calls(service, check_name(queue), seconds_of(timeout, "timeout"))
         self._performer = Performer(service.settings, self._operations, self._users, self._finished, self._open_session)
         service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler()
         service.settings.operations = self
+
+    @property
+    def queue_service(self) -> QueueService:
+        """The service on whose queues the calls stand, as that of an outbox is called."""
+        return self.service
+
+    @property
+    def administration(self) -> Administration:
+        """The calls of everybody, for administrators."""
+        return Administration(self._calls)
 
     def _open_session(self) -> AbstractContextManager[Session]:
         return sessionmaker(self.service.engine).begin()
@@ -102,6 +116,7 @@ class Operations(Registry):
         if key is None:
             return self._performer.perform_now(operation, request)
         self._check_key(operation, key)
+        operation.admit(request.user, request.data)
         row, item = self._calls.store(NewCall(operation, request, key, is_direct=True))
         if item is None and row.is_direct:
             item = self._calls.take(row)
@@ -145,6 +160,7 @@ class Operations(Registry):
         if not operation.queueable:
             raise NotQueueable(f"{operation.name} cannot be deferred: call it without that option")
         operation, request = self._prepared(name, data, user)
+        operation.admit(request.user, request.data)
         if key is not None:
             self._check_key(operation, key)
         if delay is not None and release_time is not None:
@@ -160,9 +176,7 @@ class Operations(Registry):
 
     def _prepared(self, name: str, data: Any, user: Who) -> tuple[Operation, Request]:
         operation, caller = self.named(name), self._users.of(user)
-        plain = operation.plain(data)
-        operation.check_user(caller, operation.validated(plain))
-        return operation, Request(plain, caller)
+        return operation, Request(operation.plain(data), caller)
 
     def _check_key(self, operation: Operation, key: str) -> None:
         if not operation.idempotent:
@@ -220,6 +234,22 @@ class Operations(Registry):
         if row is None or text is None:  # others have consumed it in this moment
             raise CallGone("the time is over for which the result was kept")
         return results.decoded(text)
+
+    def outcome(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> tuple[Call, Any]:
+        """A call that has ended in whatever way, and what it has returned; an error stands in the call.
+
+        Arguments:
+            consume: exactly one gets it, then its time is over. The dead letter of a dead call stays, but reviving it
+                executes nothing any more.
+
+        Raises :class:`NotFinished`, :class:`CallNotFound`, :class:`CallGone`.
+        """
+        if (state := self._own(tracking_id, user).state) not in FINAL:
+            raise NotFinished(f"the call has not ended yet, it is {state}")
+        told = self._calls.outcome(tracking_id, consume=consume)
+        if told is None:  # others have consumed it in this moment
+            raise CallGone("the time is over for which the result was kept")
+        return Call.of(told[0]), results.decoded(told[1])
 
     def wait(self, tracking_id: str, timeout: float | timedelta | str = 30, *, user: Who = None) -> Call:
         """The call when it has ended, or as it stands after ``timeout``. Raises as :meth:`get`."""
@@ -292,17 +322,29 @@ class Operations(Registry):
 
     # --- executing ---
 
-    def drain(self, *, wait: bool = True) -> int:
+    def drain(self, *, wait: bool = True, stop: threading.Event | None = None) -> int:
         """Execute the calls that are due now, one after the other, in this thread; return how many attempts were made.
 
         Arguments:
             wait: also for what workers are just executing.
+            stop: ends it after the call in hand, once set.
         """
         self._calls.end_strays()
+        stop = stop or threading.Event()
         try:
-            return sum(flush(queue, wait=wait) for queue in self._calls.standing())
+            attempts = sum(flush(queue, wait=wait, stop=stop) for queue in self._calls.standing())
         except QueueNotFound:  # somebody has just deleted it
-            return 0
+            attempts = 0
+        while not stop.is_set() and self.sweep():
+            pass
+        return attempts
+
+    def sweep(self) -> bool:
+        """Take away some hundred results whose time is over, once a minute at most; workers do this by themselves.
+
+        Whether there may be more, for which it may be called again at once.
+        """
+        return self._sweeper.sweep()
 
 
 def _raise(call: Call) -> Any:

@@ -67,8 +67,7 @@ class Performer:
         void: Callable[[], Exception | None], complete: Callable[[Any], None],
     ) -> Any:  # fmt: skip
         """Call the operation as the user; ``complete(value)`` joins its transaction."""
-        data = operation.validated(request.data)
-        operation.check_user(context.user, data)
+        data = operation.admit(context.user, request.data)
         with self._as_user(context.user), context.performing():
             value = results.plain(finished(operation.function(context, data), void))
             complete(value)
@@ -127,7 +126,8 @@ class Performer:
         self, task: TaskContext, item: QueueItem, queue: SqlBase, context: OperationContext, state: str, **how: Any
     ) -> None:
         tx = queue.database.joined(context.session)
-        stored.end(tx, item.uid, state, attempts=item.failures + item.interruptions + 1, **how)
+        begun = item.failures + item.interruptions + (state != "expired")
+        stored.end(tx, item.uid, state, attempts=begun, **how)
         for news in self._news(item, queue.name):
             queue.insert_within(tx, news)
 
@@ -181,10 +181,7 @@ def _part(data: Any, name: str) -> str | None:
 
 
 def _error_text(error: OperationError) -> str:
-    try:
-        return json.dumps(error.facts(), default=str, allow_nan=False)
-    except (ValueError, RecursionError):  # details that are no JSON
-        return json.dumps({"code": error.code, "message": error.message})
+    return json.dumps(error.facts())
 
 
 def _void(task: TaskContext) -> Exception | None:

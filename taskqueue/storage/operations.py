@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .schema import DELAYED, LEASED
@@ -20,6 +19,7 @@ STATE = (
     f"WHEN i.state = {DELAYED} AND i.release_time > {{now}} THEN 'scheduled' ELSE 'queued' END "
     f"WHEN d.id IS NOT NULL THEN 'dead' ELSE '{GONE}' END"
 )
+_OPEN = ("queued", "scheduled", "running", "retrying")
 _COLUMNS = (
     f"o.id, o.name, o.owner, o.queue_name, o.item_id, o.client_key, o.fingerprint, o.is_direct, {STATE}, "
     "CASE WHEN o.end_time > 0 THEN o.attempts WHEN i.id IS NOT NULL THEN i.failures + i.interruptions "
@@ -27,8 +27,8 @@ _COLUMNS = (
     "o.create_time, o.due_time, o.deadline, o.end_time, o.lasting, o.expire_time, o.error, d.dead_time, "
     "a.done, a.total, a.message, {now}"
 )
-_FROM = (
-    "FROM {operation} o LEFT JOIN {item} i ON i.id = o.item_id LEFT JOIN {dead} d ON d.id = o.item_id "
+_JOINED = (
+    "LEFT JOIN {item} i ON i.id = o.item_id LEFT JOIN {dead} d ON d.id = o.item_id "
     "LEFT JOIN {activity} a ON a.item_id = i.id AND a.fence = i.fence"
 )
 
@@ -112,7 +112,7 @@ def place(tx: Transaction, call_id: str, item_id: int) -> None:
 
 def find(tx: Transaction, call_id: str) -> OperationRow | None:
     """A call, as it stands now."""
-    row = tx.row(f"SELECT {_COLUMNS} {_FROM} WHERE o.id = :id", id=call_id)
+    row = tx.row(f"SELECT {_COLUMNS} FROM {{operation}} o {_JOINED} WHERE o.id = :id", id=call_id)
     return OperationRow(*row) if row else None
 
 
@@ -136,10 +136,15 @@ def page(
     after: tuple[int, str] | None,
 ) -> list[OperationRow]:  # fmt: skip
     """Calls, the newest first, behind the one made at that time with that id; those whose time is over are left out."""
-    where, values = ["(o.end_time = 0 OR o.expire_time > {now})"], dict[str, Any]()
+    where, values, index = ["o.is_emptied = 0"], dict[str, Any](), "{time_index}"
+    if state in _OPEN:  # they are few
+        where.append("o.end_time = 0")
+        index = "{open_index}"
+    else:
+        where.append("(o.end_time = 0 OR o.expire_time > {now})")
     if owner is not None:
         where.append("o.owner = :owner")
-        values["owner"] = owner
+        values["owner"], index = owner, "{owner_index}"
     if name is not None:
         where.append("o.name = :name")
         values["name"] = name
@@ -147,10 +152,11 @@ def page(
         where.append(f"{STATE} = :state")
         values["state"] = state
     if after is not None:
-        where.append("(o.create_time < :time OR (o.create_time = :time AND o.id < :id))")
+        where.append("o.create_time <= :time AND (o.create_time < :time OR o.id < :id)")
         values["time"], values["id"] = after
     rows = tx.rows(
-        f"SELECT {_COLUMNS} {_FROM} WHERE {' AND '.join(where)} ORDER BY o.create_time DESC, o.id DESC LIMIT $limit",
+        f"SELECT {_COLUMNS} FROM {{operation}} o {index} {_JOINED} WHERE {' AND '.join(where)} "
+        "ORDER BY o.create_time DESC, o.id DESC LIMIT $limit",
         {"limit": str(int(limit))}, **values,
     )  # fmt: skip
     return [OperationRow(*row) for row in rows]
@@ -214,12 +220,12 @@ def remove(tx: Transaction, call_id: str) -> None:
 
 def pending(tx: Transaction, owner: str, name: str, limit: int) -> int:
     """How many calls of a user have not ended, counted up to ``limit``."""
-    row = tx.row(
-        "SELECT COUNT(*) FROM (SELECT o.id FROM {operation} o JOIN {item} i ON i.id = o.item_id "
-        "WHERE o.owner = :owner AND o.name = :name AND o.end_time = 0 LIMIT $limit) counted",
+    rows = tx.rows(
+        "SELECT o.item_id FROM {operation} o JOIN {item} i ON i.id = o.item_id "
+        "WHERE o.owner = :owner AND o.name = :name AND o.end_time = 0 ORDER BY o.create_time LIMIT $limit",
         {"limit": str(int(limit))}, owner=owner, name=name,
     )  # fmt: skip
-    return int(row[0])
+    return len(rows)
 
 
 def wait_for_rate(tx: Transaction, owner: str, name: str, number: int, window: int) -> int | None:
@@ -230,26 +236,3 @@ def wait_for_rate(tx: Transaction, owner: str, name: str, number: int, window: i
         {"offset": str(int(number) - 1)}, owner=owner, name=name, window=window,
     )  # fmt: skip
     return max(int(row[0]), 1) if row else None
-
-
-# --- what nobody looks at -------------------------------------------------------------------------
-
-
-def strays(tx: Transaction, limit: int, after: tuple[int, str]) -> Sequence[Any]:
-    """Calls that have neither ended nor an item nor a dead letter, behind that place: id, queue, item, time."""
-    return tx.rows(
-        "SELECT o.id, o.queue_name, o.item_id, o.create_time FROM {operation} o LEFT JOIN {item} i ON i.id = o.item_id "
-        "LEFT JOIN {dead} d ON d.id = o.item_id WHERE o.end_time = 0 AND i.id IS NULL AND d.id IS NULL "
-        "AND (o.create_time > :time OR (o.create_time = :time AND o.id > :id)) "
-        "ORDER BY o.create_time, o.id LIMIT $limit",
-        {"limit": str(int(limit))}, time=after[0], id=after[1],
-    )  # fmt: skip
-
-
-def ending_of(tx: Transaction, queue_name: str, item_id: int) -> str | None:
-    """How an item ended that is gone, if that is on record."""
-    row = tx.row(
-        "SELECT outcome FROM {ending} WHERE queue_name = :queue AND item_id = :item ORDER BY id DESC LIMIT 1",
-        queue=queue_name, item=item_id,
-    )  # fmt: skip
-    return row[0] if row else None

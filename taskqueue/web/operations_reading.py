@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from flask import Request
@@ -18,7 +18,7 @@ from .operations_problem import Problem, invalid
 
 _JSON = "application/json"
 _MOMENT = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:[0-5]\d:(?:[0-5]\d|60))(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )  # RFC 3339
 _OPTIONS = ("defer", "delay", "release_time", "expires")
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
@@ -187,8 +187,9 @@ def _moment(options: dict[str, Any], name: str) -> datetime | None:
             raise ValueError
         day, time, fraction, zone = match.groups()
         zone = "+00:00" if zone in "Zz" else zone
-        return datetime.fromisoformat(f"{day}T{time}.{(fraction or '0').ljust(6, '0')}{zone}")
-    except ValueError:
+        found = datetime.fromisoformat(f"{day}T{time.replace(':60', ':59')}.{(fraction or '0').ljust(6, '0')}{zone}")
+        return found + timedelta(seconds=time.endswith(":60"))  # a leap second, which no datetime has
+    except (ValueError, OverflowError):
         raise invalid(
             f"options.{name} must be a moment with a time zone as '2030-01-31T12:00:00Z', not {shown(given)}"
         ) from None

@@ -41,6 +41,7 @@ ROWS = {
     "call": Row("POST", "/ops/create_contact", "", 200, 403, 403),
     "runs": Row("GET", "/ops/runs", "queued", 200, 200, 200),
     "run": Row("GET", "", "queued", 200, 200, 404),
+    "waited": Row("GET", "?wait=0.01", "queued", 200, 200, 404),
     "result": Row("GET", "/result", "succeeded", 200, 200, 404),
     "consumed": Row("GET", "/result?consume=1", "succeeded", 200, 200, 404),
     "early": Row("GET", "/result", "queued", 409, 409, 404),
@@ -68,7 +69,7 @@ def in_state(alice: Client, ops: Operations) -> Callable[[str], str]:
 def test_every_address_has_its_row(app: Flask) -> None:
     rules = {rule.endpoint.removeprefix("operations.") for rule in app.url_map.iter_rules()
              if rule.endpoint.startswith("operations.")}  # fmt: skip
-    assert rules == set(ROWS) - {"early", "consumed", "forgotten", "retry_of_succeeded"}
+    assert rules == set(ROWS) - {"early", "waited", "consumed", "forgotten", "retry_of_succeeded"}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -89,7 +90,7 @@ def test_each_gets_the_right_answer(app: Flask, ops: Operations, in_state: Calla
         answer.close()
 
 
-@pytest.mark.parametrize("name", ["run", "result", "consumed", "end", "forgotten", "retry"])
+@pytest.mark.parametrize("name", ["run", "waited", "result", "consumed", "end", "forgotten", "retry"])
 def test_what_is_not_there_answers_as_what_is_not_yours(bob: Client, in_state: Callable[[str], str], name: str) -> None:
     row = ROWS[name]
     foreign = _ask(bob, row, in_state(row.state))

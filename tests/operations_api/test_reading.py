@@ -42,7 +42,9 @@ def test_bodies(alice: Client, body: bytes, status: int) -> None:
 @pytest.mark.parametrize("options", [
     {"defer": 1}, {"defer": None}, {"defer": "true"}, {"delay": -1}, {"delay": "60"}, {"delay": True}, {"delay": None},
     {"delay": 10**12}, {"expires": []}, {"expires": "soon"}, {"expires": -0.5}, {"release_time": "2030-01-01"},
-    {"release_time": "2030-01-01T00:00:00"}, {"release_time": 5}, {"release_time": "2030-13-01T00:00:00Z"},
+    {"release_time": "2030-01-01T00:00:00"}, {"release_time": 5},
+    {"release_time": "9999-12-31T23:59:60Z"}, {"release_time": "2030-01-01T00:60:00Z"},
+    {"release_time": "2030-13-01T00:00:00Z"},
     {"release_time": "１030-01-01T00:00:00Z"}, {"delay": 1, "release_time": "2030-01-01T00:00:00Z"}, {"delya": 1},
     {"defer": False, "delay": 1}, {"defer": False, "expires": 1}, {"key": "x"}, {"expires": 1e300},
 ], ids=str)  # fmt: skip
@@ -59,6 +61,7 @@ def test_a_mistyped_option_is_explained(alice: Client) -> None:
 
 @pytest.mark.parametrize(("text", "moment"), [
     ("2100-01-31T12:00:00Z", "2100-01-31T12:00:00Z"), ("2100-01-31t12:00:00.5z", "2100-01-31T12:00:00.500000Z"),
+    ("2099-12-31T23:59:60Z", "2100-01-01T00:00:00Z"),
     ("2100-01-31 14:00:00.123456789+02:00", "2100-01-31T12:00:00.123000Z"),
 ])  # fmt: skip
 def test_moments(alice: Client, text: str, moment: str) -> None:
