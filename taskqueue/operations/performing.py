@@ -29,6 +29,7 @@ from .context import OperationContext
 from .definition import USUAL_RETRY, Operation
 from .news import LOOK_EVERY, News
 from .problems import AccessDenied, OperationError
+from .progress import Reports
 from .request import Request
 from .users import User, Users
 
@@ -150,12 +151,14 @@ class Performer:
             raise Unrecoverable("its worker was lost in mid-operation, and the operation says on_lost='dead'")
         request = Request.of(self._settings.codec.unpack(row.request, queue.name, item.uid))
         user = self._users.again(request.user)
-        context = OperationContext(operation.name, user, task.completing, item.uid, task)
+        reports = Reports(queue, item)
+        context = OperationContext(operation.name, user, task.completing, item.uid, task, reports)
 
         def complete(value: Any) -> None:
             self._write_end(task, item, queue, context, "succeeded", result=results.encoded(value))
 
-        self._perform(operation, request, context, partial(_void, task), complete)
+        with reports:
+            self._perform(operation, request, context, partial(_void, task), complete)
         return None
 
     def _write_end(
