@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ..errors import QueueNotFound, SpecError
+from ..errors import SpecError
 from ..spec import nearest, shown
 from ..storage.operations import OperationRow
 from . import results
@@ -16,6 +16,7 @@ from .call import FINAL, STATES, Call
 from .calls import Calls
 from .problems import CallGone, CallNotFound
 from .results import File
+from .standing import CallQueues
 
 _ID = re.compile("[0-9a-f]{32}")
 #: So many calls are read at a time.
@@ -64,10 +65,12 @@ class Administration:
 
     Arguments:
         calls: those of the service.
+        queues: on which they stand.
     """
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, queues: CallQueues) -> None:
         self._calls = calls
+        self._queues = queues
 
     def calls(
         self, *, state: str | None = None, operation: str | None = None, owner: str | None = None,
@@ -114,9 +117,8 @@ class Administration:
         return Insight(Call.of(row), row.queue_name, row.item_id, error, traceback, kind, size)
 
     def _failure(self, row: OperationRow) -> tuple[str | None, str | None]:
-        try:
-            queue = self._calls.queue_of(row)
-        except QueueNotFound:
+        queue = self._queues.found(row)
+        if queue is None:
             return None, None
         if row.state == "dead":
             letters = queue.dead_items([row.item_id])
@@ -126,12 +128,12 @@ class Administration:
 
     def counts(self) -> tuple[int, int]:
         """How many items stand on the queues of operations, and how many dead letters."""
-        queues = list(self._calls.standing())
+        queues = list(self._queues.standing())
         return sum(queue.number_of_items() for queue in queues), sum(queue.count_dead_items() for queue in queues)
 
     def inactive(self) -> list[tuple[str, str, int]]:
         """The queues of operations that are not active although items stand on them: name, status, number of items."""
-        found = ((queue.name, queue.status, queue.number_of_items()) for queue in self._calls.standing())
+        found = ((queue.name, queue.status, queue.number_of_items()) for queue in self._queues.standing())
         return [each for each in found if each[1] != "active" and each[2]]
 
 

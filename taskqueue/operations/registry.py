@@ -12,7 +12,7 @@ from ..errors import SpecError
 from ..spec import check_name, nearest, shown
 from .definition import Operation, Permit, retry_of
 from .limits import Limits
-from .performing import Finished
+from .news import Finished
 from .problems import UnknownOperation
 from .users import checked_roles
 
@@ -88,6 +88,10 @@ class Registry:
         """The operations by name; all, or those that may (not) be deferred."""
         found = (self._operations[name] for name in sorted(self._operations))
         return [one for one in found if queueable is None or one.queueable is queueable]
+
+    def aliases_of(self, name: str) -> list[str]:
+        """The other names of the operation of that name."""
+        return sorted(alias for alias, meant in self._aliases.items() if meant == name)
 
     def alike(self, name: str) -> Operation | None:
         """The operation of that name, or alias; else the only one whose name differs in upper and lower case alone."""

@@ -15,6 +15,8 @@ from .database import Database
 from .rows import CHUNK
 from .transaction import Transaction
 
+#: The time of a result that was read once may be over before that of its client's key.
+_KEY_IS_OVER = "(client_key IS NULL OR end_time + lasting < :before)"
 _OVER = "is_emptied = 0 AND expire_time > 0 AND expire_time <= {now}"
 #: How an item has ended that was given up, as opposed to taken away.
 _GIVEN_UP = ("dead", "delete", "abort")
@@ -41,10 +43,12 @@ def over(tx: Transaction, limit: int = CHUNK) -> list[str]:
 
 
 def empty(tx: Transaction, call_ids: Iterable[str]) -> int:
-    """Take the texts, and the client's key, of calls away, of those whose time is over; return of how many."""
+    """Take the texts of calls away, of those whose time is over; return of how many. The client's key goes when the
+    result was to be kept no longer; not when it was read once, and is gone earlier."""
     # They may have begun anew meanwhile; "+ 0", so that they are found by their ids and by nothing else.
     return tx.change(
-        "UPDATE {operation} SET is_emptied = 1, request = '', error = NULL, result = NULL, client_key = NULL "
+        "UPDATE {operation} SET is_emptied = 1, request = '', error = NULL, result = NULL, "
+        "client_key = CASE WHEN end_time + lasting <= {now} THEN NULL ELSE client_key END "
         "WHERE id IN ($ids) AND is_emptied + 0 = 0 AND expire_time + 0 > 0 AND expire_time + 0 <= {now}",
         _listed(call_ids),
     )
@@ -59,9 +63,10 @@ def empty_some(tx: Transaction, limit: int = CHUNK) -> int:
 
 
 def remove_some(tx: Transaction, before: int, limit: int = CHUNK) -> int:
-    """Remove some of the emptied calls whose time was over before a moment; return how many."""
+    """Remove some of the emptied calls whose time, and that of the client's key, was over before a moment; how many."""
     rows = tx.rows(
-        "SELECT id FROM {operation} WHERE is_emptied = 1 AND expire_time < :before ORDER BY expire_time LIMIT $limit",
+        "SELECT id FROM {operation} WHERE is_emptied = 1 AND expire_time < :before "
+        f"AND {_KEY_IS_OVER} ORDER BY expire_time LIMIT $limit",
         {"limit": str(int(limit))}, before=before,
     )  # fmt: skip
     return tx.change("DELETE FROM {operation} WHERE id IN ($ids)", _listed(row[0] for row in rows)) if rows else 0
@@ -85,8 +90,16 @@ def prune_calls(database: Database, now: int, age: int, *, dry_run: bool) -> tup
 def _count(tx: Transaction, before: int) -> tuple[int, int]:
     emptied = tx.row(f"SELECT COUNT(*) FROM {{operation}} WHERE {_OVER}")[0]
     removed = sum(
-        int(tx.row(f"SELECT COUNT(*) FROM {{operation}} WHERE {which} AND expire_time < :before", before=before)[0])
-        for which in ("is_emptied = 1", "is_emptied = 0 AND expire_time > 0")
+        int(
+            tx.row(
+                f"SELECT COUNT(*) FROM {{operation}} WHERE {which} AND expire_time < :before AND {_KEY_IS_OVER}",
+                before=before,
+            )[0]
+        )
+        for which in (
+            "is_emptied = 1 AND expire_time < :before",
+            "is_emptied = 0 AND expire_time > 0 AND expire_time < :before",
+        )  # fmt: skip
     )
     return int(emptied), removed
 
@@ -123,8 +136,12 @@ def end_stray(tx: Transaction, call_id: str) -> bool:
     call = operations.find(tx, call_id)
     if call is None or call.state != operations.GONE:
         return False
-    how = _ending_of(tx, call.queue_name, call.item_id)
-    return operations.end(tx, call_id, "dead" if how in _GIVEN_UP else "cancelled")
+    return operations.end(tx, call_id, state_of_stray(tx, call))
+
+
+def state_of_stray(tx: Transaction, call: operations.OperationRow) -> str:
+    """What a call has come to whose item is gone."""
+    return "dead" if _ending_of(tx, call.queue_name, call.item_id) in _GIVEN_UP else "cancelled"
 
 
 def _ending_of(tx: Transaction, queue_name: str, item_id: int) -> Any:

@@ -19,6 +19,8 @@ STATE = (
     f"WHEN i.state = {DELAYED} AND i.release_time > {{now}} THEN 'scheduled' ELSE 'queued' END "
     f"WHEN d.id IS NOT NULL THEN 'dead' ELSE '{GONE}' END"
 )
+#: What one that is GONE turns out to be once that is written down.
+_GONE_IS = ("cancelled", "dead")
 _OPEN = ("queued", "scheduled", "running", "retrying")
 _COLUMNS = (
     f"o.id, o.name, o.owner, o.queue_name, o.item_id, o.client_key, o.fingerprint, o.is_direct, {STATE}, "
@@ -64,9 +66,18 @@ class OperationRow(NamedTuple):
         """Whether the time is over for which its result is kept."""
         return self.end_time > 0 and self.expire_time <= self.now
 
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether it is seen to have ended, and does not say so itself: that must be written before it is shown, else
+        somebody could still execute it."""
+        return self.end_time == 0 and self.state in (GONE, "expired")
+
 
 class KeyRow(NamedTuple):
-    """The call that has a client's key, what it was for, and whether the time of its result is over."""
+    """The call that has a client's key, what it was for, and whether the time is over for which that is known.
+
+    A result that is read once may go earlier; its key must not: a request that is sent again would be executed again.
+    """
 
     id: str
     fingerprint: str
@@ -116,19 +127,26 @@ def find(tx: Transaction, call_id: str) -> OperationRow | None:
     return OperationRow(*row) if row else None
 
 
-def with_key(tx: Transaction, owner: str, name: str, key: str) -> KeyRow | None:
-    """The call that has a client's key; locked, so that it is the latest also where a transaction sees old rows."""
+def with_key(tx: Transaction, owner: str, name: str, key: str, *, latest: bool = False) -> KeyRow | None:
+    """The call that has a client's key.
+
+    Arguments:
+        latest: also where a transaction sees old rows. Only to be asked when it is known that there is one: a lock on
+            what is not there lets two who then store it wait for each other.
+    """
     row = tx.row(
-        "SELECT id, fingerprint, CASE WHEN end_time > 0 AND expire_time <= {now} THEN 1 ELSE 0 END FROM {operation} "
-        "WHERE owner = :owner AND name = :name AND client_key = :key {for_update}",
+        "SELECT id, fingerprint, CASE WHEN end_time > 0 AND end_time + lasting <= {now} THEN 1 ELSE 0 END "
+        f"FROM {{operation}} WHERE owner = :owner AND name = :name AND client_key = :key {'{share}' if latest else ''}",
         owner=owner, name=name, key=key,
     )  # fmt: skip
     return KeyRow(row[0], row[1], bool(row[2])) if row else None
 
 
 def free_key(tx: Transaction, call_id: str) -> None:
-    """Let others use the client's key of a call."""
-    tx.change("UPDATE {operation} SET client_key = NULL WHERE id = :id", id=call_id)
+    """Let others use the client's key of a call whose time is over."""
+    tx.change(
+        "UPDATE {operation} SET client_key = NULL WHERE id = :id AND end_time > 0 AND expire_time <= {now}", id=call_id
+    )
 
 
 def page(
@@ -149,7 +167,8 @@ def page(
         where.append("o.name = :name")
         values["name"] = name
     if state is not None:
-        where.append(f"{STATE} = :state")
+        also = f", '{GONE}'" if state in _GONE_IS else ""
+        where.append(f"{STATE} IN (:state{also})")
         values["state"] = state
     if after is not None:
         where.append("o.create_time <= :time AND (o.create_time < :time OR o.id < :id)")
@@ -188,13 +207,18 @@ def end(
     )  # fmt: skip
 
 
-def reopen(tx: Transaction, call_id: str, item_id: int) -> None:
-    """Let a call that has ended begin anew, for another item."""
+def reopen(tx: Transaction, call_id: str, item_id: int, queue_name: str) -> None:
+    """Let a call that has ended begin anew, for an item of that queue; it may be begun at any time now."""
     tx.change(
         "UPDATE {operation} SET state = '', end_time = 0, expire_time = 0, due_time = 0, deadline = 0, error = NULL, "
-        "result = NULL, item_id = :item WHERE id = :id",
-        id=call_id, item=item_id,
+        "result = NULL, item_id = :item, queue_name = :queue WHERE id = :id",
+        id=call_id, item=item_id, queue=queue_name,
     )  # fmt: skip
+
+
+def move(tx: Transaction, call_id: str, request: str) -> None:
+    """Store the request of a call as it is packed for another queue."""
+    tx.change("UPDATE {operation} SET request = :request WHERE id = :id", id=call_id, request=request)
 
 
 def lock(tx: Transaction, call_id: str) -> bool:

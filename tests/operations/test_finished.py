@@ -108,3 +108,35 @@ def test_without_anybody_who_wants_to_know_nothing_is_queued(ops: Operations, se
 
 def _raised(error: Exception) -> None:
     raise error
+
+
+def test_one_that_was_cancelled_while_it_waited_is_told(ops: Operations, told: list[Call]) -> None:
+    call = ops.defer("work", "x", delay=60)
+    ops.cancel(call.id)
+    drain(ops)
+    assert [(one.id, one.state) for one in told] == [(call.id, "cancelled")]
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_one_that_was_cancelled_while_it_ran_is_told(ops: Operations, told: list[Call], looked: bool) -> None:
+    call = ops.defer("work", "cancelled")
+    drain(ops)
+    if looked:
+        assert ops.get(call.id).state == "cancelled"
+    drain(ops)
+    assert [(one.id, one.state) for one in told] == [(call.id, "cancelled")]
+
+
+@pytest.mark.parametrize("way", ["reset", "cancelled", "looked"])
+def test_one_that_somebody_has_taken_from_the_queue_is_told(
+    ops: Operations, service: QueueService, told: list[Call], way: str
+) -> None:
+    call, queue = ops.defer("work", "x"), service.load("operations")
+    if way == "cancelled":
+        queue.cancel_item(next(iter(queue.items())).id)
+    else:
+        queue.reset()
+    if way == "looked":
+        assert ops.get(call.id).state == "cancelled"
+    drain(ops)
+    assert [(one.id, one.state) for one in told] == [(call.id, "cancelled")]

@@ -195,3 +195,20 @@ def test_calls_whose_time_is_over_are_not_listed(ops: Operations) -> None:
     assert [one.id for one in ops.calls()] == [call.id]
     with travel(61):
         assert ops.calls() == []
+
+
+def test_the_attempts_of_a_call_that_is_cancelled_before_its_second_one(
+    ops: Operations, all_states: dict[str, str]
+) -> None:
+    ops.cancel(all_states["retrying"])
+    found = ops.get(all_states["retrying"])
+    assert (found.state, found.attempts) == ("cancelled", 1)
+
+
+def test_what_was_taken_from_the_queue_is_listed_as_cancelled(ops: Operations, service: QueueService) -> None:
+    ops.operation("work", queueable=True)(lambda ctx, data: None)
+    call = ops.defer("work")
+    service.load("operations").reset()
+    assert [one.id for one in ops.calls(state="cancelled")] == [call.id]
+    assert [one.state for one in ops.calls()] == ["cancelled"]
+    assert ops.calls(state="queued") == []

@@ -142,7 +142,7 @@ def test_what_is_over_in_the_moment_of_a_retry_is_not_tried_again(
     with travel(4000):
         service.prune(DAY)
         with pytest.raises(NotPossible, match="its time is over"):
-            ops._calls.retry(row)
+            ops._ends.retry(row)
     assert service.load("operations").number_of_items() == 0
 
 
