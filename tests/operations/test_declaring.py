@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     class Unknown: ...
 
 
+from tests.names import shown
+
+
 class Contact(BaseModel):
     name: str
 
