@@ -99,7 +99,7 @@ def _count(tx: Transaction, before: int) -> tuple[int, int]:
         for which in (
             "is_emptied = 1 AND expire_time < :before",
             "is_emptied = 0 AND expire_time > 0 AND expire_time < :before",
-        )  # fmt: skip
+        )
     )
     return int(emptied), removed
 

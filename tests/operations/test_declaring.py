@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     class Unknown: ...
 
 
+from tests.names import shown
+
+
 class Contact(BaseModel):
     name: str
 
@@ -83,7 +86,7 @@ def _by_name(ctx: Any, data: Contact, *, size: int) -> str:
     "function",
     [usual, asynchronous, Thing().method, Thing.of_class, Thing.alone, Thing(), partial(_with_more, more=1),
      partial(_by_name, size=1), _decorated(usual), _decorated(_decorated(usual))],
-    ids=str,
+    ids=shown,
 )  # fmt: skip
 def test_what_can_be_called_with_ctx_and_data_is_an_operation_of_its_annotation(function: Any) -> None:
     registry = Registry()
@@ -188,7 +191,7 @@ class _Unfinished(BaseModel):
     other: Nobody  # type: ignore[name-defined]  # noqa: F821
 
 
-@pytest.mark.parametrize("schema", [5, QueueService, _Arbitrary, _Unfinished, Callable, list[QueueService]], ids=str)
+@pytest.mark.parametrize("schema", [5, QueueService, _Arbitrary, _Unfinished, Callable, list[QueueService]], ids=shown)
 def test_a_schema_that_no_json_can_fill_is_refused(schema: Any) -> None:
     with pytest.raises(SpecError, match=r"operation 'x': .* is no schema that pydantic knows and JSON can fill"):
         Registry().operation("x", schema=schema)(usual)
@@ -224,7 +227,7 @@ def test_a_schema_that_no_json_can_fill_is_refused(schema: Any) -> None:
         ({"aliases": ["other", "other"]}, "there is an operation 'other' already"),
         ({"aliases": 5}, "aliases is a list of names, not 5"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_marks_that_make_no_sense_are_refused(marks: dict[str, Any], told: str) -> None:
     registry = Registry()
@@ -242,7 +245,7 @@ def test_a_name_that_is_none_is_refused_before_there_is_a_function(name: Any) ->
 
 @pytest.mark.parametrize("limits", [{"pending": 0}, {"rate": -1}, {"rate": True}, {"pending": 1.5}, {"per": 0},
                                     {"per": "0s"}, {"per": -1}, {"per": timedelta(0)}, {"per": timedelta(seconds=-5)},
-                                    {"per": float("inf")}, {"per": 1e9}], ids=str)  # fmt: skip
+                                    {"per": float("inf")}, {"per": 1e9}], ids=shown)  # fmt: skip
 def test_limits_that_make_no_sense_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match="must be"):
         Limits(**limits)

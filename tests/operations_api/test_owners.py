@@ -11,6 +11,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from taskqueue.operations import Operations
+from tests.names import shown
 from tests.operations.conftest import drain
 from tests.operations_api.app import USERS, Client
 
@@ -116,7 +117,7 @@ def test_permission_depends_on_the_data(alice: Client) -> None:
         assert alice.post("/ops/private", "open", options).status_code in (200, 202)
 
 
-@pytest.mark.parametrize("found", [True, "", 1.5, b"alice", object()], ids=str)
+@pytest.mark.parametrize("found", [True, "", 1.5, b"alice", object()], ids=shown)
 def test_an_identity_that_makes_no_sense_lets_nobody_in(app: Flask, found: Any) -> None:
     site = app.extensions["taskqueue.operations"]["operations"]
     object.__setattr__(site, "identity", lambda: found)
