@@ -13,12 +13,11 @@ from typing import Any, NoReturn
 from ..errors import SpecError
 from ..spec import is_name
 from . import problems
-from .call import Call, Progress
+from .call import Call, Progress, is_call_id
 from .problems import CallGone, OperationError, OperationFailed, StillRunning, TooManyCalls
 from .results import BINARY, File
 from .transport import Answer
 
-_CALL = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _USUAL_PAUSE = 5.0
 #: The kinds of errors by their code.
 _KINDS: dict[str, type[OperationError]] = {
@@ -42,11 +41,6 @@ class UnexpectedAnswer(OperationError):
 
     usual_code = "unexpected_answer"
     status = 502
-
-
-def is_call_id(call_id: object) -> bool:
-    """Whether that may be a tracking id."""
-    return isinstance(call_id, str) and _CALL.fullmatch(call_id) is not None
 
 
 def json_of(answer: Answer) -> Any:

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from ..durations import seconds_of
 from ..errors import SpecError
 from ..spec import is_name, shown
-from .answers import UnexpectedAnswer, call_of, is_call_id, json_of, raise_problem, result_of
-from .call import Call
+from .answers import UnexpectedAnswer, call_of, json_of, raise_problem, result_of
+from .call import Call, is_call_id
 from .problems import CallGone, CallNotFound, InvalidData, NotIdempotent, NotPossible, UnknownOperation
 from .transport import Answer, Ask, Headers, NoAnswer, Opener, Transport
 
