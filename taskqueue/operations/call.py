@@ -68,7 +68,8 @@ class Call:
     #: Until when the result is kept.
     expires: datetime | None
     progress: Progress | None
-    #: "code", "message" and perhaps "details" of a call that ended otherwise than succeeded.
+    #: "code", "message" and perhaps "details" of a call that ended otherwise than succeeded; and "status", if the
+    #: application has an error class of its own with another status of HTTP than the usual one.
     error: dict[str, Any] | None
 
     @property

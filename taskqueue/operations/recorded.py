@@ -186,6 +186,5 @@ def raise_end(call: Call) -> NoReturn:
     error = call.error or {}
     kind = OperationFailed if call.state == "failed" else OperationError
     raised = kind(str(error.get("message", "")), code=str(error.get("code", call.state)), details=error.get("details"))
-    if call.state == "dead":
-        raised.status = 500
+    raised.status = 500 if call.state == "dead" else error.get("status", raised.status)
     raise raised
