@@ -179,7 +179,7 @@ class Operations(RecordedCalls):
             wait: also for what workers are just executing.
             stop: ends it after the call in hand, once set.
         """
-        self._ends.write_down_all()
+        self.end_strays()
         attempts, stop = 0, stop or threading.Event()
         for queue in self._queues.standing():
             with suppress(QueueNotFound):  # somebody has just deleted it
@@ -187,6 +187,13 @@ class Operations(RecordedCalls):
         while not stop.is_set() and self.sweep():
             pass
         return attempts
+
+    def end_strays(self) -> int:
+        """Write down the ends of calls whose items were taken from their queue (reset, skipped, deleted); how many.
+
+        :meth:`drain` and :meth:`QueueService.prune` do this, and whoever looks at such a call.
+        """
+        return self._ends.end_strays()
 
     def sweep(self) -> bool:
         """Take away some hundred results whose time is over, once a minute at most; workers do this by themselves.
