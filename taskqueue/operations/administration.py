@@ -84,7 +84,7 @@ class Administration:
         """All that is known of a call but what it was called with. Raises :class:`CallNotFound`, :class:`CallGone`."""
         row = self._row(tracking_id)
         error, traceback = self._failure(row)
-        _row, text = self._calls.result(tracking_id) if row.state == "succeeded" else (None, None)
+        _row, text = self._calls.outcome(tracking_id, consume=False) or (None, None)
         kind, size = _measured(results.decoded(text), text) if text is not None else (None, None)
         return Insight(Call.of(row), row.queue_name, row.item_id, error, traceback, kind, size)
 

@@ -18,13 +18,12 @@ from ..queues.arguments import delay_ms
 from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD, check_name, shown
-from . import results
 from .call import Call
 from .calls import NewCall
 from .definition import Operation
 from .performing import Performer
-from .problems import CallGone, NotIdempotent, NotQueueable, StillRunning
-from .recorded import RecordedCalls, Who, raise_end
+from .problems import CallGone, CallNotFound, NotFinished, NotIdempotent, NotQueueable, StillRunning
+from .recorded import GONE, RecordedCalls, Who
 from .request import Request
 from .standing import CallQueues
 from .sweeper import Sweeper
@@ -112,15 +111,12 @@ class Operations(RecordedCalls):
             Execution(holding).run(item)
 
     def _answer(self, call_id: str) -> Any:
-        row, text = self._calls.result(call_id)
-        if row is None or row.is_over:
-            raise CallGone("the time is over for which the result was kept")
-        call = Call.of(row)
-        if not call.is_final:
-            raise StillRunning("the call with this idempotency key has not ended yet: ask again", call_id)
-        if call.state != "succeeded":
-            raise_end(call)
-        return results.decoded(text)
+        try:
+            return self.result(call_id)
+        except NotFinished:
+            raise StillRunning("the call with this idempotency key has not ended yet: ask again", call_id) from None
+        except CallNotFound:  # somebody has just forgotten it
+            raise CallGone(GONE) from None
 
     def defer(
         self, name: str, data: Any = None, *, user: Who = None, delay: float | timedelta | str | None = None,

@@ -26,6 +26,8 @@ from .users import User, Users
 Who = User | str | int | None
 #: While somebody waits for the end of a call: how soon it is looked again (seconds), at first and at most.
 _LOOK_FIRST, _LOOK_LAST = 0.02, 0.5
+#: What is said where nothing is kept any more.
+GONE = "the time is over for which the result was kept"
 _ADMIN = User(is_admin=True)
 
 
@@ -76,7 +78,7 @@ class RecordedCalls(Registry):
         if row is None or not (user.is_admin or (user.is_active and user.owner == row.owner)):
             raise CallNotFound("there is no such call, or it is not yours to see")
         if row.is_over:
-            raise CallGone("the time is over for which the result was kept")
+            raise CallGone(GONE)
         return row
 
     def result(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> Any:
@@ -92,11 +94,11 @@ class RecordedCalls(Registry):
         if not call.is_final:
             raise NotFinished(f"the call has not ended yet, it is {call.state}")
         if call.state != "succeeded":
-            raise_end(call)
-        row, text = self._calls.result(tracking_id, consume=consume)
-        if row is None or text is None:  # others have consumed it in this moment
-            raise CallGone("the time is over for which the result was kept")
-        return results.decoded(text)
+            _raise_end(call)
+        told = self._calls.outcome(tracking_id, consume=consume)
+        if told is None:  # others have consumed it in this moment
+            raise CallGone(GONE)
+        return results.decoded(told[1])
 
     def outcome(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> tuple[Call, Any]:
         """A call that has ended in whatever way, and what it has returned; an error stands in the call.
@@ -111,7 +113,7 @@ class RecordedCalls(Registry):
             raise NotFinished(f"the call has not ended yet, it is {state}")
         told = self._calls.outcome(tracking_id, consume=consume)
         if told is None:  # others have consumed it in this moment
-            raise CallGone("the time is over for which the result was kept")
+            raise CallGone(GONE)
         return Call.of(told[0]), results.decoded(told[1])
 
     def wait(self, tracking_id: str, timeout: float | timedelta | str = 30, *, user: Who = None) -> Call:
@@ -181,7 +183,7 @@ class RecordedCalls(Registry):
         return self.get(tracking_id, user=user)
 
 
-def raise_end(call: Call) -> NoReturn:
+def _raise_end(call: Call) -> NoReturn:
     """Raise what a call says that ended otherwise than succeeded."""
     error = call.error or {}
     kind = OperationFailed if call.state == "failed" else OperationError
