@@ -12,7 +12,7 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -34,6 +34,8 @@ from .channel import Channel, open_channel
 from .dialects import DIALECTS, STATEMENT_TIMEOUT
 from .faults import Fault, classify, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
+from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
+from .hosts import Address, Hosts, hosts_of
 from .schema import define_tables
 from .transaction import SessionCursor, TaskSession, Transaction
 
@@ -71,6 +73,7 @@ class Database:
         prefix: what the names of our tables begin with.
         schema: the schema that holds them, where the database has schemas.
         patience: seconds for which a lost connection or a conflict is tried again.
+        hosts: all hosts of the database, as "name:port", the preferred one first; None: those that the URL names.
     """
 
     def __init__(
@@ -80,8 +83,15 @@ class Database:
         prefix: str = "taskqueue_",
         schema: str | None = None,
         patience: float = PATIENCE,
+        hosts: Sequence[str] | None = None,
     ) -> None:
-        self.url = _on_disk(target.url) if isinstance(target, Engine) else _parse(target)
+        self._addresses: list[Address] = []
+        if isinstance(target, Engine):
+            self.url = _on_disk(target.url)
+            if hosts is not None:
+                raise ConfigurationError("hosts= goes with a URL: an Engine connects by itself")
+        else:
+            self.url, self._addresses = hosts_of(_parse(target), hosts)
         dialect = DIALECTS.get(self.url.get_backend_name())
         if dialect is None:
             raise ConfigurationError(
@@ -134,7 +144,8 @@ class Database:
             common = {"hide_parameters": True, "pool_size": 10, "max_overflow": 40}
             sessions = create_engine(self.url, pool_pre_ping=True, **common, **options)
             if self.url.get_driver_name() == "pymysql":
-                deadlines = {"read_timeout": STATEMENT_TIMEOUT, "write_timeout": STATEMENT_TIMEOUT}
+                seconds = CLUSTER_TIMEOUT if self._addresses else STATEMENT_TIMEOUT
+                deadlines = {"read_timeout": seconds, "write_timeout": seconds}
                 options = {"connect_args": options["connect_args"] | deadlines}
             hot = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common, **options)
         except (ImportError, NoSuchModuleError) as error:
@@ -142,7 +153,10 @@ class Database:
                 f"the driver for {masked(self.url)} is not installed ({error}): "
                 "for PostgreSQL install taskqueue-runner[postgres]"
             ) from error
+        hosts = Hosts(self._addresses, self.dialect.check_writable) if self._addresses else None
         for engine in (sessions, hot):
+            if hosts is not None:
+                hosts.follow(engine)
             event.listen(engine, "connect", lambda connection, _record: self.dialect.prepare(connection))
         if self.dialect.single_writer:
             event.listen(sessions, "begin", lambda connection: connection.exec_driver_sql(self.dialect.begin))

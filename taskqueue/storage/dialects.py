@@ -10,19 +10,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
 from typing import Any, ClassVar
 
 from sqlalchemy.engine import URL
 
 from .. import clock
 from ..errors import ConfigurationError, DatabaseError
+from .hosts import NotWritable
 
 _PARAMETER = re.compile(r":([a-z_]+)")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "", None)
 #: Seconds after which a connection attempt, or a statement on our own connections, is given up.
 CONNECT_TIMEOUT = 10
 STATEMENT_TIMEOUT = 60
+
+
+#: ``ask(sql)`` gives the rows of a query.
+Ask = Callable[[str], "list[Any]"]
 
 
 class Dialect:
@@ -90,8 +97,17 @@ class Dialect:
         """What an engine of our own is created with."""
         return {}
 
+    #: Whether several nodes take writes at the same time, and find out at the commit that they got in each other's way.
+    is_cluster = False
+
     def prepare(self, connection: Any) -> None:
         """Set up a new connection of an engine of our own."""
+
+    def check_cluster(self, ask: Ask) -> None:
+        """Take note of whether the server is a node of a cluster."""
+
+    def check_writable(self, connection: Any) -> None:
+        """Raise :class:`NotWritable` when a host, one of several, takes no writes."""
 
     def check_version(self, answer: str) -> None:
         """Take note of the server's version. Raises :class:`DatabaseError` when it is too old."""
@@ -189,12 +205,39 @@ class MySQL(Dialect):
         return {"connect_args": options}
 
     def prepare(self, connection: Any) -> None:
-        """READ COMMITTED for the session, and full Unicode."""
-        cursor = connection.cursor()
-        cursor.execute(self.session_setup)
-        cursor.close()
+        """READ COMMITTED for the session; on a cluster also what makes it read its own writes on every node."""
+        with closing(connection.cursor()) as cursor:
+            self.check_cluster(partial(_asked, cursor))
+            cursor.execute(self.session_setup)
 
-    session_setup = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    def check_cluster(self, ask: Ask) -> None:
+        """Take note of whether the server is a node of a Galera cluster; asked once."""
+        if not self._is_known:
+            # SHOW is answered also by a node that has lost its cluster; the variable is MariaDB's alone.
+            found = ask("SHOW VARIABLES LIKE 'wsrep_on'")
+            self.is_cluster, self._is_known = bool(found) and str(found[0][1]).upper() in ("ON", "1"), True
+            if self.is_cluster:
+                self.identity = _CLUSTER_IDENTITY
+
+    def check_writable(self, connection: Any) -> None:
+        """Of a cluster a node that has joined it; else a server that is no copy of another one."""
+        with closing(connection.cursor()) as cursor:
+            self.check_cluster(partial(_asked, cursor))
+            name, wanted, ask = ("read_only", "OFF", "SHOW VARIABLES LIKE")
+            if self.is_cluster:
+                name, wanted, ask = ("wsrep_ready", "ON", "SHOW GLOBAL STATUS LIKE")
+            found = _asked(cursor, f"{ask} '{name}'")
+        if found and str(found[0][1]).upper() != wanted:
+            raise NotWritable(f"{name} is {found[0][1]}")
+
+    @property
+    def session_setup(self) -> str:
+        """What each session begins with."""
+        if self.is_cluster:
+            return "SET SESSION tx_isolation = 'READ-COMMITTED', SESSION wsrep_sync_wait = 7"
+        return "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+    _is_known = False
 
     def product(self, answer: str) -> str:
         """MariaDB names itself; it alone can return rows from INSERT and DELETE."""
@@ -221,6 +264,26 @@ class PostgreSQL(Dialect):
     def engine_options(self, url: URL) -> dict[str, Any]:
         """Deadlines also where the network swallows packets, which keepalives alone do not notice."""
         return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT, "tcp_user_timeout": STATEMENT_TIMEOUT * 1000}}
+
+    def check_writable(self, connection: Any) -> None:
+        """No copy of another server."""
+        with closing(connection.cursor()) as cursor:
+            found = _asked(cursor, "SELECT pg_is_in_recovery()")
+        connection.rollback()
+        if found[0][0]:
+            raise NotWritable("it is a copy of another server")
+
+
+def _asked(cursor: Any, sql: str) -> list[Any]:
+    cursor.execute(sql)
+    return list(cursor.fetchall())
+
+
+#: The same on all nodes.
+_CLUSTER_IDENTITY = (
+    "SELECT CONCAT_WS('/', (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
+    "WHERE VARIABLE_NAME = 'WSREP_CLUSTER_STATE_UUID'), DATABASE())"
+)
 
 
 DIALECTS: dict[str, type[Dialect]] = {"sqlite": SQLite, "mysql": MySQL, "mariadb": MySQL, "postgresql": PostgreSQL}
