@@ -13,12 +13,12 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import QueuePool
 
@@ -408,7 +408,7 @@ class Database:
             try:
                 self._open(session)
                 yield session
-                Session.commit(session)
+                _commit(session)
             except Exception as error:
                 # What the caller's own statements did wrong stays as it is.
                 if not is_driver_error(error) or classify(error) in (Fault.OTHER, Fault.SCHEMA):
@@ -485,6 +485,18 @@ class Database:
             self.ensure_schema()
         else:
             make_ready_within(connection, self.dialect, self.tables)
+
+
+def _commit(session: Session) -> None:
+    session.flush()
+    connection = session.connection()
+    try:
+        Session.commit(session)
+    except Exception:
+        # A transaction whose commit has failed may still be open, and the pool does not look.
+        with suppress(InvalidRequestError):
+            connection.invalidate()
+        raise
 
 
 def _parse(target: str | URL) -> URL:
