@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.demo.application import Application
+from tests.demo.crm import DEFERRED, DIRECT, Crm
+from tests.servers import ALL_DATABASES
 
 
 @pytest.fixture
@@ -38,3 +41,31 @@ def undisturbed(cities: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
     done = application.run(cities)
     assert done.returncode == 0, done.stderr
     return application.rows()
+
+
+@pytest.fixture(params=[DIRECT, DEFERRED])
+def way(request: pytest.FixtureRequest) -> str:
+    """How an operation is called."""
+    return str(request.param)
+
+
+@pytest.fixture(params=ALL_DATABASES)
+def contacts_url(request: pytest.FixtureRequest, shared_database: Callable[..., str]) -> str:
+    """The URL of a database for contacts."""
+    return shared_database(request.param, "contacts")
+
+
+@pytest.fixture
+def crm(contacts_url: str) -> Iterator[Crm]:
+    """The contacts, whose operations are called now."""
+    made = Crm.on(contacts_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def both(contacts_url: str, way: str) -> Iterator[Crm]:
+    """The contacts, whose operations are called now, and once more by a worker."""
+    made = Crm.on(contacts_url, way)
+    yield made
+    made.close()
