@@ -175,6 +175,12 @@ class Cluster:
                 return node.execute(statement, database=database)
         raise ServerError("no node of the cluster answers")
 
+    def rejoin(self) -> None:
+        """Start those again that do not run."""
+        for node in self.nodes:
+            node.start()
+            node.wait_until_synced()
+
     def recover(self) -> None:
         """Start the cluster again after all nodes were killed, from the one that knows most."""
         best = max(self.nodes, key=Node.recovered)

@@ -31,7 +31,7 @@ from ..errors import (
     TaskQueueError,
 )
 from .channel import Channel, open_channel
-from .dialects import DIALECTS, STATEMENT_TIMEOUT
+from .dialects import DIALECTS, STATEMENT_TIMEOUT, is_loopback
 from .faults import Fault, classify, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
@@ -50,6 +50,7 @@ _TURN = 60.0
 CALL_EVERY = 0.01
 #: Faults after which the same work may succeed.
 _PASSING = (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE)
+_DEADLINES = ("read_timeout", "write_timeout")
 _WORD = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 
 
@@ -86,6 +87,7 @@ class Database:
         hosts: Sequence[str] | None = None,
     ) -> None:
         self._addresses: list[Address] = []
+        self._hosts: Hosts | None = None
         if isinstance(target, Engine):
             self.url = _on_disk(target.url)
             if hosts is not None:
@@ -136,31 +138,52 @@ class Database:
         for engine in self._engines or ():
             engine.dispose(close=False)
 
+    @property
+    def addresses(self) -> list[Address]:
+        """All hosts, when there are several, the preferred one first."""
+        return list(self._addresses)
+
+    @property
+    def host(self) -> Address | None:
+        """Of several hosts the one to which connections go."""
+        return self._hosts.current if self._hosts is not None else None
+
     def _make_engines(self) -> tuple[Engine, Engine]:
         if self._given is not None:
             return self._given, self._given
         try:
-            options = self.dialect.engine_options(self.url)
+            options = self.dialect.engine_options(self._farthest())
             common = {"hide_parameters": True, "pool_size": 10, "max_overflow": 40}
-            sessions = create_engine(self.url, pool_pre_ping=True, **common, **options)
-            if self.url.get_driver_name() == "pymysql":
-                seconds = CLUSTER_TIMEOUT if self._addresses else STATEMENT_TIMEOUT
-                deadlines = {"read_timeout": seconds, "write_timeout": seconds}
-                options = {"connect_args": options["connect_args"] | deadlines}
-            hot = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common, **options)
+            timed = self._with_deadlines(options)
+            # Of several hosts one may hang, for which a session would else wait for ever.
+            sessions = create_engine(self.url, pool_pre_ping=True, **common, **(timed if self._addresses else options))
+            hot = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common, **timed)
         except (ImportError, NoSuchModuleError) as error:
             raise ConfigurationError(
                 f"the driver for {masked(self.url)} is not installed ({error}): "
                 "for PostgreSQL install taskqueue-runner[postgres]"
             ) from error
-        hosts = Hosts(self._addresses, self.dialect.check_writable) if self._addresses else None
+        if self._addresses:
+            self._hosts = Hosts(self._addresses, self.dialect.check_writable)
         for engine in (sessions, hot):
-            if hosts is not None:
-                hosts.follow(engine)
+            if self._hosts is not None:
+                self._hosts.follow(engine)
             event.listen(engine, "connect", lambda connection, _record: self.dialect.prepare(connection))
         if self.dialect.single_writer:
             event.listen(sessions, "begin", lambda connection: connection.exec_driver_sql(self.dialect.begin))
         return sessions, hot
+
+    def _farthest(self) -> URL:
+        """The URL of a host on another machine, if there is one."""
+        away = [address for address in self._addresses if not is_loopback(address.host)]
+        return self.url.set(host=away[0].host) if away else self.url
+
+    def _with_deadlines(self, options: dict[str, Any]) -> dict[str, Any]:
+        if self.url.get_driver_name() != "pymysql":
+            return options
+        seconds = CLUSTER_TIMEOUT if self._addresses else STATEMENT_TIMEOUT
+        deadlines = {key: seconds for key in _DEADLINES if not (self._addresses and key in self.url.query)}
+        return {"connect_args": options["connect_args"] | deadlines}
 
     def close(self) -> None:
         """Close the pooled connections of our own engines; they come back when needed."""
@@ -404,9 +427,10 @@ class Database:
             raise NotSupported("a transaction is already open in this thread: ctx.transaction() opens one per task")
         self.ensure_schema()
         session = TaskSession(self.engine)
+        connection: Connection | None = None
         with self._turn(True), self._as_current(session):
             try:
-                self._open(session)
+                connection = self._open(session)
                 yield session
                 _commit(session)
             except Exception as error:
@@ -415,15 +439,16 @@ class Database:
                     raise
                 raise translate(error, self.url) from error
             finally:
-                Session.close(session)  # rolls back what was not committed
+                _close(session, connection)
 
-    def _open(self, session: Session) -> None:
+    def _open(self, session: Session) -> Connection:
         """Connect, and on SQLite take the write lock before anything is read; nothing has been done yet."""
         give_up = time.monotonic() + self._patience
         while True:
             try:
-                self._begin(session.connection())
-                return
+                connection = session.connection()
+                self._begin(connection)
+                return connection
             except Exception as error:
                 if not is_driver_error(error) or time.monotonic() > give_up:
                     raise
@@ -497,6 +522,20 @@ def _commit(session: Session) -> None:
         with suppress(InvalidRequestError):
             connection.invalidate()
         raise
+
+
+def _close(session: Session, connection: Connection | None) -> None:
+    """Roll back what was not committed."""
+    try:
+        Session.close(session)
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        # Where that cannot even be said it is done by itself: what went wrong before is what counts.
+        if connection is not None:
+            with suppress(InvalidRequestError):
+                connection.invalidate()
+            connection.close()
 
 
 def _parse(target: str | URL) -> URL:

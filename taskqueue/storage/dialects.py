@@ -22,7 +22,6 @@ from ..errors import ConfigurationError, DatabaseError
 from .hosts import NotWritable
 
 _PARAMETER = re.compile(r":([a-z_]+)")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1", "", None)
 #: Seconds after which a connection attempt, or a statement on our own connections, is given up.
 CONNECT_TIMEOUT = 10
 STATEMENT_TIMEOUT = 60
@@ -200,7 +199,7 @@ class MySQL(Dialect):
         options: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT}
         if url.get_driver_name() == "pymysql":
             asked_for_tls = any(key.startswith("ssl") for key in url.query)
-            if url.host in _LOOPBACK and not asked_for_tls:
+            if is_loopback(url.host) and not asked_for_tls:
                 options["ssl_disabled"] = True
         return {"connect_args": options}
 
@@ -272,6 +271,11 @@ class PostgreSQL(Dialect):
         connection.rollback()
         if found[0][0]:
             raise NotWritable("it is a copy of another server")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether that is this machine."""
+    return host in ("localhost", "127.0.0.1", "::1", "", None)
 
 
 def _asked(cursor: Any, sql: str) -> list[Any]:

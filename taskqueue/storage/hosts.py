@@ -1,7 +1,8 @@
 """Several hosts of one database: connections go to the first that can be written to, and on to the next when it fails.
 
 All connections of a process go to the same host, so that a cluster which accepts writes everywhere has one writer as
-long as all processes see it: writers on several nodes get in each other's way, and are slower than one.
+long as all processes see it: writers on several nodes get in each other's way, and are slower than one. For the same
+reason they go back to the preferred host soon after that has come back.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _CONNECT_TIMEOUT = 3
 _AVOIDED = 30.0
 #: Under which a pooled connection remembers where it goes.
 _KEY = "taskqueue.host"
+#: There as long as it has not been used.
+_IS_NEW = "taskqueue.is_new"
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9_.-]+))(?::(?P<port>\d{1,5}))?", re.ASCII)
 
 
@@ -92,6 +95,8 @@ class Hosts:
         self._failed: dict[Address, float] = {}
         #: Where the connections go.
         self.current = self._addresses[0]
+        #: When (monotonic seconds) one that is preferred is tried again, while they go elsewhere.
+        self._look_again = 0.0
 
     def follow(self, engine: Engine) -> None:
         """Let the connections of an engine go where all go; those to a host that has failed are given up."""
@@ -99,7 +104,7 @@ class Hosts:
         event.listen(engine, "checkout", self._check_out)
 
     def _connect(self, dialect: Any, record: Any, args: Any, parameters: dict[str, Any]) -> Any:
-        problem: Exception | None = None
+        problems: list[str] = []
         for address in self._in_order():
             target = {**parameters, "host": address.host, "connect_timeout": _CONNECT_TIMEOUT}
             if address.port is not None:
@@ -107,20 +112,24 @@ class Hosts:
             try:
                 connection = dialect.connect(*args, **target)
             except Exception as error:
-                problem = self._note(address, error)
+                problems.append(self._note(address, error))
                 continue
             try:
                 self._check(connection)
             except Exception as error:
                 connection.close()
-                problem = self._note(address, error)
+                problems.append(self._note(address, error))
                 continue
-            with self._lock:
-                self.current = address
-                self._failed.pop(address, None)
-            record.info[_KEY] = address
+            self._go_to(address)
+            record.info[_KEY], record.info[_IS_NEW] = address, True
             return connection
-        raise problem or NotWritable("there is no host")
+        raise NotWritable(f"no host can be written to: {'; '.join(problems)}")
+
+    def _go_to(self, address: Address) -> None:
+        with self._lock:
+            self.current = address
+            self._failed.pop(address, None)
+            self._look_again = time.monotonic() + _AVOIDED
 
     def _in_order(self) -> list[Address]:
         """By preference; those that have failed lately come last, the one that did so first before the others."""
@@ -129,11 +138,15 @@ class Hosts:
             self._failed = {one: when for one, when in self._failed.items() if moment - when < _AVOIDED}
             return sorted(self._addresses, key=lambda one: self._failed.get(one, 0.0))
 
-    def _note(self, address: Address, error: Exception) -> Exception:
+    def _note(self, address: Address, error: Exception) -> str:
         with self._lock:
             self._failed[address] = time.monotonic()
-        return error
+        return f"{address} ({' '.join(str(error).split())})"
 
     def _check_out(self, connection: Any, record: Any, proxy: Any) -> None:
+        if record.info.pop(_IS_NEW, False):
+            return  # whatever others have found meanwhile: it works
         if record.info.get(_KEY) != self.current:
             raise DisconnectionError(f"connections go to {self.current} now")
+        if self.current != self._addresses[0] and time.monotonic() >= self._look_again:
+            raise DisconnectionError(f"is {self._addresses[0]} back?")
