@@ -421,7 +421,18 @@ class QueueService(Scheduling):
                 if self._database is None:
                     target = self._target or os.environ.get("TASKQUEUE_DATABASE_URL") or DEFAULT_DATABASE
                     self._database = Database(target, **self._names)
+                    self._check_lease(self._database)
         return self._database
+
+    def _check_lease(self, database: Database) -> None:
+        timeout, lease = database.statement_timeout, self.settings.lease_slice
+        if database.addresses and timeout is not None and timeout >= lease:
+            _log.warning(
+                "a host that hangs is given up after %g s, when leases of %g s have ended: raise lease_slice, or lower "
+                "read_timeout in the URL",
+                timeout,
+                lease,
+            )
 
     @property
     def uses_database(self) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from ..errors import (
     ConfigurationError,
@@ -34,8 +34,8 @@ from .channel import Channel, open_channel
 from .dialects import DIALECTS, STATEMENT_TIMEOUT, is_loopback
 from .faults import Fault, classify, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
+from .hosts import CONNECT_TIMEOUT, Address, Hosts, hosts_of
 from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
-from .hosts import Address, Hosts, hosts_of
 from .schema import define_tables
 from .transaction import SessionCursor, TaskSession, Transaction
 
@@ -147,6 +147,30 @@ class Database:
     def host(self) -> Address | None:
         """Of several hosts the one to which connections go."""
         return self._hosts.current if self._hosts is not None else None
+
+    @property
+    def statement_timeout(self) -> float | None:
+        """After so many seconds a statement of ours is given up; None: where the driver has no such limit."""
+        if self._given is not None or self.url.get_driver_name() != "pymysql":
+            return None
+        named = self.url.query.get("read_timeout")
+        if self._addresses:
+            return float(named) if isinstance(named, str) else CLUSTER_TIMEOUT
+        return STATEMENT_TIMEOUT
+
+    @contextmanager
+    def connected_to(self, address: Address | None) -> Iterator[Connection]:
+        """A connection to one of the hosts, whatever it is good for; None: as any other."""
+        if address is None:
+            with self.engine.connect() as connection:
+                yield connection
+            return
+        options = self._with_deadlines(self.dialect.engine_options(self._farthest()))
+        options["connect_args"] = options["connect_args"] | {"connect_timeout": CONNECT_TIMEOUT}
+        url = self.url.set(host=address.host, port=address.port)
+        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
+        with engine.connect() as connection:
+            yield connection
 
     def _make_engines(self) -> tuple[Engine, Engine]:
         if self._given is not None:

@@ -24,7 +24,7 @@ from ..spec import shown
 #: A host of a cluster that is away is told apart from one that is slow after so many seconds: a cluster itself needs
 #: about six to notice that one of its nodes is gone.
 STATEMENT_TIMEOUT = 20
-_CONNECT_TIMEOUT = 3
+CONNECT_TIMEOUT = 3
 #: So long (seconds) after a host has failed it is not tried before the others.
 _AVOIDED = 30.0
 #: Under which a pooled connection remembers where it goes.
@@ -106,7 +106,7 @@ class Hosts:
     def _connect(self, dialect: Any, record: Any, args: Any, parameters: dict[str, Any]) -> Any:
         problems: list[str] = []
         for address in self._in_order():
-            target = {**parameters, "host": address.host, "connect_timeout": _CONNECT_TIMEOUT}
+            target = {**parameters, "host": address.host, "connect_timeout": CONNECT_TIMEOUT}
             if address.port is not None:
                 target["port"] = address.port
             try:

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from taskqueue import BatchQueue, QueueService, SessionMismatch, Task
+from taskqueue.storage.checkup import examine
 from tests import galera
 from tests.faults.checks import violations
 from tests.faults.child import make_service
@@ -300,7 +300,21 @@ def test_given_a_session_of_the_application_on_another_node_then_items_join_it(
         far.dispose()
 
 
-def test_a_cluster_is_noticed(pinned: list[QueueService], tmp_path: Path) -> None:
-    for service in pinned:
-        service.queues()
-        assert service.database.dialect.is_cluster
+def test_the_doctor_finds_a_cluster_in_order_and_a_node_that_is_away(
+    cluster: Cluster, database: str, database_url: str
+) -> None:
+    # given
+    service = make_service(database_url, lease_slice=30.0)
+    # when
+    healthy = examine(service.database, 30.0)
+    cluster.nodes[2].kill()
+    broken = examine(service.database, 15.0)
+    cluster.rejoin()
+    service.close()
+    # then
+    assert [finding for finding in healthy if not finding.is_good] == []
+    assert {"nodes of the cluster", "clocks of the hosts", "the hosts are one cluster"} <= {one.what for one in healthy}
+    assert {(one.host, one.what) for one in broken if not one.is_good} >= {
+        (cluster.hosts[2], "answers"),
+        ("", "a hanging host is given up after"),
+    }
