@@ -307,7 +307,7 @@ def test_the_doctor_finds_a_cluster_in_order_and_a_node_that_is_away(
     service = make_service(database_url, lease_slice=30.0)
     # when
     healthy = examine(service.database, 30.0)
-    cluster.nodes[2].kill()
+    cluster.nodes[2].stop()
     broken = examine(service.database, 15.0)
     cluster.rejoin()
     service.close()
