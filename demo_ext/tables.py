@@ -111,6 +111,20 @@ demo_order = Table(
     **_MYSQL,
 )
 
+#: The forms that have called an operation which takes no idempotency key.
+demo_sent = Table(
+    "demo_sent",
+    metadata,
+    #: Made with the form: the same form sent twice is one call.
+    Column("key", String(12), primary_key=True),
+    Column("owner", String(190), nullable=False),
+    #: Of what was asked for.
+    Column("fingerprint", String(64), nullable=False),
+    #: The call that was deferred.
+    Column("call", String(32)),
+    **_MYSQL,
+)
+
 
 def make_tables(engine: Engine) -> None:
     """Make the tables, and the columns that those of an earlier version lack."""

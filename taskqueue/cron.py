@@ -46,7 +46,7 @@ class Cron:
         raise self._never()
 
     def _from(self, moment: int) -> CronSim:
-        began = clock.from_ms(moment).astimezone(_zone(self.timezone))
+        began = clock.from_ms(moment).astimezone(time_zone(self.timezone))
         is_text = isinstance(self.expression, str) and len(self.expression) <= LONGEST
         try:
             if is_text and len(self.expression.split()) in _FIELDS:
@@ -78,7 +78,8 @@ def _is_known(fields: Sequence[str]) -> bool:
     return True
 
 
-def _zone(name: str) -> ZoneInfo:
+def time_zone(name: str) -> ZoneInfo:
+    """The IANA time zone of that name. Raises :class:`ConfigurationError`."""
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, TypeError, AttributeError, OSError) as error:  # OSError: a folder of zones

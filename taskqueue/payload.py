@@ -44,13 +44,17 @@ class Codec:
         """Whether there is a key to sign with."""
         return bool(self._keys)
 
-    def pack(self, data: Any, queue_name: str, uid: str, *, where: str = "data") -> str:
+    def pack(self, data: Any, queue_name: str, uid: str, *, where: str = "data", room: int = 0) -> str:
         """The stored text of ``data``, which messages call ``where``.
+
+        Arguments:
+            room: so many bytes more than usual may be stored; for what was within the limit, and is told more about.
 
         Raises :class:`SerializationError` with the path to what cannot be stored.
         """
-        text = self._pack_task(data) if isinstance(data, Task) else self._pack_data(data, where)
-        if len(text) * 4 > self._max_bytes and len(text.encode()) > self._max_bytes:
+        most = self._max_bytes + room
+        text = self._pack_task(data) if isinstance(data, Task) else self._pack_data(data, where, most)
+        if len(text) * 4 > most and len(text.encode()) > most:
             raise SerializationError(
                 f"the item has {len(text.encode())} bytes, more than the {self._max_bytes} that the service allows: "
                 "store the bulk elsewhere and queue a reference to it"
@@ -83,8 +87,8 @@ class Codec:
             parts.append(f'"run_as":{encode(dict(task.run_as), where="run_as", max_bytes=self._max_bytes)}')
         return ",".join(parts) + "}"
 
-    def _pack_data(self, data: Any, where: str) -> str:
-        return f'{{"v":{FORMAT},"data":{encode(data, where=where, max_bytes=self._max_bytes)}}}'
+    def _pack_data(self, data: Any, where: str, most: int) -> str:
+        return f'{{"v":{FORMAT},"data":{encode(data, where=where, max_bytes=most)}}}'
 
     def _verified(self, text: str, queue_name: str, uid: str) -> str:
         if not self._keys:

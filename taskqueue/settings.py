@@ -59,6 +59,8 @@ class Settings:
     outbox: Any = None
     #: The operations of the service; set by themselves.
     operations: Any = None
+    #: The channels of the service; set by themselves.
+    channels: Any = None
     #: Rung when something may have become ready in a queue.
     bell: Bell = field(default_factory=Bell)
     #: While execution holds an item it leases it for so long at a time ...

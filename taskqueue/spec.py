@@ -22,6 +22,8 @@ TASK_PAYLOAD = "task"
 #: The payload of the queues of an outbox, which registers the handler of it.
 OUTBOX_PAYLOAD = "outbox"
 OPERATION_PAYLOAD = "operation"
+#: The payload of the queues of channels, whose messages are taken by their consumers and run by nobody.
+CHANNEL_PAYLOAD = "channel"
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}", re.ASCII)
 _WEIGHT_LIMIT = 2**31
@@ -102,14 +104,17 @@ def check_name(name: object, what: str = "queue") -> str:
     """``name`` if it may name a queue or ``what``: 1 to 128 ASCII letters, digits and ``_ . : -``, compared exactly."""
     if is_name(name):
         return str(name)
-    raise SpecError(f"{shown(name)} cannot name a {what}: use 1 to 128 ASCII letters, digits, '_', '.', ':' or '-'")
+    article = "an" if what[:1] in "aeiou" else "a"
+    raise SpecError(
+        f"{shown(name)} cannot name {article} {what}: use 1 to 128 ASCII letters, digits, '_', '.', ':' or '-'"
+    )
 
 
-def check_weight(weight: object) -> int:
+def check_weight(weight: object, what: str = "weight") -> int:
     """``weight`` if it is a whole number of 32 bits; lower weights go first."""
     if isinstance(weight, int) and not isinstance(weight, bool) and -_WEIGHT_LIMIT <= weight < _WEIGHT_LIMIT:
         return weight
-    raise SpecError(f"weight must be a whole number of at most 32 bits, not {shown(weight)}")
+    raise SpecError(f"{what} must be a whole number of at most 32 bits, not {shown(weight)}")
 
 
 def check_options(options: Mapping[str, Any]) -> dict[str, Any]:

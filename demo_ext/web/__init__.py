@@ -1,4 +1,4 @@
-"""The web door of the demonstrations: an import of CSV files that can be watched, and orders with an outbox."""
+"""The web door of the demonstrations: an import of CSV files that can be watched, orders, operations on contacts."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from flask import Flask
 from taskqueue.web import TaskQueue
 
 from ..app import QUEUE, service
+from ..contacts import operations
 from ..tables import make_tables
-from . import guard, orders, views
+from . import desk, guard, orders, views
 from .key import kept_key, key_file
 from .sources import MAX_UPLOAD
 
@@ -39,5 +40,6 @@ def create_app() -> Flask:
     TaskQueue(app, service, locale=lambda: "en")
     app.register_blueprint(views.pages)
     app.register_blueprint(orders.pages)
+    desk.install(app, operations)
     guard.install(app)
     return app

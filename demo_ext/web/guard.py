@@ -77,7 +77,8 @@ def _message(status: HTTPStatus) -> Response:
 
 
 def _add_headers(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = _POLICY
+    if "sandbox" not in response.headers.get("Content-Security-Policy", ""):  # that of files is stricter still
+        response.headers["Content-Security-Policy"] = _POLICY
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "same-origin")
     if response.mimetype == "text/html":

@@ -33,6 +33,8 @@ _COMMANDS = {
     "delete": "change:delete_queue",
     "schedule": "schedule:schedules",
     "outbox": "outbox:outbox_messages",
+    "operations": "operations:operation_calls",
+    "channels": "channels:channels_of_messages",
     "prune": "prune:prune_records",
     "web": "web:serve_pages",
     "db": "db:database_tables",
@@ -58,8 +60,8 @@ class Commands(Border):
 
 
 @click.command(cls=Commands, name="taskqueue", invoke_without_command=True)
-@click.option("--app", metavar="MODULE:SERVICE", help="A QueueService (or Outbox) in your code, with its database, "
-              "allow list, handlers and key.")  # fmt: skip
+@click.option("--app", metavar="MODULE:SERVICE", help="A QueueService (or its Outbox or Operations) in your code, with "
+              "its database, allow list, handlers and key.")  # fmt: skip
 @click.option("--database", metavar="URL", help="Where the queues are; else $TASKQUEUE_DATABASE_URL, else SQLite in "
               "./taskqueue.db.")  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show tracebacks and the log of the package.")

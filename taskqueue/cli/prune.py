@@ -27,10 +27,11 @@ from .times import as_age
 @json_option
 @pass_given
 def prune_records(given: Given, older_than: timedelta, dead: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove old history of items, ended runs and batches, results whose time is over, and, after 14 days at the
-    earliest, the keys by which an inbox knows duplicates; made for a crontab.
+    """Remove old history of items, ended runs and batches, results whose time is over, what is left of calls of
+    operations after that, and, after 14 days at the earliest, the keys by which an inbox knows duplicates; made for a
+    crontab.
 
-    No item is touched, and no dead letter unless you say --dead.
+    No item is touched, no call that waits or runs, and no dead letter unless you say --dead.
 
     \b
     Examples:
@@ -48,5 +49,6 @@ def prune_records(given: Given, older_than: timedelta, dead: bool, dry_run: bool
         counted(pruned.runs, "run"),
         counted(pruned.batches, "batch", "batches"),
         counted(pruned.received, "received key"),
+        counted(pruned.calls, "call"),
     ]
     click.echo(f"{'Would remove' if dry_run else 'Removed'} {', '.join(parts)}.")

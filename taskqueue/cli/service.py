@@ -104,7 +104,7 @@ def _service_of(app: str) -> QueueService:
             hint = nearest(part, known) or (f"; it has {', '.join(sorted(known))}" if known else "")
             raise ConfigurationError(f"--app {app}: {module_name!r} has no {attribute!r}{hint}")
         found = getattr(found, part)
-    found = getattr(found, "queue_service", found)  # that of an Outbox, which need not be imported for other commands
+    found = getattr(found, "queue_service", found)  # of an Outbox or Operations, not imported for other commands
     if not isinstance(found, QueueService):
         raise ConfigurationError(f"--app {app}: that is of type {type(found).__name__}, and no QueueService")
     return found

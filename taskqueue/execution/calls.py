@@ -12,7 +12,7 @@ from ..errors import CallbackRefused, ConfigurationError, TaskFailed
 from ..item import QueueItem
 from ..queues.batch import BatchQueue
 from ..settings import Handler
-from ..spec import OUTBOX_PAYLOAD, TASK_PAYLOAD
+from ..spec import CHANNEL_PAYLOAD, OUTBOX_PAYLOAD, TASK_PAYLOAD
 from ..task import Task
 from .context import TaskContext
 from .coroutines import Void, finished
@@ -120,6 +120,8 @@ def check_handler(queue: BatchQueue, *, by_executor: bool = False) -> None:
         how = f"register one with @service.handler({payload!r})"
         if payload == OUTBOX_PAYLOAD:
             how = "the module that makes the QueueService (which --app names) must make, or import, its Outbox"
+        elif payload == CHANNEL_PAYLOAD:
+            how = "messages of a channel are taken by their consumers, with Channels(service).get() or receive()"
         raise ConfigurationError(
             f"queue {queue.name!r} has payload {payload!r}, for which no handler is registered here: {how}"
         )

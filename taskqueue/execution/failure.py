@@ -14,7 +14,9 @@ _LONGEST = 20_000
 #: Raised on purpose, with a sentence that says all: neither a type nor a traceback is needed beside it.
 PLAIN = (TaskFailed, PayloadError, CallbackRefused, Later)
 #: What stands between us and the task (or the last step); its frames say nothing about the task.
-_MACHINERY = ("taskqueue.execution", "taskqueue.outbox", "taskqueue.drive", "asyncio", "contextlib")
+_MACHINERY = (
+    "taskqueue.execution", "taskqueue.outbox", "taskqueue.channels", "taskqueue.drive", "asyncio", "contextlib",
+)  # fmt: skip
 #: An exception with the traceback that is shown of it, as functions for both take it.
 Told = tuple[type[BaseException], BaseException, TracebackType | None]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 
 from ..queues.batch import BatchQueue
 from .ahead import LeaseAhead
@@ -13,22 +13,24 @@ from .holding import Holding
 _LOOK_EVERY = 0.05
 
 
-def flush(queue: BatchQueue, *, wait: bool = True) -> int:
+def flush(queue: BatchQueue, *, wait: bool = True, stop: threading.Event | None = None) -> int:
     """Execute what is due now; return how many attempts were made. Failures are for the items to bear.
 
     Arguments:
         wait: also for what others are just executing.
+        stop: ends it after the item in hand, once set; None: nobody stops it.
     """
-    attempts = 0
+    attempts, stop = 0, stop or threading.Event()
     with queue.hold(), Holding(queue) as holding:
-        execution = Execution(holding)
+        execution = Execution(holding, stop=stop)
         ahead = LeaseAhead(holding, prefetch=queue.spec.batch_limit)
-        while True:
-            while items := ahead.next_batch():
+        while not stop.is_set():
+            while not stop.is_set() and (items := ahead.next_batch()):
                 for attempt in execution.run_batch(items):
                     ahead.ended(attempt, attempt.seconds)
                     attempts += 1
             pause = queue.wait() if wait and queue.is_active() else None
             if pause is None or not (pause.is_leased or pause.seconds == 0):
                 return attempts
-            time.sleep(_LOOK_EVERY)
+            stop.wait(_LOOK_EVERY)
+        return attempts

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from ..errors import PayloadError
 from ..outcome import Outcome
 from ..queues.base import Queue
 from ..signals import item_finished
+from ..spec import OPERATION_PAYLOAD
 from .optional import prometheus
 
 _RUN_BUCKETS = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800, 3600)
@@ -23,6 +25,10 @@ class Counters:
         self._attempts = library.Counter(
             "taskqueue_attempts", "Attempts at items, by how they ended.", ["queue", "outcome"], registry=self.registry
         )
+        self._operations = library.Counter(
+            "taskqueue_operation_attempts", "Attempts at deferred calls, by how they ended; one that says no is ok.",
+            ["operation", "outcome"], registry=self.registry,
+        )  # fmt: skip
         self._run = library.Histogram(
             "taskqueue_run_seconds", "How long attempts took.", ["queue"], buckets=_RUN_BUCKETS, registry=self.registry
         )
@@ -34,9 +40,20 @@ class Counters:
     def count(self, queue: Queue, *, outcome: Outcome, **facts: Any) -> None:
         """Receiver of ``item_finished``; what nobody has measured is left out."""
         self._attempts.labels(queue.name, outcome.value).inc()
+        if queue.spec.payload == OPERATION_PAYLOAD and (name := _operation(facts.get("item"))) is not None:
+            self._operations.labels(name, outcome.value).inc()
         for histogram, fact in ((self._run, "seconds"), (self._latency, "waited")):
             if (seconds := facts.get(fact)) is not None:
                 histogram.labels(queue.name).observe(seconds)
+
+
+def _operation(item: Any) -> str | None:
+    """Which operation was called; None of news that a call has ended, and of what cannot be read."""
+    try:
+        name = item.data.get("operation")
+    except (PayloadError, AttributeError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,9 @@
 """Operations: named calls that are made now, or deferred with a tracking id under which state and result are read."""
 
 from ..retries import RetryPolicy
+from .answers import UnexpectedAnswer
 from .call import FINAL, STATES, Call, Progress
+from .client import Client
 from .context import OperationContext
 from .definition import Operation
 from .limits import Limits
@@ -23,6 +25,7 @@ from .problems import (
     UnknownOperation,
 )
 from .results import File
+from .transport import NoAnswer
 from .users import User
 
 __all__ = [
@@ -32,10 +35,12 @@ __all__ = [
     "Call",
     "CallGone",
     "CallNotFound",
+    "Client",
     "File",
     "InvalidData",
     "KeyReused",
     "Limits",
+    "NoAnswer",
     "NotFinished",
     "NotIdempotent",
     "NotPossible",
@@ -49,6 +54,7 @@ __all__ = [
     "RetryPolicy",
     "StillRunning",
     "TooManyCalls",
+    "UnexpectedAnswer",
     "UnknownOperation",
     "User",
 ]

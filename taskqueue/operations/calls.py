@@ -1,39 +1,28 @@
-"""The calls on record: stored, found, ended by their owners."""
+"""The calls on record: stored and found."""
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError
 from ..item import QueueItem
 from ..queues.base import NewItem
-from ..queues.sql_base import SqlBase
+from ..queues.sql_base import SqlBase, process
 from ..service import QueueService
-from ..spec import OPERATION_PAYLOAD
 from ..storage import operations as stored
-from ..storage.committed import after_commit
 from ..storage.operations import OperationRow
 from ..storage.transaction import Transaction
+from .call import FINAL
 from .definition import Operation
-from .problems import KeyReused, NotPossible
+from .ends import Ends
+from .problems import KeyReused, TooManyCalls
 from .request import Request
+from .standing import CallQueues
 
 if TYPE_CHECKING:
     from ..queues.base import Joinable
-
-_log = logging.getLogger(__name__)
-#: After so long (seconds) it is looked whether the queue is still registered.
-_TRUSTED = 5.0
-_PAGE = 200
-#: How an item has ended that was given up, as opposed to taken away.
-_GIVEN_UP = ("dead", "delete", "abort")
 
 
 @dataclass(frozen=True)
@@ -52,55 +41,12 @@ class NewCall:
 
 
 class Calls:
-    """The record of the calls of one service, and the queue on which they stand."""
+    """The record of the calls of one service."""
 
-    def __init__(self, service: QueueService, queue_name: str, timeout: float) -> None:
+    def __init__(self, service: QueueService, queues: CallQueues, ends: Ends) -> None:
         self._service = service
-        self._name = queue_name
-        self._options: dict[str, Any] = {
-            "agent": "server", "payload": OPERATION_PAYLOAD, "error": "dead", "lease_time": timeout,
-        }  # fmt: skip
-        self._lock = threading.Lock()
-        self._known: tuple[SqlBase, float] | None = None
-
-    # --- the queue ---
-
-    def queue(self, session: Joinable | None = None) -> SqlBase:
-        """The queue, made if it is new. Raises :class:`ConfigurationError` when it is one for something else."""
-        with self._lock:
-            queue, seen = self._known or (None, 0.0)
-            if queue is not None and time.monotonic() - seen < _TRUSTED:
-                return queue
-            return self._open(session)
-
-    def _open(self, session: Joinable | None) -> SqlBase:
-        database = self._service.database
-        session = session if session is not None else database.current_session
-        if session is None or not database.dialect.single_writer:
-            exists = self._service.exists(self._name)
-            queue = self._checked(
-                self._service.load(self._name)
-                if exists
-                else self._service.create("SqlParallel", self._name, **self._options)
-            )
-            self._known = queue, time.monotonic()
-            return queue
-        # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
-        queue = self._checked(self._service.create_within(session, "SqlParallel", self._name, **self._options))
-        joined = database.orm_session(session)
-        if joined is not None:
-            after_commit(joined, ("operations", self._name), partial(self._know, queue))
-        return queue
-
-    def _know(self, queue: SqlBase) -> None:
-        self._known = queue, time.monotonic()
-
-    def _checked(self, queue: object) -> SqlBase:
-        if not isinstance(queue, SqlBase) or queue.spec.payload != OPERATION_PAYLOAD:
-            raise ConfigurationError(
-                f"the queue {self._name!r} exists, and is not for operations: give Operations another queue="
-            )
-        return queue
+        self._queues = queues
+        self._ends = ends
 
     # --- coming in ---
 
@@ -109,9 +55,9 @@ class Calls:
 
         Raises :class:`TooManyCalls`, :class:`KeyReused`.
         """
-        queue, uid, database = self.queue(session), os.urandom(16).hex(), self._service.database
-        text = self._service.settings.codec.pack(new.request.to_data(), queue.name, uid)
-        work = partial(self._store, queue, new, uid, text)
+        queue, uid, database = self._queues.present(session), os.urandom(16).hex(), self._service.database
+        text = new.request.packed(self._service.settings.codec, queue.name, uid)
+        work = partial(self._store, queue, new, uid, text, process.next_holder())
         joined = session if session is not None else database.current_session
         if joined is None:
             row, item = database.transaction(work)
@@ -122,7 +68,7 @@ class Calls:
         return row, item
 
     def _store(
-        self, queue: SqlBase, new: NewCall, uid: str, text: str, tx: Transaction
+        self, queue: SqlBase, new: NewCall, uid: str, text: str, holder: str, tx: Transaction
     ) -> tuple[OperationRow, QueueItem | None]:
         standing = stored.find(tx, uid) if tx.unsure else None
         if standing is None:
@@ -131,20 +77,28 @@ class Calls:
             return standing, None
         row = standing or stored.find(tx, uid)
         assert row is not None  # noqa: S101  (it was stored in this transaction)
-        return row, queue.take_within(tx, row.item_id) if new.is_direct else None
+        if not new.is_direct:
+            return row, None
+        # Of one that we have stored before, and were not told so, others may be at work by now.
+        return row, queue.take_within(tx, row.item_id, holder, only_ready=standing is not None)
 
     def _add(self, queue: SqlBase, new: NewCall, uid: str, text: str, tx: Transaction) -> OperationRow | None:
         """Store it; the standing one if its key is taken."""
         name, owner, fingerprint = new.operation.name, new.request.user.owner, new.request.fingerprint
-        if new.key is not None and (found := self._with_key(tx, owner, name, new.key, fingerprint)):
+        if found := self._with_key(tx, new):
             return found
-        new.operation.limits.check(tx, owner, name)
+        try:
+            new.operation.limits.check(tx, owner, name)
+        except TooManyCalls:
+            if found := self._with_key(tx, new):  # stored in this moment, and the one too many
+                return found
+            raise
         while not stored.add(
             tx, id=uid, name=name, owner=owner, queue=queue.name, key=new.key, fingerprint=fingerprint,
             direct=int(new.is_direct), delay=new.delay, due=new.due, lasts=new.lasts, deadline=new.deadline,
             lasting=round(new.operation.result_ttl * 1000), request=text,
         ):  # fmt: skip
-            found = self._with_key(tx, owner, name, new.key or "", fingerprint)
+            found = self._with_key(tx, new, latest=True)
             if found is not None:
                 return found
         data = {"operation": name, **({"direct": "yes"} if new.is_direct else {})}
@@ -153,44 +107,56 @@ class Calls:
         stored.place(tx, uid, item.id)
         return None
 
-    def _with_key(self, tx: Transaction, owner: str, name: str, key: str, fingerprint: str) -> OperationRow | None:
-        found = stored.with_key(tx, owner, name, key)
+    def _with_key(self, tx: Transaction, new: NewCall, *, latest: bool = False) -> OperationRow | None:
+        if new.key is None:
+            return None
+        found = stored.with_key(tx, new.request.user.owner, new.operation.name, new.key, latest=latest)
         if found is None:
             return None
         if found.is_over:
             stored.free_key(tx, found.id)
             return None
-        if found.fingerprint != fingerprint:
+        if found.fingerprint != new.request.fingerprint:
             raise KeyReused("this idempotency key was sent before with other data: use a new key for a new request")
         # In a transaction that sees old rows it may be invisible although its key is not.
         return stored.find(tx, found.id) or self._service.database.statement(
             lambda other: stored.find(other, found.id), write=False
         )
 
-    def take(self, row: OperationRow) -> QueueItem | None:
-        """Lease the item of a call for which somebody waits, if nobody holds it."""
+    def take(self, row: OperationRow) -> tuple[SqlBase, QueueItem | None]:
+        """The queue of a call for which somebody waits, and its item, leased by us; None when others have it."""
+        queue, holder = self._queues.of(row), process.next_holder()
         if row.state not in ("queued", "retrying"):
-            return None
-        queue = self.queue_of(row)
-        return self._service.database.transaction(lambda tx: queue.take_within(tx, row.item_id, only_ready=True))
+            return queue, None
+        return queue, self._service.database.transaction(
+            lambda tx: queue.take_within(tx, row.item_id, holder, only_ready=True)
+        )
 
     # --- looking ---
 
     def find(self, call_id: str) -> OperationRow | None:
         """A call as it stands now."""
-        row = self._service.database.statement(lambda tx: stored.find(tx, call_id), write=False)
-        if row is not None and row.state == stored.GONE:
-            self._end_stray(row.id, row.queue_name, row.item_id)
-            return self._service.database.statement(lambda tx: stored.find(tx, call_id), write=False)
+        row = self._find(call_id)
+        while row is not None and row.is_unwritten and self._ends.write_down(row):
+            row = self._find(call_id)
         return row
+
+    def _find(self, call_id: str) -> OperationRow | None:
+        return self._service.database.statement(lambda tx: stored.find(tx, call_id), write=False)
 
     def page(
         self, limit: int, owner: str | None, name: str | None, state: str | None, after: tuple[int, str] | None
     ) -> list[OperationRow]:
         """Calls, the newest first."""
-        return self._service.database.statement(
-            lambda tx: stored.page(tx, limit, owner=owner, name=name, state=state, after=after), write=False
-        )
+
+        def read(tx: Transaction) -> list[OperationRow]:
+            return stored.page(tx, limit, owner=owner, name=name, state=state, after=after)
+
+        database = self._service.database
+        rows = database.statement(read, write=False)
+        while sum(self._ends.write_down(row) for row in rows if row.is_unwritten):
+            rows = database.statement(read, write=False)
+        return rows
 
     def result(self, call_id: str, *, consume: bool = False) -> tuple[OperationRow | None, str | None]:
         """A call and what it returned, encoded; consumed, nobody gets that a second time."""
@@ -210,74 +176,23 @@ class Calls:
         database = self._service.database
         return database.transaction(read) if consume else database.statement(read, write=False)
 
-    # --- ending ---
+    def outcome(self, call_id: str, *, consume: bool) -> tuple[OperationRow, str | None] | None:
+        """A call that has ended, and what it returned, encoded; consumed, nobody is told a second time. None: there is
+        nothing to tell (any more)."""
 
-    def queue_of(self, row: OperationRow) -> SqlBase:
-        """The queue on which a call stands, which may be one of an earlier configuration."""
-        queue = self.queue()
-        return queue if row.queue_name == queue.name else self._checked(self._service.load(row.queue_name))
+        def read(tx: Transaction) -> tuple[OperationRow, str | None] | None:
+            if consume:
+                stored.lock(tx, call_id)
+            row = stored.find(tx, call_id)
+            # If it is our own commit, whose answer never came, that has ended its time, it is still for us.
+            if row is None or row.state not in FINAL or (row.is_over and not tx.unsure):
+                return None
+            text = stored.result(tx, call_id) if row.state == "succeeded" else None
+            if consume and row.state == "dead":  # the dead letter stays, for those who look after the program
+                stored.end(tx, call_id, "dead", attempts=row.attempts)
+            if consume and (row.end_time or row.state == "dead"):  # else it is yet to be written that it has expired
+                stored.expire(tx, call_id)
+            return row, text
 
-    def cancel(self, row: OperationRow) -> None:
-        """Take a call back, or ask whoever executes it to stop."""
-        queue = self.queue_of(row)
-
-        def work(tx: Transaction) -> None:
-            if queue.cancel_within(tx, row.item_id) == "cancelled":
-                stored.end(tx, row.id, "cancelled")
-
-        self._service.database.transaction(work)
-
-    def forget(self, row: OperationRow) -> None:
-        """Remove a call that has ended from the record, its dead letter included."""
-        if row.state == "dead":
-            self.queue_of(row).delete_dead_items([row.item_id])
-        self._service.database.transaction(lambda tx: stored.remove(tx, row.id))
-
-    def retry(self, row: OperationRow) -> None:
-        """Let a call that is dead or has failed begin anew. Raises :class:`NotPossible` when others were quicker."""
-        queue = self.queue_of(row)
-        if row.state == "dead" and row.end_time == 0:
-            queue.revive_item(row.item_id)
-            return
-
-        def work(tx: Transaction) -> None:
-            stored.lock(tx, row.id)
-            now = stored.find(tx, row.id)
-            if now is None or now.end_time != row.end_time:
-                if tx.unsure and now is not None and now.end_time == 0:
-                    return
-                raise NotPossible("the call has been retried or forgotten meanwhile")
-            data = {"operation": row.name}
-            text = self._service.settings.codec.pack(data, queue.name, row.id)
-            stored.reopen(tx, row.id, queue.insert_within(tx, NewItem(row.id, 0, text)).id)
-
-        self._service.database.transaction(work)
-        queue.changed()
-
-    # --- what nobody looks at ---
-
-    def end_strays(self) -> int:
-        """Write down the end of calls whose items were taken from their queue (reset, skipped, deleted); how many."""
-        number, after = 0, (0, "")
-        while rows := self._service.database.statement(partial(stored.strays, limit=_PAGE, after=after), write=False):
-            for call_id, queue_name, item_id, created in rows:
-                number += self._end_stray(call_id, queue_name, item_id)
-                after = created, call_id
-        return number
-
-    def _end_stray(self, call_id: str, queue_name: str, item_id: int) -> bool:
-        def work(tx: Transaction) -> bool:
-            stored.lock(tx, call_id)
-            now = stored.find(tx, call_id)
-            if now is None or now.state != stored.GONE:
-                return False
-            ending = stored.ending_of(tx, queue_name, item_id)
-            return stored.end(tx, call_id, "dead" if ending in _GIVEN_UP else "cancelled")
-
-        return self._service.database.transaction(work)
-
-    def standing(self) -> Iterator[SqlBase]:
-        """The queues of operations that exist."""
-        for queue in self._service.queues():
-            if isinstance(queue, SqlBase) and queue.spec.payload == OPERATION_PAYLOAD:
-                yield queue
+        database = self._service.database
+        return database.transaction(read) if consume else database.statement(read, write=False)

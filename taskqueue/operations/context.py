@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import NotSupported
 from ..execution.context import TaskContext, TaskLog, task_log
+from .progress import Reports
 from .users import User
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ class OperationContext:
 
     def __init__(
         self, operation: str, user: User, open_session: OpenSession, tracking_id: str | None = None,
-        task: TaskContext | None = None,
+        task: TaskContext | None = None, reports: Reports | None = None,
     ) -> None:  # fmt: skip
         self.operation = operation
         self.user = user
         self.tracking_id = tracking_id
         self._open_session = open_session
         self._task = task
+        self._reports = reports
         self._session: Session | None = None
         self._thread = get_ident()
         self._stack = ExitStack()
@@ -75,9 +77,14 @@ class OperationContext:
         return self._task is not None and self._task.should_stop
 
     def report(self, done: float, total: float | None = None, message: str = "") -> None:
-        """Show progress to whoever asks for the state (see :meth:`TaskContext.report`)."""
+        """Show progress to whoever asks for the state (see :meth:`TaskContext.report`), some times a second at most.
+
+        On SQLite, with its one writer, nothing is shown while the operation has :attr:`session` open.
+        """
         if self._task is not None:
             self._task.report(done, total, message)
+        if self._reports is not None:
+            self._reports.report(done, total, str(message), is_writing=self._session is not None)
 
     def heartbeat(self) -> None:
         """Say that the operation is alive: its time counts from now."""

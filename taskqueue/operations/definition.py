@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
-
 from ..errors import SpecError
-from ..interrupts import let_interrupt_pass
 from ..retries import RetryPolicy, policy_of
 from ..spec import check_name, shown
+from .functions import annotation_of_data, annotation_of_result, check_function
 from .limits import Limits
-from .problems import AccessDenied, InvalidData
+from .problems import AccessDenied
+from .results import File
+from .schemas import Schema, json_schema_of_result
 from .users import User
 
 #: ``permit(user, data)`` returns True when the user may call the operation with that data.
@@ -25,7 +25,9 @@ Permit = Callable[[User, Any], bool]
 USUAL_RETRY = RetryPolicy(attempts=3, base=2.0, cap=60.0)
 #: What becomes of an operation whose worker was lost in mid-operation.
 ON_LOST = ("retry", "dead")
-_MOST_PROBLEMS = 50
+#: The longest time for which a result is kept (seconds).
+_LONGEST_TTL = 100 * 366 * 86_400.0
+_FILES = (File, bytes, bytearray)
 
 
 @dataclass(frozen=True)
@@ -48,79 +50,109 @@ class Operation:
 
     def __post_init__(self) -> None:
         check_name(self.name, "operation")
-        if not callable(self.function):
-            raise SpecError(f"operation {self.name!r}: {shown(self.function)} is no function")
-        if self.on_lost not in ON_LOST:
+        check_function(self.name, self.function)
+        for mark in ("queueable", "idempotent"):
+            if not isinstance(getattr(self, mark), bool):
+                raise SpecError(f"{mark} must be True or False, not {shown(getattr(self, mark))}")
+        if self.roles is not None and not self.roles:
+            raise SpecError("roles is empty, so that nobody could call it: leave it out where everybody may")
+        if self.permit is not None and (not callable(self.permit) or inspect.iscoroutinefunction(self.permit)):
+            raise SpecError(f"permit must be a function (user, data) that is not async, not {shown(self.permit)}")
+        if not isinstance(self.on_lost, str) or self.on_lost not in ON_LOST:
             raise SpecError(f"on_lost must be one of {', '.join(ON_LOST)}, not {shown(self.on_lost)}")
-        self._adapter  # noqa: B018  (a schema that makes no sense is refused when it is declared)
+        if not 0 < self.result_ttl <= _LONGEST_TTL:
+            raise SpecError(
+                f"result_ttl must be more than 0 seconds and at most a century, not {self.result_ttl:g} s: a result is "
+                "there to be read"
+            )
+        if not isinstance(self.limits, Limits):
+            raise SpecError(f"limits must be a Limits, not {shown(self.limits)}")
+        self._check_secrets()
+
+    def _check_secrets(self) -> None:
+        """Also makes the schema, so that one that makes no sense is refused when it is declared."""
+        secret = self._schema.secret
+        if self.is_stored and secret is not None:
+            raise SpecError(
+                f"operation {self.name!r} takes a secret ({secret or 'its data'}), which a queue must not store: make "
+                "it neither queueable nor idempotent, or let it take a reference to the secret"
+            )
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the data of some of its calls are stored."""
+        return self.queueable or self.idempotent
 
     # --- what it takes and gives ---
 
     @cached_property
-    def _hints(self) -> dict[str, Any]:
-        try:
-            return typing.get_type_hints(self.function)
-        except Exception:  # names that exist for type checkers only
-            return {}
+    def _schema(self) -> Schema:
+        kind = self.schema if self.schema is not None else annotation_of_data(self.name, self.function)
+        return Schema(self.name, kind)
 
-    @cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
-        schema = self.schema
-        if schema is None:
-            parameters = list(inspect.signature(self.function).parameters)
-            schema = self._hints.get(parameters[1], Any) if len(parameters) > 1 else Any
-        try:
-            return TypeAdapter(schema)
-        except (PydanticSchemaGenerationError, PydanticUserError, TypeError) as error:
-            raise SpecError(f"operation {self.name!r}: {shown(schema)} is no schema that pydantic knows") from error
-
-    @cached_property
+    @property
     def takes(self) -> dict[str, Any]:
-        """The JSON schema of its data."""
-        return self._adapter.json_schema(ref_template="#/components/schemas/{model}")
+        """The JSON schema of its data; what it refers to stands in ``$defs``, as ``#/components/schemas/..``."""
+        return self._schema.json
 
     @cached_property
     def gives(self) -> dict[str, Any]:
-        """The JSON schema of its result; {} when it says nothing of it."""
-        kind = self._hints.get("return", Any)
-        if kind in (Any, None, type(None)) or not self._gives_json(kind):
-            return {}
-        try:
-            return TypeAdapter(kind).json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
-        except (PydanticSchemaGenerationError, PydanticUserError, TypeError, ValueError):
-            return {}
+        """The JSON schema of its result; {} when it says nothing of it, or returns a file."""
+        kind = annotation_of_result(self.function)
+        says_nothing = self.result_kind != "json" or kind in (None, type(None))
+        return {} if says_nothing else json_schema_of_result(kind)
 
-    @staticmethod
-    def _gives_json(kind: Any) -> bool:
-        return isinstance(kind, type) and issubclass(kind, BaseModel)
+    @cached_property
+    def takes_nothing(self) -> bool:
+        """Whether it may be called without data."""
+        try:
+            self.validated(None)
+        except Exception:  # a validator of the user's may raise anything
+            return False
+        return True
+
+    @cached_property
+    def result_kind(self) -> str:
+        """What its annotation says that it returns: "file", "json", or "any" when it does not say which."""
+        kinds = _alternatives(annotation_of_result(self.function))
+        files = [one in _FILES for one in kinds]
+        if Any in kinds or (any(files) and not all(files)):
+            return "any"
+        return "file" if any(files) else "json"
 
     def plain(self, data: Any) -> Any:
         """``data`` as JSON has it: models, dates and the like become what a client would have sent.
 
-        Raises :class:`InvalidData`.
+        Raises :class:`InvalidData` on what JSON, or one of the databases, cannot hold.
         """
-        try:
-            return to_jsonable_python(data, inf_nan_mode="constants")
-        except (PydanticSerializationError, ValueError) as error:
-            raise InvalidData(f"the data of {self.name} cannot be sent as JSON: {error}") from error
+        return self._schema.plain(data)
 
     def validated(self, data: Any) -> Any:
-        """``data`` as the function gets it. Raises :class:`InvalidData`, naming each place."""
-        try:
-            return self._adapter.validate_python(data)
-        except ValidationError as error:
-            raise InvalidData(f"the data of {self.name} do not fit its schema", details=_problems(error)) from error
+        """``data`` of :meth:`plain` as the function gets it. Raises :class:`InvalidData`, naming each place."""
+        found = self._schema.validated(data)
+        if self.is_stored and self._schema.has_secret(found):
+            raise SpecError(
+                f"operation {self.name!r} takes a secret, as its data show, which a queue must not store: make it "
+                "neither queueable nor idempotent"
+            )
+        return found
 
     # --- who may call it ---
 
-    def check_user(self, user: User, data: Any) -> None:
-        """Raise :class:`AccessDenied` unless the user may call it with that (validated) data."""
+    def admit(self, user: User, data: Any) -> Any:
+        """``data`` of :meth:`plain` as the function gets it, if the user may call it with that.
+
+        Whoever may not call it at all is not told what its data should be. Raises :class:`AccessDenied`,
+        :class:`InvalidData`.
+        """
         if not user.is_active:
             raise AccessDenied("this user is not active (any more)")
         if self.roles is not None and not self.roles & user.roles:
             raise AccessDenied(f"this user may not call {self.name}")
-        if self.permit is not None and self.permit(user, data) is not True:
+        found = self.validated(data)
+        if self.permit is not None and self.permit(user, found) is not True:
             raise AccessDenied(f"this user may not call {self.name} with this data")
+        return found
 
 
 def retry_of(given: Any) -> RetryPolicy:
@@ -130,15 +162,9 @@ def retry_of(given: Any) -> RetryPolicy:
     return USUAL_RETRY if given is None else policy_of(given)
 
 
-def _problems(error: ValidationError) -> list[dict[str, Any]]:
-    try:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-    except BaseException as trouble:  # a validator of the user's raised something odd
-        let_interrupt_pass(trouble)
-        return []
-    # Keys of the caller's own data stand in a place, and may be long.
-    return [
-        {"at": [part if isinstance(part, int) else str(part)[:80] for part in one["loc"]], "message": one["msg"][:300],
-         "kind": one["type"]}
-        for one in found[:_MOST_PROBLEMS]
-    ]  # fmt: skip
+def _alternatives(kind: Any) -> list[Any]:
+    """The types of a union, or the only one."""
+    if typing.get_origin(kind) is typing.Annotated:
+        kind = typing.get_args(kind)[0]
+    is_union = typing.get_origin(kind) in (typing.Union, types.UnionType)
+    return list(typing.get_args(kind)) if is_union else [kind]

@@ -1,4 +1,4 @@
-"""How much one user may defer."""
+"""How much one user may have recorded."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from .problems import TooManyCalls
 
 #: When one of too many waiting calls may have ended (seconds).
 _LOOK_AGAIN = 5.0
+#: Milliseconds.
+_LONGEST_WINDOW = 366 * 86_400_000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one user may have recorded of one operation. Requests at the same moment may exceed it by their number.
+    """What one user may have recorded of one operation. Nobody in particular (a user without id) counts as one user.
+
+    Deferred calls are recorded, and direct ones with an idempotency key; repeating a key records nothing. Requests at
+    the same moment may exceed a limit by their number.
 
     Arguments:
-        pending: so many calls may wait or run at a time.
-        rate: so many calls may be recorded ``per`` time (seconds, a timedelta or a text as "1h").
+        pending: so many calls may wait or run at a time; those that have ended, be it dead, do not count.
+        rate: so many calls may be recorded ``per`` time (seconds, a timedelta or a text as "1h", at most a year). Calls
+            that were forgotten do not count.
 
     Raises :class:`SpecError`.
     """
@@ -36,8 +42,8 @@ class Limits:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise SpecError(f"{name} must be a whole number of at least 1, not {shown(value)}")
-        if not self.window:
-            raise SpecError("per must be more than 0 seconds")
+        if not 1 <= seconds_of(self.per, "per") * 1000 <= _LONGEST_WINDOW:
+            raise SpecError(f"per must be more than 0 seconds and at most a year, not {shown(self.per)}")
 
     @property
     def window(self) -> int:

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.orm import Session, sessionmaker
-
 from .. import clock
 from ..durations import seconds_of
-from ..errors import ConfigurationError, QueueNotFound, SpecError
+from ..errors import ConfigurationError, NotSupported, QueueNotFound, SpecError
 from ..execution.attempt import Execution
 from ..execution.flush import flush
 from ..execution.holding import Holding
 from ..item import QueueItem
 from ..queues.arguments import delay_ms
+from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD, check_name, nearest, shown
 from ..storage.operations import OperationRow
 from . import results
+from .administration import Administration
 from .call import FINAL, STATES, Call
 from .calls import Calls, NewCall
 from .definition import Operation
+from .ends import Ends
+from .news import News
 from .performing import Performer
 from .problems import (
     CallGone,
@@ -39,6 +42,8 @@ from .problems import (
 )
 from .registry import Registry
 from .request import Request
+from .standing import CallQueues
+from .sweeper import Sweeper
 from .users import LoadUser, User, Users
 
 if TYPE_CHECKING:
@@ -78,39 +83,61 @@ class Operations(Registry):
         self.service = service
         super().__init__()
         self._users = Users(load_user)
-        self._calls = Calls(service, check_name(queue), seconds_of(timeout, "timeout"))
-        self._performer = Performer(service.settings, self._operations, self._users, self._finished, self._open_session)
+        self._sweeper = Sweeper(service)
+        self._queues = CallQueues(service, check_name(queue), seconds_of(timeout, "timeout"))
+        news = News(service.settings, self._finished)
+        self._ends = Ends(service, self._queues, news)
+        self._calls = Calls(service, self._queues, self._ends)
+        self._performer = Performer(
+            service.settings, self._operations, self._users, news, self._calls.find, lambda: service.database
+        )
         service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler()
         service.settings.operations = self
 
-    def _open_session(self) -> AbstractContextManager[Session]:
-        return sessionmaker(self.service.engine).begin()
+    @property
+    def queue_service(self) -> QueueService:
+        """The service on whose queues the calls stand, as that of an outbox is called."""
+        return self.service
+
+    @property
+    def administration(self) -> Administration:
+        """The calls of everybody, for administrators."""
+        return Administration(self._calls, self._queues)
 
     # --- calling ---
 
     def call(self, name: str, data: Any = None, *, user: Who = None, key: str | None = None) -> Any:
         """Execute an operation now; return its result, as JSON has it, or a :class:`File`.
 
+        Called by another operation, or inside ``ctx.transaction()``, it is a part of that: its ``ctx.session`` is the
+        same one, and what it wrote is committed, or rolled back, with the rest.
+
         Arguments:
             key: an idempotency key: the same operation, user and key give the result of the first call. Such a call is
-                on record: when this process dies a worker brings it to its end.
+                on record, in a transaction of its own: when this process dies a worker brings it to its end.
 
         Raises :class:`OperationError` (what the operation says itself, and the kinds beside it), or whatever the
-        operation raises.
+        operation raises; :class:`NotSupported` with a key while ``ctx.session`` or ``ctx.transaction()`` is open.
         """
         operation, request = self._prepared(name, data, user)
         if key is None:
             return self._performer.perform_now(operation, request)
         self._check_key(operation, key)
+        if self.service.database.current_session is not None:
+            raise NotSupported(
+                "a call with an idempotency key is a transaction of its own: make it before ctx.session is used or "
+                "after ctx.transaction(), leave the key out, or defer it"
+            )
+        operation.admit(request.user, request.data)
         row, item = self._calls.store(NewCall(operation, request, key, is_direct=True))
+        queue = self._queues.present()
         if item is None and row.is_direct:
-            item = self._calls.take(row)
+            queue, item = self._calls.take(row)
         if item is not None:
-            self._execute(item, row)
+            self._execute(item, queue)
         return self._answer(row.id)
 
-    def _execute(self, item: QueueItem, row: OperationRow) -> None:
-        queue = self._calls.queue_of(row)
+    def _execute(self, item: QueueItem, queue: SqlBase) -> None:
         with queue.hold(), Holding(queue) as holding:
             holding.adopt([item])
             Execution(holding).run(item)
@@ -145,23 +172,23 @@ class Operations(Registry):
         if not operation.queueable:
             raise NotQueueable(f"{operation.name} cannot be deferred: call it without that option")
         operation, request = self._prepared(name, data, user)
+        operation.admit(request.user, request.data)
         if key is not None:
             self._check_key(operation, key)
         if delay is not None and release_time is not None:
             raise SpecError("give delay or release_time, not both")
         wait = delay_ms(seconds_of(delay, "delay"), "delay") if delay is not None else 0
         due = _moment(release_time, "release_time") if release_time is not None else None
-        is_moment = isinstance(expires, datetime)
         deadline = _moment(expires, "expires") if isinstance(expires, datetime) else None
-        lasts = delay_ms(seconds_of(expires, "expires"), "expires") if expires is not None and not is_moment else 0  # type: ignore[arg-type]
+        lasts = 0
+        if expires is not None and not isinstance(expires, datetime):
+            lasts = max(delay_ms(seconds_of(expires, "expires"), "expires"), 1)  # 0 is none
         new = NewCall(operation, request, key, delay=wait, due=due, lasts=lasts, deadline=deadline)
         return Call.of(self._calls.store(new, session)[0])
 
     def _prepared(self, name: str, data: Any, user: Who) -> tuple[Operation, Request]:
         operation, caller = self.named(name), self._users.of(user)
-        plain = operation.plain(data)
-        operation.check_user(caller, operation.validated(plain))
-        return operation, Request(plain, caller)
+        return operation, Request(operation.plain(data), caller)
 
     def _check_key(self, operation: Operation, key: str) -> None:
         if not operation.idempotent:
@@ -173,6 +200,11 @@ class Operations(Registry):
             )
 
     # --- looking ---
+
+    def user_of(self, who: Who) -> User:
+        """The user of an id, as ``load_user`` knows them; one who is not active when there is none. A :class:`User` is
+        believed."""
+        return self._users.of(who)
 
     def get(self, tracking_id: str, *, user: Who = None) -> Call:
         """A recorded call as it stands now.
@@ -214,6 +246,22 @@ class Operations(Registry):
         if row is None or text is None:  # others have consumed it in this moment
             raise CallGone("the time is over for which the result was kept")
         return results.decoded(text)
+
+    def outcome(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> tuple[Call, Any]:
+        """A call that has ended in whatever way, and what it has returned; an error stands in the call.
+
+        Arguments:
+            consume: exactly one gets it, then its time is over. The dead letter of a dead call stays, but reviving it
+                executes nothing any more.
+
+        Raises :class:`NotFinished`, :class:`CallNotFound`, :class:`CallGone`.
+        """
+        if (state := self._own(tracking_id, user).state) not in FINAL:
+            raise NotFinished(f"the call has not ended yet, it is {state}")
+        told = self._calls.outcome(tracking_id, consume=consume)
+        if told is None:  # others have consumed it in this moment
+            raise CallGone("the time is over for which the result was kept")
+        return Call.of(told[0]), results.decoded(told[1])
 
     def wait(self, tracking_id: str, timeout: float | timedelta | str = 30, *, user: Who = None) -> Call:
         """The call when it has ended, or as it stands after ``timeout``. Raises as :meth:`get`."""
@@ -262,7 +310,7 @@ class Operations(Registry):
         row = self._own(tracking_id, user)
         if row.state in FINAL:
             raise NotPossible(f"the call has ended already, it is {row.state}")
-        self._calls.cancel(row)
+        self._ends.cancel(row)
         return self.get(tracking_id, user=user)
 
     def forget(self, tracking_id: str, *, user: Who = None) -> None:
@@ -271,7 +319,7 @@ class Operations(Registry):
         row = self._own(tracking_id, user)
         if row.state not in FINAL:
             raise NotPossible(f"the call has not ended yet, it is {row.state}: cancel it first")
-        self._calls.forget(row)
+        self._ends.forget(row)
 
     def retry(self, tracking_id: str, *, user: Who = None) -> Call:
         """Let a call that is dead or has failed be executed once more. Return it as it stands.
@@ -281,22 +329,33 @@ class Operations(Registry):
         row = self._own(tracking_id, user)
         if row.state not in ("dead", "failed"):
             raise NotPossible(f"only a call that is dead or has failed can be tried again; this one is {row.state}")
-        self._calls.retry(row)
+        self._ends.retry(row)
         return self.get(tracking_id, user=user)
 
     # --- executing ---
 
-    def drain(self, *, wait: bool = True) -> int:
+    def drain(self, *, wait: bool = True, stop: threading.Event | None = None) -> int:
         """Execute the calls that are due now, one after the other, in this thread; return how many attempts were made.
 
         Arguments:
             wait: also for what workers are just executing.
+            stop: ends it after the call in hand, once set.
         """
-        self._calls.end_strays()
-        try:
-            return sum(flush(queue, wait=wait) for queue in self._calls.standing())
-        except QueueNotFound:  # somebody has just deleted it
-            return 0
+        self._ends.write_down_all()
+        attempts, stop = 0, stop or threading.Event()
+        for queue in self._queues.standing():
+            with suppress(QueueNotFound):  # somebody has just deleted it
+                attempts += flush(queue, wait=wait, stop=stop)
+        while not stop.is_set() and self.sweep():
+            pass
+        return attempts
+
+    def sweep(self) -> bool:
+        """Take away some hundred results whose time is over, once a minute at most; workers do this by themselves.
+
+        Whether there may be more, for which it may be called again at once.
+        """
+        return self._sweeper.sweep()
 
 
 def _raise(call: Call) -> Any:
@@ -311,7 +370,7 @@ def _raise(call: Call) -> Any:
 def _moment(moment: datetime, what: str) -> int:
     if not isinstance(moment, datetime) or moment.tzinfo is None:
         raise SpecError(f"{what} must be a datetime with a time zone, not {shown(moment)}")
-    return clock.moment_ms(moment)
+    return max(clock.moment_ms(moment), 1)  # 0 is none
 
 
 def _is_id(tracking_id: object) -> bool:

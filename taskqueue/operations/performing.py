@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..errors import PayloadError, SerializationError, TaskTimeout
+from ..errors import PayloadError, TaskTimeout
 from ..execution.context import TaskContext
 from ..execution.coroutines import finished
+from ..execution.failure import message_of
+from ..interrupts import let_interrupt_pass
 from ..item import QueueItem
 from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase
 from ..settings import Handler, Settings
+from ..spec import shown
 from ..storage import operations as stored
-from ..storage.operations import RequestRow
-from ..verdicts import Unrecoverable
+from ..storage.database import Database
+from ..storage.operations import OperationRow, RequestRow
+from ..verdicts import Later, Unrecoverable
 from . import results
 from .call import Call
-from .context import OpenSession, OperationContext
+from .context import OperationContext
 from .definition import USUAL_RETRY, Operation
+from .news import LOOK_EVERY, News
 from .problems import AccessDenied, OperationError
+from .progress import Reports
 from .request import Request
 from .users import User, Users
 
-#: ``function(call)`` is told of each call that has ended.
-Finished = Callable[[Call], Any]
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+#: The longest text (characters) that is kept of what an operation has said; its details are left out if need be.
+_LONGEST_ERROR = 100_000
+_LONGEST_MESSAGE = 10_000
 
 
 class Performer:
@@ -36,19 +46,22 @@ class Performer:
 
     Arguments:
         operations: the registered ones by name.
-        finished: who is told of the ends of calls.
-        open_session: opens a session for a call that stands on no queue.
+        news: who is told of the ends of calls.
+        find: gives a call as it stands.
+        database: on which operations work.
     """
 
     def __init__(
-        self, settings: Settings, operations: Mapping[str, Operation], users: Users, finished: Sequence[Finished],
-        open_session: OpenSession,
+        self, settings: Settings, operations: Mapping[str, Operation], users: Users, news: News,
+        find: Callable[[str], OperationRow | None], database: Callable[[], Database],
     ) -> None:  # fmt: skip
         self._settings = settings
         self._operations = operations
         self._users = users
-        self._finished = finished
-        self._open_session = open_session
+        self._news = news
+        self._find = find
+        self._database = database
+        self._in_hand = threading.local()
 
     def handler(self) -> Handler:
         """What is registered for the payload of the queue."""
@@ -58,20 +71,43 @@ class Performer:
 
     def perform_now(self, operation: Operation, request: Request) -> Any:
         """Execute a call for whoever waits for its answer; return the result."""
-        context = OperationContext(operation.name, request.user, self._open_session)
+        caller = getattr(self._in_hand, "context", None)
+        context = OperationContext(operation.name, request.user, partial(self._session, caller))
         return self._perform(operation, request, context, lambda: None, lambda value: None)
+
+    @contextmanager
+    def _session(self, caller: OperationContext | None) -> Iterator[Session]:
+        """A savepoint of the operation, or task, that makes the call; else a transaction of its own."""
+        database = self._database()
+        session = caller.session if caller is not None else database.current_session
+        if session is not None:
+            with session.begin_nested():
+                yield session
+        else:
+            with database.session_scope() as session:
+                yield session
 
     def _perform(
         self, operation: Operation, request: Request, context: OperationContext,
         void: Callable[[], Exception | None], complete: Callable[[Any], None],
     ) -> Any:  # fmt: skip
         """Call the operation as the user; ``complete(value)`` joins its transaction."""
-        data = operation.validated(request.data)
-        operation.check_user(context.user, data)
+        data = operation.admit(context.user, request.data)
         with self._as_user(context.user), context.performing():
-            value = results.plain(finished(operation.function(context, data), void))
+            with self._handing(context):
+                value = results.plain(finished(operation.function(context, data), void))
             complete(value)
         return value
+
+    @contextmanager
+    def _handing(self, context: OperationContext) -> Iterator[None]:
+        """While the function is called: other operations that it calls belong to its transaction."""
+        outer = getattr(self._in_hand, "context", None)
+        self._in_hand.context = context
+        try:
+            yield
+        finally:
+            self._in_hand.context = outer
 
     def _as_user(self, user: User) -> AbstractContextManager[Any]:
         if user.id is None:
@@ -88,10 +124,17 @@ class Performer:
         assert item is not None and isinstance(queue, SqlBase)  # noqa: S101  (they stand on no other queues)
         told = _part(data, "finished")
         if told is not None:
-            return self._tell(queue, told)
+            return self._tell(task, told)
+        stopping = _part(data, "stopping")
+        if stopping is not None:
+            return self._look(stopping)
         row = queue.database.statement(partial(stored.request, call_id=item.uid), write=False)
         if row is None or row.end_time:
             raise Unrecoverable("there is no such call on record, or it has ended: nothing was executed")
+        if _part(data, "operation") != row.name:  # what the item says is signed, the name in the row is not
+            raise PayloadError(
+                f"the call on record is one of {shown(row.name)}, its item is not: one of them was altered"
+            )
         try:
             self._perform_item(task, item, queue, row)
         except OperationError as error:
@@ -108,24 +151,24 @@ class Performer:
             raise Unrecoverable("its worker was lost in mid-operation, and the operation says on_lost='dead'")
         request = Request.of(self._settings.codec.unpack(row.request, queue.name, item.uid))
         user = self._users.again(request.user)
-        context = OperationContext(operation.name, user, task.completing, item.uid, task)
+        reports = Reports(queue, item)
+        context = OperationContext(operation.name, user, task.completing, item.uid, task, reports)
 
         def complete(value: Any) -> None:
-            try:
-                text = results.encoded(value)
-            except SerializationError as error:
-                raise Unrecoverable(f"what {operation.name} returned cannot be stored: {error}") from error
-            self._write_end(task, item, queue, context, "succeeded", result=text)
+            self._write_end(task, item, queue, context, "succeeded", result=results.encoded(value))
 
-        self._perform(operation, request, context, partial(_void, task), complete)
+        with reports:
+            self._perform(operation, request, context, partial(_void, task), complete)
         return None
 
     def _write_end(
         self, task: TaskContext, item: QueueItem, queue: SqlBase, context: OperationContext, state: str, **how: Any
     ) -> None:
         tx = queue.database.joined(context.session)
-        stored.end(tx, item.uid, state, attempts=item.failures + item.interruptions + 1, **how)
-        for news in self._news(item, queue.name):
+        begun = item.failures + item.interruptions + (state != "expired")
+        if not stored.end(tx, item.uid, state, attempts=begun, **how):
+            raise Unrecoverable("the call was forgotten, or has ended otherwise: what it wrote was rolled back")
+        for news in self._news.of(item.uid, queue.name, item.weight):
             queue.insert_within(tx, news)
 
     def _end(
@@ -140,17 +183,18 @@ class Performer:
 
     # --- those who are told ---
 
-    def _news(self, item: QueueItem, queue_name: str) -> list[NewItem]:
-        if not self._finished:
-            return []
-        uid = os.urandom(16).hex()
-        return [NewItem(uid, item.weight, self._settings.codec.pack({"finished": item.uid}, queue_name, uid))]
+    def _tell(self, task: TaskContext, call_id: str) -> None:
+        row = self._find(call_id)
+        call = Call.of(row) if row is not None else None
+        if call is not None and call.is_final:  # else it has begun anew: who wants to know is told of its new end
+            for function in self._news.finished:
+                finished(function(call), partial(_void, task))
 
-    def _tell(self, queue: SqlBase, call_id: str) -> None:
-        row = queue.database.statement(partial(stored.find, call_id=call_id), write=False)
-        if row is not None:
-            for function in self._finished:
-                function(Call.of(row))
+    def _look(self, call_id: str) -> None:
+        """Looking is enough: that a call was taken from its queue is then written down, and told."""
+        row = self._find(call_id)
+        if row is not None and not Call.of(row).is_final:
+            raise Later(LOOK_EVERY, "the call has not stopped yet")
 
     # --- failures ---
 
@@ -167,9 +211,9 @@ class Performer:
     def _follow(self, item: QueueItem, exception: BaseException | None) -> Sequence[NewItem]:
         try:
             is_call = _part(item.data, "operation") is not None
-        except PayloadError:
-            return []
-        return self._news(item, item.queue_name) if is_call else []
+        except PayloadError:  # of what cannot be read only the id is known: if there is no such call, nobody is told
+            is_call = True
+        return self._news.of(item.uid, item.queue_name, item.weight) if is_call else []
 
 
 def _part(data: Any, name: str) -> str | None:
@@ -178,10 +222,17 @@ def _part(data: Any, name: str) -> str | None:
 
 
 def _error_text(error: OperationError) -> str:
+    """What is stored of it; without the details if they are no JSON, or too long."""
     try:
-        return json.dumps(error.facts(), default=str, allow_nan=False)
-    except (ValueError, RecursionError):  # details that are no JSON
-        return json.dumps({"code": error.code, "message": error.message})
+        facts = error.facts()
+        text = json.dumps(facts, default=str, allow_nan=False)
+        if len(text) <= _LONGEST_ERROR:
+            return text
+        code = str(facts["code"])[:200]
+    except BaseException as trouble:  # texts and conversions may be of the user's
+        let_interrupt_pass(trouble)
+        code = error.usual_code
+    return json.dumps({"code": code, "message": message_of(error)[:_LONGEST_MESSAGE]})
 
 
 def _void(task: TaskContext) -> Exception | None:

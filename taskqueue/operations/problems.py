@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from ..errors import SpecError, TaskQueueError
+from ..serializer import storable
 from ..spec import is_name, shown
+
+_MOST_DETAILS = 65_536
+_LONGEST_MESSAGE = 10_000
 
 
 class OperationError(TaskQueueError):
@@ -18,7 +25,9 @@ class OperationError(TaskQueueError):
     Arguments:
         message: a sentence for whoever called.
         code: one word for programs.
-        details: more of it, as JSON.
+        details: more of it, as JSON; what is none becomes text, and what takes more than 64 KiB is left out.
+
+    Raises :class:`SpecError` on a code that is none.
     """
 
     #: The status of HTTP.
@@ -37,8 +46,18 @@ class OperationError(TaskQueueError):
 
     def facts(self) -> dict[str, Any]:
         """As it is stored and sent."""
-        found = {"code": self.code, "message": self.message}
-        return found if self.details is None else {**found, "details": self.details}
+        details = _plain(self.details)
+        found = {"code": self.code, "message": storable(self.message)[:_LONGEST_MESSAGE]}
+        return found if details is None else {**found, "details": details}
+
+
+def _plain(details: Any) -> Any:
+    """Details as JSON, or None when they cannot be."""
+    try:
+        found = to_jsonable_python(to_jsonable_python(details, fallback=str), inf_nan_mode="null")
+        return found if len(json.dumps(found, allow_nan=False)) <= _MOST_DETAILS else None
+    except Exception:  # of an odd make; the error itself must not get lost by them
+        return None
 
 
 class OperationFailed(OperationError):

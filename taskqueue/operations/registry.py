@@ -12,7 +12,7 @@ from ..errors import SpecError
 from ..spec import check_name, nearest, shown
 from .definition import Operation, Permit, retry_of
 from .limits import Limits
-from .performing import Finished
+from .news import Finished
 from .problems import UnknownOperation
 from .users import checked_roles
 
@@ -38,18 +38,26 @@ class Registry:
             queueable: whether it may be deferred.
             idempotent: whether calls with an idempotency key are answered by the first one's result.
             schema: what its data must be, as a pydantic model, a dataclass or any other type; None: the annotation of
-                the function's second parameter, else anything.
+                the function's second parameter, else anything. It is validated from JSON, when the call is made and
+                again when it is executed. Fields that are secrets (``SecretStr`` and its kin, or whatever else JSON
+                schema calls ``writeOnly``) are never stored: an operation that takes some is neither queueable nor
+                idempotent. Of other fields nobody can know: data of deferred calls are stored as they are, and shown
+                by nothing here.
             roles: the user needs one of them; None: everybody may.
-            permit: ``permit(user, data)`` returns True when the user may call it with that data.
+            permit: ``permit(user, data)`` returns True (nothing else) when the user may call it with that (validated)
+                data; asked when the call is made and again when it is executed.
             retry: how often a deferred call is tried when it fails otherwise than by an :class:`OperationError`: a
-                :class:`RetryPolicy`, its name, or a number of attempts; None: three, the first again after a second.
+                :class:`RetryPolicy`, its name, or a number of attempts; None: three, the second after a second.
             on_lost: "retry": a call whose worker was lost in mid-operation is executed again; "dead": it is not.
             result_ttl: how long a result is kept and its idempotency key known: seconds, a timedelta or a text as "7d".
             limits: how much one user may have recorded.
             aliases: other names for it.
 
-        Raises :class:`SpecError` on a name that is taken, or marks that make no sense.
+        Raises :class:`SpecError` on a name that is taken, or marks, a schema or a function that make no sense.
         """
+        if callable(name):
+            raise SpecError(f"@operation takes the name: @ops.operation('...') above {getattr(name, '__name__', 'it')}")
+        check_name(name, "operation")
 
         def register(function: Function) -> Function:
             summary = (inspect.getdoc(function) or "").split("\n\n")[0].replace("\n", " ")
@@ -58,18 +66,21 @@ class Registry:
                 name, function, queueable, idempotent, schema, needed, permit, retry_of(retry), on_lost,
                 seconds_of(result_ttl, "result_ttl"), limits or Limits(), summary,
             )  # fmt: skip
-            for one in (name, *aliases):
-                if check_name(one, "operation") in self._operations or one in self._aliases:
+            others = _checked_aliases(aliases)
+            for one in (name, *others):
+                if one in self._operations or one in self._aliases or (name, *others).count(one) > 1:
                     raise SpecError(f"there is an operation {one!r} already")
             self._operations[name] = made
-            self._aliases.update((alias, name) for alias in aliases)
+            self._aliases.update((alias, name) for alias in others)
             return function
 
         return register
 
     def finished(self, function: Finished) -> Finished:
         """Decorator: ``function(call)`` is called by a worker for each recorded call that has ended, in whatever way;
-        at least once, and again when it raises."""
+        at least once, and again when it raises. Raises :class:`SpecError` on what cannot be called so."""
+        if not callable(function):
+            raise SpecError(f"@finished takes a function (call), not {shown(function)}")
         self._finished.append(function)
         return function
 
@@ -78,6 +89,21 @@ class Registry:
         found = (self._operations[name] for name in sorted(self._operations))
         return [one for one in found if queueable is None or one.queueable is queueable]
 
+    def aliases_of(self, name: str) -> list[str]:
+        """The other names of the operation of that name."""
+        return sorted(alias for alias, meant in self._aliases.items() if meant == name)
+
+    def alike(self, name: str) -> Operation | None:
+        """The operation of that name, or alias; else the only one whose name differs in upper and lower case alone."""
+        try:
+            return self.named(name)
+        except UnknownOperation:
+            lowered = name.lower() if isinstance(name, str) and name.isascii() else None
+            found = {
+                self._aliases.get(one, one) for one in (*self._operations, *self._aliases) if one.lower() == lowered
+            }
+            return self._operations[found.pop()] if len(found) == 1 else None
+
     def named(self, name: str) -> Operation:
         """The operation of that name, or alias. Raises :class:`UnknownOperation`."""
         found = self._operations.get(self._aliases.get(name, name)) if isinstance(name, str) else None
@@ -85,3 +111,9 @@ class Registry:
             hint = nearest(name, self._operations) if isinstance(name, str) else ""
             raise UnknownOperation(f"there is no operation {shown(name)}{hint}")
         return found
+
+
+def _checked_aliases(given: object) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise SpecError(f"aliases is a list of names, not {shown(given)}")
+    return tuple(check_name(one, "operation") for one in given)

@@ -7,7 +7,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import PayloadError
+from ..errors import PayloadError, SerializationError
+from ..payload import Codec
+from .problems import InvalidData
 from .users import User
 
 
@@ -31,6 +33,13 @@ class Request:
             "data": self.data, "user": user.id, "roles": sorted(user.roles), "claims": dict(user.claims),
             "locale": user.locale, "admin": user.is_admin,
         }  # fmt: skip
+
+    def packed(self, codec: Codec, queue_name: str, call_id: str) -> str:
+        """The stored text. Raises :class:`InvalidData` when the data are too large for that."""
+        try:
+            return codec.pack(self.to_data(), queue_name, call_id)
+        except SerializationError as error:  # its parts have been looked at before
+            raise InvalidData(f"the data are too large to be stored: {error}") from None
 
     @classmethod
     def of(cls, stored: Any) -> Request:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..credentials import without_secrets
-from ..errors import SpecError
+from ..errors import SerializationError, SpecError
+from ..serializer import MAX_DEPTH, encode, storable
 from ..spec import shown
 
 #: ``load_user(id)`` gives the user of that id, or None when nobody is (or may act as) that any more.
 LoadUser = Callable[[Any], "User | None"]
+_LONGEST_ID = 189
 
 
 @dataclass(frozen=True)
@@ -19,28 +22,32 @@ class User:
     """Who calls.
 
     Arguments:
-        id: a text or a number; None: nobody in particular.
+        id: a text or a number, which are compared exactly: "7" is another user than 7. None: nobody in particular.
         roles: what an operation's ``roles`` are compared with.
         is_admin: may see and handle the calls of everybody.
         is_active: False: may call nothing; what they have deferred fails when it is its turn.
-        claims: what is kept of the user with a deferred call. Raises :class:`SpecError` when that carries secrets.
-        locale: their language.
+        claims: what is kept of the user with a deferred call: names and values as items of queues have them.
+        locale: their language, such as "de".
+
+    Raises :class:`SpecError`, also on claims that carry secrets.
     """
 
     id: str | int | None = None
     roles: frozenset[str] = frozenset()
     is_admin: bool = False
     is_active: bool = True
-    claims: Mapping[str, Any] = field(default_factory=dict)
+    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
     locale: str | None = None
 
     def __post_init__(self) -> None:
-        if self.id is not None and (isinstance(self.id, bool) or not isinstance(self.id, (str, int))):
-            raise SpecError(f"the id of a user is a text or a number, not {shown(self.id)}")
-        if len(self.owner) > 190:
-            raise SpecError("the id of a user has at most 189 characters")
+        object.__setattr__(self, "id", _checked_id(self.id))
+        for mark in ("is_admin", "is_active"):
+            if not isinstance(getattr(self, mark), bool):
+                raise SpecError(f"{mark} of a user must be True or False, not {shown(getattr(self, mark))}")
+        if self.locale is not None and not (isinstance(self.locale, str) and self.locale.isprintable()):
+            raise SpecError(f"the locale of a user is a text such as 'de', not {shown(self.locale)}")
         object.__setattr__(self, "roles", checked_roles(self.roles))
-        object.__setattr__(self, "claims", without_secrets("claim", self.claims))
+        object.__setattr__(self, "claims", _checked_claims(self.claims))
 
     @property
     def owner(self) -> str:
@@ -53,12 +60,42 @@ class User:
         return {**self.claims, "user": self.id}
 
 
+def _checked_id(given: object) -> str | int | None:
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, (str, int)):
+        raise SpecError(f"the id of a user is a text or a number, not {shown(given)}")
+    # Texts and numbers of types of their own are stored as plain ones.
+    if isinstance(given, int):
+        if given.bit_length() > _LONGEST_ID * 4 or len(str(int(given))) > _LONGEST_ID:
+            raise SpecError(f"the id of a user has at most {_LONGEST_ID} characters")
+        return int(given)
+    text = str.__str__(given)
+    if len(text) > _LONGEST_ID:
+        raise SpecError(f"the id of a user has at most {_LONGEST_ID} characters")
+    # MySQL does not tell texts apart that differ in blanks at their end.
+    if storable(text) != text or text != text.strip():
+        raise SpecError(
+            f"the id of a user has no blanks around it and no character that no database can store: {shown(text)}"
+        )
+    return text
+
+
+def _checked_claims(given: Mapping[str, Any]) -> dict[str, Any]:
+    found = without_secrets("claim", given)
+    try:
+        encode(found, where="claims", max_depth=MAX_DEPTH - 1)
+    except SerializationError as error:
+        raise SpecError(f"claims must be stored with a deferred call: {error}") from None
+    return found
+
+
 def checked_roles(given: object) -> frozenset[str]:
     """Roles as they are compared. Raises :class:`SpecError`."""
     roles = frozenset(given) if isinstance(given, Iterable) and not isinstance(given, str) else None
-    if roles is None or not all(isinstance(role, str) for role in roles):
+    if roles is None or not all(isinstance(role, str) and storable(role) == role for role in roles):
         raise SpecError(f"roles is a set of texts such as {{'sales'}}, not {shown(given)}")
-    return roles
+    return frozenset(str.__str__(role) for role in roles)
 
 
 NOBODY = User()
@@ -68,6 +105,8 @@ class Users:
     """Finds users by their ids."""
 
     def __init__(self, load: LoadUser | None) -> None:
+        if load is not None and (not callable(load) or inspect.iscoroutinefunction(load)):
+            raise SpecError(f"load_user must be a function (id) that is not async, not {shown(load)}")
         self._load = load
 
     def of(self, given: User | str | int | None) -> User:

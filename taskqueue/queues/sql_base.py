@@ -272,17 +272,21 @@ class SqlBase(BatchQueue):
         row = self.database.transaction(take)
         return self._item(row) if row else None
 
-    def take_within(self, tx: Transaction, item_id: int, *, only_ready: bool = False) -> QueueItem | None:
+    def take_within(self, tx: Transaction, item_id: int, holder: str, *, only_ready: bool = False) -> QueueItem | None:
         """Lease one item by its id, for a slice, whatever stands before it; None when it is gone.
 
         Arguments:
-            only_ready: not one that is held, or waits for its time.
+            holder: the name for this one lease, by which it is found again if the answer is lost.
+            only_ready: not one that is held by others, or waits for its time.
         """
+        mine = [row for row in self.rows.held_by(tx, holder) if row.id == item_id] if tx.unsure else []
+        if mine:
+            return self._item(mine[0])
         if only_ready:
             self.rows.promote(tx)
             if self.rows.lock(tx, item_id) is None or self.rows.fences(tx, [item_id])[item_id][1] != READY:
                 return None
-        row = self.rows.steal(tx, item_id, clock.to_ms(self.settings.lease_slice), process.next_holder())
+        row = self.rows.steal(tx, item_id, clock.to_ms(self.settings.lease_slice), holder)
         return self._item(row) if row is not None else None
 
     def _promote(self, tx: Transaction, *, at_once: bool) -> int:
@@ -324,6 +328,14 @@ class SqlBase(BatchQueue):
             return "stopping"
         self.settle_within(tx, [(item_id, fence)], settlement.cancel("cancelled"))
         return "cancelled"
+
+    def withdraw_within(self, tx: Transaction, item_id: int, why: str) -> bool:
+        """Remove an item for good that nobody holds, inside a transaction; whether it was there, and free."""
+        found = self.rows.lock(tx, item_id)
+        if found is None or found[1]:
+            return False
+        self.settle_within(tx, [(item_id, found[0])], settlement.cancel(why))
+        return True
 
     def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
         held = [(item.id, item.fence) for item in items]

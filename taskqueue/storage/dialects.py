@@ -1,8 +1,8 @@
 """What differs between SQLite, MariaDB/MySQL and PostgreSQL, and nothing else.
 
 Statements are written once, with ``:name`` for parameters and ``{word}`` for what a dialect fills in:
-``{now}``, the database's clock in milliseconds; ``{claim_index}``, ``{order_index}`` and ``{turn_index}``, hints
-after a table;
+``{now}``, the database's clock in milliseconds; ``{claim_index}``, ``{order_index}``, ``{turn_index}``, and of calls of
+operations ``{owner_index}``, ``{time_index}`` and ``{open_index}``, hints after a table;
 ``{for_update}`` and ``{skip_locked}``; and the names of the tables.
 """
 
@@ -43,6 +43,7 @@ class Dialect:
     #: One process at a time may write.
     single_writer = False
     claim_index = order_index = turn_index = for_update = skip_locked = share = ""
+    owner_index = time_index = open_index = ""
     #: Whether an item stands before the place :weight, :id.
     before = "(weight, id) < (:weight, :id)"
     insert, on_duplicate = "INSERT INTO", ""
@@ -78,7 +79,8 @@ class Dialect:
     def _render(self, template: str, shift: int) -> str:
         now = f"({self.now} + {shift})" if shift else self.now
         words = {"claim_index": self.claim_index, "order_index": self.order_index,
-                 "turn_index": self.turn_index, "for_update": self.for_update,
+                 "turn_index": self.turn_index, "owner_index": self.owner_index,
+                 "time_index": self.time_index, "open_index": self.open_index, "for_update": self.for_update,
                  "skip_locked": self.skip_locked, "share": self.share, "insert": self.insert,
                  "on_duplicate": self.on_duplicate,
             "before": self.before, "registered": self.registered, "now": now}  # fmt: skip
@@ -182,6 +184,10 @@ class MySQL(Dialect):
     claim_index = "FORCE INDEX ({prefix}item_claim)"
     order_index = "FORCE INDEX ({prefix}item_order)"
     turn_index = "FORCE INDEX ({prefix}item_turn)"
+    # Else it reads such a list from its beginning, wherever the page begins.
+    owner_index = "FORCE INDEX ({prefix}operation_owner)"
+    time_index = "FORCE INDEX ({prefix}operation_time)"
+    open_index = "FORCE INDEX ({prefix}operation_open)"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "LOCK IN SHARE MODE"
     insert = "INSERT IGNORE INTO"
     registered = "(SELECT CONCAT(type, ' ', status, ' ', options) FROM {queue} WHERE name = :queue)"

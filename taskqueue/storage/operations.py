@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .schema import DELAYED, LEASED
@@ -20,6 +19,9 @@ STATE = (
     f"WHEN i.state = {DELAYED} AND i.release_time > {{now}} THEN 'scheduled' ELSE 'queued' END "
     f"WHEN d.id IS NOT NULL THEN 'dead' ELSE '{GONE}' END"
 )
+#: What one that is GONE turns out to be once that is written down.
+_GONE_IS = ("cancelled", "dead")
+_OPEN = ("queued", "scheduled", "running", "retrying")
 _COLUMNS = (
     f"o.id, o.name, o.owner, o.queue_name, o.item_id, o.client_key, o.fingerprint, o.is_direct, {STATE}, "
     "CASE WHEN o.end_time > 0 THEN o.attempts WHEN i.id IS NOT NULL THEN i.failures + i.interruptions "
@@ -27,8 +29,8 @@ _COLUMNS = (
     "o.create_time, o.due_time, o.deadline, o.end_time, o.lasting, o.expire_time, o.error, d.dead_time, "
     "a.done, a.total, a.message, {now}"
 )
-_FROM = (
-    "FROM {operation} o LEFT JOIN {item} i ON i.id = o.item_id LEFT JOIN {dead} d ON d.id = o.item_id "
+_JOINED = (
+    "LEFT JOIN {item} i ON i.id = o.item_id LEFT JOIN {dead} d ON d.id = o.item_id "
     "LEFT JOIN {activity} a ON a.item_id = i.id AND a.fence = i.fence"
 )
 
@@ -64,9 +66,18 @@ class OperationRow(NamedTuple):
         """Whether the time is over for which its result is kept."""
         return self.end_time > 0 and self.expire_time <= self.now
 
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether it is seen to have ended, and does not say so itself: that must be written before it is shown, else
+        somebody could still execute it."""
+        return self.end_time == 0 and self.state in (GONE, "expired")
+
 
 class KeyRow(NamedTuple):
-    """The call that has a client's key, what it was for, and whether the time of its result is over."""
+    """The call that has a client's key, what it was for, and whether the time is over for which that is known.
+
+    A result that is read once may go earlier; its key must not: a request that is sent again would be executed again.
+    """
 
     id: str
     fingerprint: str
@@ -112,23 +123,30 @@ def place(tx: Transaction, call_id: str, item_id: int) -> None:
 
 def find(tx: Transaction, call_id: str) -> OperationRow | None:
     """A call, as it stands now."""
-    row = tx.row(f"SELECT {_COLUMNS} {_FROM} WHERE o.id = :id", id=call_id)
+    row = tx.row(f"SELECT {_COLUMNS} FROM {{operation}} o {_JOINED} WHERE o.id = :id", id=call_id)
     return OperationRow(*row) if row else None
 
 
-def with_key(tx: Transaction, owner: str, name: str, key: str) -> KeyRow | None:
-    """The call that has a client's key; locked, so that it is the latest also where a transaction sees old rows."""
+def with_key(tx: Transaction, owner: str, name: str, key: str, *, latest: bool = False) -> KeyRow | None:
+    """The call that has a client's key.
+
+    Arguments:
+        latest: also where a transaction sees old rows. Only to be asked when it is known that there is one: a lock on
+            what is not there lets two who then store it wait for each other.
+    """
     row = tx.row(
-        "SELECT id, fingerprint, CASE WHEN end_time > 0 AND expire_time <= {now} THEN 1 ELSE 0 END FROM {operation} "
-        "WHERE owner = :owner AND name = :name AND client_key = :key {for_update}",
+        "SELECT id, fingerprint, CASE WHEN end_time > 0 AND end_time + lasting <= {now} THEN 1 ELSE 0 END "
+        f"FROM {{operation}} WHERE owner = :owner AND name = :name AND client_key = :key {'{share}' if latest else ''}",
         owner=owner, name=name, key=key,
     )  # fmt: skip
     return KeyRow(row[0], row[1], bool(row[2])) if row else None
 
 
 def free_key(tx: Transaction, call_id: str) -> None:
-    """Let others use the client's key of a call."""
-    tx.change("UPDATE {operation} SET client_key = NULL WHERE id = :id", id=call_id)
+    """Let others use the client's key of a call whose time is over."""
+    tx.change(
+        "UPDATE {operation} SET client_key = NULL WHERE id = :id AND end_time > 0 AND expire_time <= {now}", id=call_id
+    )
 
 
 def page(
@@ -136,21 +154,28 @@ def page(
     after: tuple[int, str] | None,
 ) -> list[OperationRow]:  # fmt: skip
     """Calls, the newest first, behind the one made at that time with that id; those whose time is over are left out."""
-    where, values = ["(o.end_time = 0 OR o.expire_time > {now})"], dict[str, Any]()
+    where, values, index = ["o.is_emptied = 0"], dict[str, Any](), "{time_index}"
+    if state in _OPEN:  # they are few
+        where.append("o.end_time = 0")
+        index = "{open_index}"
+    else:
+        where.append("(o.end_time = 0 OR o.expire_time > {now})")
     if owner is not None:
         where.append("o.owner = :owner")
-        values["owner"] = owner
+        values["owner"], index = owner, "{owner_index}"
     if name is not None:
         where.append("o.name = :name")
         values["name"] = name
     if state is not None:
-        where.append(f"{STATE} = :state")
+        also = f", '{GONE}'" if state in _GONE_IS else ""
+        where.append(f"{STATE} IN (:state{also})")
         values["state"] = state
     if after is not None:
-        where.append("(o.create_time < :time OR (o.create_time = :time AND o.id < :id))")
+        where.append("o.create_time <= :time AND (o.create_time < :time OR o.id < :id)")
         values["time"], values["id"] = after
     rows = tx.rows(
-        f"SELECT {_COLUMNS} {_FROM} WHERE {' AND '.join(where)} ORDER BY o.create_time DESC, o.id DESC LIMIT $limit",
+        f"SELECT {_COLUMNS} FROM {{operation}} o {index} {_JOINED} WHERE {' AND '.join(where)} "
+        "ORDER BY o.create_time DESC, o.id DESC LIMIT $limit",
         {"limit": str(int(limit))}, **values,
     )  # fmt: skip
     return [OperationRow(*row) for row in rows]
@@ -182,13 +207,18 @@ def end(
     )  # fmt: skip
 
 
-def reopen(tx: Transaction, call_id: str, item_id: int) -> None:
-    """Let a call that has ended begin anew, for another item."""
+def reopen(tx: Transaction, call_id: str, item_id: int, queue_name: str) -> None:
+    """Let a call that has ended begin anew, for an item of that queue; it may be begun at any time now."""
     tx.change(
         "UPDATE {operation} SET state = '', end_time = 0, expire_time = 0, due_time = 0, deadline = 0, error = NULL, "
-        "result = NULL, item_id = :item WHERE id = :id",
-        id=call_id, item=item_id,
+        "result = NULL, item_id = :item, queue_name = :queue WHERE id = :id",
+        id=call_id, item=item_id, queue=queue_name,
     )  # fmt: skip
+
+
+def move(tx: Transaction, call_id: str, request: str) -> None:
+    """Store the request of a call as it is packed for another queue."""
+    tx.change("UPDATE {operation} SET request = :request WHERE id = :id", id=call_id, request=request)
 
 
 def lock(tx: Transaction, call_id: str) -> bool:
@@ -214,12 +244,12 @@ def remove(tx: Transaction, call_id: str) -> None:
 
 def pending(tx: Transaction, owner: str, name: str, limit: int) -> int:
     """How many calls of a user have not ended, counted up to ``limit``."""
-    row = tx.row(
-        "SELECT COUNT(*) FROM (SELECT o.id FROM {operation} o JOIN {item} i ON i.id = o.item_id "
-        "WHERE o.owner = :owner AND o.name = :name AND o.end_time = 0 LIMIT $limit) counted",
+    rows = tx.rows(
+        "SELECT o.item_id FROM {operation} o JOIN {item} i ON i.id = o.item_id "
+        "WHERE o.owner = :owner AND o.name = :name AND o.end_time = 0 ORDER BY o.create_time LIMIT $limit",
         {"limit": str(int(limit))}, owner=owner, name=name,
     )  # fmt: skip
-    return int(row[0])
+    return len(rows)
 
 
 def wait_for_rate(tx: Transaction, owner: str, name: str, number: int, window: int) -> int | None:
@@ -230,26 +260,3 @@ def wait_for_rate(tx: Transaction, owner: str, name: str, number: int, window: i
         {"offset": str(int(number) - 1)}, owner=owner, name=name, window=window,
     )  # fmt: skip
     return max(int(row[0]), 1) if row else None
-
-
-# --- what nobody looks at -------------------------------------------------------------------------
-
-
-def strays(tx: Transaction, limit: int, after: tuple[int, str]) -> Sequence[Any]:
-    """Calls that have neither ended nor an item nor a dead letter, behind that place: id, queue, item, time."""
-    return tx.rows(
-        "SELECT o.id, o.queue_name, o.item_id, o.create_time FROM {operation} o LEFT JOIN {item} i ON i.id = o.item_id "
-        "LEFT JOIN {dead} d ON d.id = o.item_id WHERE o.end_time = 0 AND i.id IS NULL AND d.id IS NULL "
-        "AND (o.create_time > :time OR (o.create_time = :time AND o.id > :id)) "
-        "ORDER BY o.create_time, o.id LIMIT $limit",
-        {"limit": str(int(limit))}, time=after[0], id=after[1],
-    )  # fmt: skip
-
-
-def ending_of(tx: Transaction, queue_name: str, item_id: int) -> str | None:
-    """How an item ended that is gone, if that is on record."""
-    row = tx.row(
-        "SELECT outcome FROM {ending} WHERE queue_name = :queue AND item_id = :item ORDER BY id DESC LIMIT 1",
-        queue=queue_name, item=item_id,
-    )  # fmt: skip
-    return row[0] if row else None

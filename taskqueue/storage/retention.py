@@ -9,6 +9,7 @@ from typing import NamedTuple
 from . import runs
 from .database import Database
 from .dead import PRUNED, DeadLetters
+from .expiry import prune_calls
 from .rows import CHUNK, listed
 from .transaction import Transaction
 
@@ -24,7 +25,7 @@ class Pruned(NamedTuple):
     #: Lines of the history of items.
     endings: int = 0
     dead_letters: int = 0
-    #: Results whose time was over.
+    #: Results whose time was over, those of operations too.
     results: int = 0
     #: Runs that had ended, with their logs.
     runs: int = 0
@@ -32,6 +33,8 @@ class Pruned(NamedTuple):
     batches: int = 0
     #: Keys of messages that an inbox has received.
     received: int = 0
+    #: Calls of operations, whose results had gone before.
+    calls: int = 0
 
     def plus(self, other: Pruned) -> Pruned:
         """Both together."""
@@ -44,13 +47,17 @@ def prune(database: Database, age: int, *, dead: bool, dry_run: bool) -> Pruned:
     The moment from which ages count is taken once: what this very call writes down is younger.
     """
     now = database.statement(lambda tx: int(tx.row("SELECT {now}")[0]), write=False)
+    # How an item ended is asked for before it is forgotten.
+    letters = _prune(_Letters, database, now - age, dry_run) if dead else 0
+    emptied, calls = prune_calls(database, now, age, dry_run=dry_run)
     return Pruned(
         _prune(_Endings, database, now - age, dry_run),
-        _prune(_Letters, database, now - age, dry_run) if dead else 0,
-        _prune(_Results, database, now, dry_run),
+        letters,
+        _prune(_Results, database, now, dry_run) + emptied,
         _prune_runs(database, age, dry_run),
         _prune(_Batches, database, now - age, dry_run),
         _prune(_Received, database, now - max(age, RECEIVED_FOR), dry_run),
+        calls,
     )
 
 

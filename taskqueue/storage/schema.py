@@ -469,6 +469,8 @@ def _operation_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -
         # How long (ms) the result is kept, and, since it has ended, until when.
         Column("lasting", BigInteger, nullable=False),
         Column("expire_time", BigInteger, nullable=False, server_default="0"),
+        # That time is over, and the texts were taken away; the row says so for a while.
+        Column("is_emptied", SmallInteger, nullable=False, server_default="0"),
         Column("request", _LONG_TEXT, nullable=False),  # packed like an item
         Column("error", _LONG_TEXT),  # JSON: code, message, details
         Column("result", _LONG_TEXT),  # encoded by the serializer
@@ -480,12 +482,21 @@ def _operation_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -
         f"{prefix}operation_key", columns.owner, columns.name, columns.client_key, unique=True,
         postgresql_where=keyed, sqlite_where=keyed,
     )  # fmt: skip
-    Index(f"{prefix}operation_owner", columns.owner, columns.create_time, columns.id)
+    # Lists leave out what was emptied, however much that is.
+    Index(f"{prefix}operation_owner", columns.owner, columns.is_emptied, columns.create_time, columns.id)
+    Index(f"{prefix}operation_time", columns.is_emptied, columns.create_time, columns.id)
     Index(f"{prefix}operation_rate", columns.owner, columns.name, columns.create_time)
-    Index(f"{prefix}operation_time", columns.create_time, columns.id)
     # Open ones have no end time: they are found although many have ended.
-    Index(f"{prefix}operation_end", columns.end_time, columns.create_time)
-    Index(f"{prefix}operation_expire", columns.expire_time)
+    is_open = text("end_time = 0")
+    Index(
+        f"{prefix}operation_open", columns.end_time, columns.create_time, columns.id,
+        postgresql_where=is_open, sqlite_where=is_open,
+    )  # fmt: skip
+    Index(
+        f"{prefix}operation_pending", columns.owner, columns.name, columns.end_time, columns.create_time,
+        postgresql_where=is_open, sqlite_where=is_open,
+    )  # fmt: skip
+    Index(f"{prefix}operation_expire", columns.is_emptied, columns.expire_time)
     return table
 
 

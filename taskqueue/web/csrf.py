@@ -62,7 +62,7 @@ def check(request: Request, sentence: str = EXPIRED) -> None:
 
     Flask-WTF's ``WTF_CSRF_ENABLED = False`` does not switch this off.
     """
-    reason = _foreign(request) or _wrong_token(request)
+    reason = foreign(request) or _wrong_token(request)
     if reason:
         _log.warning("refused %s %s: %s", request.method, request.path, reason)
         raise Refusal(403, "csrf", sentence)
@@ -78,7 +78,7 @@ def refusal_by_host(error: BaseException, sentence: str = EXPIRED) -> Refusal | 
 # --- what the browser says -----------------------------------------------------------------------
 
 
-def _foreign(request: Request) -> str | None:
+def foreign(request: Request) -> str | None:
     """Why the browser says that another site posts, or None.
 
     ``Sec-Fetch-Site`` is sent by all browsers, but only to https and to this very machine; ``Origin`` by all to

@@ -52,7 +52,7 @@ def signed_in(identity_hook: IdentityHook | None) -> str | None:
     A hook decides alone: where it says None nobody is signed in, whatever Flask-Login says. Two sources side by side
     could give one id to two people.
     """
-    found = identity_hook() if identity_hook is not None else _flask_login_id()
+    found = identity_hook() if identity_hook is not None else flask_login_id()
     if found is None:
         return None
     # An empty id would make one user of all who lack one, and True one of all who have one.
@@ -76,7 +76,8 @@ def check_secret_key() -> None:
         )
 
 
-def _flask_login_id() -> str | int | None:
+def flask_login_id() -> str | int | None:
+    """Who is signed in with Flask-Login, if the application has it."""
     if getattr(current_app, "login_manager", None) is None:
         return None
     try:

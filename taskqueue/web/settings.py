@@ -148,7 +148,8 @@ def _one_of(values: tuple[str, ...]) -> Check:
     return check
 
 
-def _url_prefix(key: str, value: Any) -> str:
+def check_url_prefix(key: str, value: Any) -> str:
+    """A path without a slash at its end. Raises :class:`ConfigurationError`, naming the key."""
     if isinstance(value, str) and _URL_PREFIX.fullmatch(stripped := value.rstrip("/")):
         return stripped
     raise ConfigurationError(f"{key} must be a path such as '/queue', not {shown(value)}")
@@ -234,7 +235,7 @@ def _prefix(key: str, value: Any) -> str:
 
 
 _CHECKS: dict[str, Check] = {
-    "url_prefix": _url_prefix,
+    "url_prefix": check_url_prefix,
     "mode": _one_of(MODES),
     "budget": _seconds(600),
     "heartbeat": _seconds(DAY, optional=True),

@@ -103,7 +103,7 @@ class Site:
 
     def static_url(self, filename: str) -> str:
         """The address of a static file, which changes with its content."""
-        return self.url("static", filename=filename, v=_fingerprint(filename))
+        return self.url("static", filename=filename, v=fingerprint(filename))
 
 
 def current_site(name: str) -> Site:
@@ -113,5 +113,6 @@ def current_site(name: str) -> Site:
 
 
 @cache
-def _fingerprint(filename: str) -> str:
+def fingerprint(filename: str) -> str:
+    """Changes with the content of a static file."""
     return hashlib.sha256((STATIC / filename).read_bytes()).hexdigest()[:16]

@@ -72,6 +72,7 @@ class Lookout:
             try:
                 while not self._stop.is_set():
                     self._try(self._look)
+                    self._try(self._sweep)
                     end = time.monotonic() + _LOOK_EVERY
                     while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
                         watch = watch or self._open()
@@ -105,6 +106,11 @@ class Lookout:
             for name in self._service.database.statement(lambda tx: queues_with_work(tx, watched), write=False):
                 self._rota.ring(name)
         self._has_looked = True
+
+    def _sweep(self) -> None:
+        operations = self._service.settings.operations
+        if operations is not None and self._uses_database:
+            operations.sweep()
 
     def _say(self, state: str) -> None:
         if self._uses_database:

@@ -16,6 +16,7 @@ from typing import Any
 from taskqueue import BatchQueue, NothingReady, QueueService, Runner, Task, TaskQueueError, Worker, cli, signals, travel
 from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
+from tests.faults.chores import KEY, make_chores
 from tests.faults.history import History
 from tests.faults.parcels import book, make_parcels
 from tests.faults.points import Point
@@ -167,6 +168,28 @@ def _book(script: Script, service: QueueService, history: History) -> None:
         history.write("acknowledged", number=number)
 
 
+def _operate(script: Script, service: QueueService, history: History) -> None:
+    """Execute the calls of operations until there are none."""
+    make_chores(service, script.folder, told="told" in script.arguments)
+    report = Worker(service, ["operations"], threads=1).drain()
+    history.write("ended", error=None, executed=report.executed)
+
+
+def _drain(script: Script, service: QueueService, history: History) -> None:
+    """The same without a worker."""
+    history.write("ended", error=None, executed=make_chores(service, script.folder).drain())
+
+
+def _call(script: Script, service: QueueService, history: History) -> None:
+    """Be a client that calls an operation directly, with an idempotency key."""
+    name, holds = script.arguments
+    ops = make_chores(service, script.folder)
+    try:
+        history.write("answered", answer=ops.call(name, {"number": 1, "holds": holds}, key=KEY))
+    except TaskQueueError as error:
+        history.write("answered", answer=type(error).__name__)
+
+
 def _produce(script: Script, service: QueueService, history: History) -> None:
     """Add items until the end is announced, never too many at once."""
     queue, number = service.load(script.queue), script.first
@@ -198,6 +221,9 @@ _ROLES = {
     "produce": _produce,
     "deliver": _deliver,
     "book": _book,
+    "operate": _operate,
+    "drain": _drain,
+    "call": _call,
 }
 
 

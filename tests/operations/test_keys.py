@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from taskqueue.operations import KeyReused, NotIdempotent, OperationFailed, Operations, StillRunning
+from taskqueue import QueueService, travel
+from taskqueue.operations import CallGone, KeyReused, NotIdempotent, OperationFailed, Operations, StillRunning
 from tests.operations.conftest import ALICE, BOB, drain
 
 
@@ -58,3 +59,26 @@ def test_a_key_needs_an_operation_that_takes_one(ops: Operations) -> None:
     for make in (ops.call, ops.defer):
         with pytest.raises(NotIdempotent):
             make("note", key="k")
+
+
+def test_reading_a_result_once_does_not_free_its_key(ops: Operations, service: QueueService) -> None:
+    done: list[int] = []
+    ops.operation("note", queueable=True, idempotent=True)(lambda ctx, data: done.append(data) or "ok")
+    first = ops.defer("note", 1, key="k")
+    drain(ops)
+    assert ops.result(first.id, consume=True) == "ok"
+    for sweep in (False, True):
+        if sweep:
+            service.prune(0)
+            ops.sweep()
+        with pytest.raises(CallGone):
+            ops.call("note", 1, key="k")
+    assert done == [1]
+
+
+def test_a_key_is_free_again_when_its_result_was_to_be_kept_no_longer(ops: Operations) -> None:
+    done: list[int] = []
+    ops.operation("note", idempotent=True, result_ttl=60)(lambda ctx, data: done.append(data) or len(done))
+    assert ops.call("note", 1, key="k") == 1
+    with travel(61):
+        assert ops.call("note", 1, key="k") == 2

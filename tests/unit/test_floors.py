@@ -34,7 +34,7 @@ FLOORS = (
     ),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
     ("schedules", "periodic service singles", "execution"),
-    ("runs outbox operations metrics",),
+    ("runs outbox channels operations metrics",),
     ("result remaining", "watching", "drive", "runner loop", "worker"),
     ("web", "cli"),
     ("__init__ __main__",),

@@ -18,7 +18,7 @@ _OPTIONS: dict[str, Any] = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"
 
 def upgrade() -> None:
     """Create what a first use of this release, or an upgrade that was interrupted, has not created already."""
-    keyed = sa.text("client_key IS NOT NULL")
+    keyed, is_open = sa.text("client_key IS NOT NULL"), sa.text("end_time = 0")
     _create(
         "operation",
         sa.Column("id", _name(32), primary_key=True),
@@ -35,16 +35,19 @@ def upgrade() -> None:
         *map(_number, ("due_time", "deadline", "end_time")),
         sa.Column("lasting", sa.BigInteger(), nullable=False),
         _number("expire_time"),
+        sa.Column("is_emptied", sa.SmallInteger(), nullable=False, server_default="0"),
         sa.Column("request", _long_text(), nullable=False),
         sa.Column("error", _long_text()),
         sa.Column("result", _long_text()),
     )
     _index("operation", "key", "owner", "name", "client_key", unique=True, postgresql_where=keyed, sqlite_where=keyed)
-    _index("operation", "owner", "owner", "create_time", "id")
+    _index("operation", "owner", "owner", "is_emptied", "create_time", "id")
+    _index("operation", "time", "is_emptied", "create_time", "id")
     _index("operation", "rate", "owner", "name", "create_time")
-    _index("operation", "time", "create_time", "id")
-    _index("operation", "end", "end_time", "create_time")
-    _index("operation", "expire", "expire_time")
+    _index("operation", "open", "end_time", "create_time", "id", postgresql_where=is_open, sqlite_where=is_open)
+    _index("operation", "pending", "owner", "name", "end_time", "create_time", postgresql_where=is_open,
+           sqlite_where=is_open)  # fmt: skip
+    _index("operation", "expire", "is_emptied", "expire_time")
     _create(
         "subscription",
         *(sa.Column(name, _name(), primary_key=True) for name in ("channel", "consumer", "producer", "callback")),

@@ -1,0 +1,101 @@
+"""The queues on which calls stand: the present one, and those of earlier configurations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError, QueueNotFound
+from ..queues.sql_base import SqlBase
+from ..service import QueueService
+from ..spec import OPERATION_PAYLOAD
+from ..storage.committed import after_commit
+from ..storage.operations import OperationRow
+
+if TYPE_CHECKING:
+    from ..queues.base import Joinable
+
+#: After so long (seconds) it is looked whether the queue is still registered.
+_TRUSTED = 5.0
+
+
+class CallQueues:
+    """The queues of the calls of one service.
+
+    Arguments:
+        name: of the one on which new calls stand.
+        timeout: its ``lease_time``, in seconds.
+    """
+
+    def __init__(self, service: QueueService, name: str, timeout: float) -> None:
+        self._service = service
+        self._name = name
+        self._options: dict[str, Any] = {
+            "agent": "server", "payload": OPERATION_PAYLOAD, "error": "dead", "lease_time": timeout,
+        }  # fmt: skip
+        # Without a lock: on SQLite its holder might have to wait for whoever waits for it inside a transaction.
+        self._known: tuple[SqlBase, float] | None = None
+
+    def present(self, session: Joinable | None = None) -> SqlBase:
+        """The one for new calls, made if it is new. Raises :class:`ConfigurationError` when it is another kind."""
+        queue, seen = self._known or (None, 0.0)
+        if queue is not None and time.monotonic() - seen < _TRUSTED:
+            return queue
+        return self._open(session)
+
+    def _open(self, session: Joinable | None) -> SqlBase:
+        database = self._service.database
+        session = session if session is not None else database.current_session
+        if session is None or not database.dialect.single_writer:
+            exists = self._service.exists(self._name)
+            queue = self._checked(
+                self._service.load(self._name)
+                if exists
+                else self._service.create("SqlParallel", self._name, **self._options)
+            )
+            self._know(queue)
+            return queue
+        # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
+        queue = self._checked(self._service.create_within(session, "SqlParallel", self._name, **self._options))
+        joined = database.orm_session(session)
+        if joined is not None:
+            after_commit(joined, ("operations", self._name), partial(self._know, queue))
+        return queue
+
+    def _know(self, queue: SqlBase) -> None:
+        self._known = queue, time.monotonic()
+
+    def _checked(self, queue: object) -> SqlBase:
+        if not _is_for_calls(queue):
+            raise ConfigurationError(
+                f"the queue {self._name!r} exists, and is not for operations: give Operations another queue="
+            )
+        return queue  # type: ignore[return-value]
+
+    def of(self, row: OperationRow) -> SqlBase:
+        """The queue on which a call stands, which may be one of an earlier configuration; the present one when that is
+        gone, and all its items with it."""
+        return self.found(row) or self.present()
+
+    def found(self, row: OperationRow) -> SqlBase | None:
+        """The queue on which a call stands, or None when that is gone."""
+        queue, seen = self._known or (None, 0.0)
+        if queue is not None and queue.name == row.queue_name and time.monotonic() - seen < _TRUSTED:
+            return queue
+        try:
+            found = self._service.load(row.queue_name)
+        except QueueNotFound:
+            return None
+        return found if _is_for_calls(found) else None  # type: ignore[return-value]
+
+    def standing(self) -> Iterator[SqlBase]:
+        """Those that exist."""
+        for queue in self._service.queues():
+            if _is_for_calls(queue):
+                yield queue  # type: ignore[misc]
+
+
+def _is_for_calls(queue: object) -> bool:
+    return isinstance(queue, SqlBase) and queue.spec.payload == OPERATION_PAYLOAD

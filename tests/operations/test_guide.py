@@ -1,0 +1,47 @@
+"""What docs/operations.md shows works as shown."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from taskqueue.operations import FINAL, STATES, Operations
+
+GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_the_smallest_example_runs_as_shown(tmp_path: Path) -> None:
+    example = re.search(r"```python\n(# office\.py\n.*?)```\n\n```sh\n(.*?)```", GUIDE, re.DOTALL)
+    assert example is not None
+    (tmp_path / "office.py").write_text(example[1], encoding="utf-8")
+    (_, first), (drain, drained), (_, result) = (line.split("#") for line in example[2].splitlines())
+
+    def run(*args: str) -> subprocess.CompletedProcess[str]:
+        ran = subprocess.run([sys.executable, *args], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert ran.returncode == 0, ran.stderr
+        return ran
+
+    ran = run("office.py")
+    price, call_id = ran.stdout.splitlines()
+    assert (price, ran.stderr.strip()) == ("{'thing': 'kettle', 'total': 20}", first.rpartition(":")[2].strip())
+    assert run("-m", *drain.split()).stdout.strip() == drained.strip()
+    assert run("office.py", call_id).stdout.splitlines()[-1] == result.strip()
+
+
+def test_the_other_examples_are_python() -> None:
+    examples = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    assert len(examples) > 3
+    for example in examples:
+        ast.parse(example)
+
+
+def test_every_argument_and_state_is_named() -> None:
+    rows = "\n".join(re.findall(r"^\| (`.*?) \|", GUIDE, re.MULTILINE))
+    named = set(re.findall(r"`(\w+)`", rows))
+    arguments = {*inspect.signature(Operations.operation).parameters} - {"self", "name"}
+    assert arguments | set(STATES) <= named
+    assert set(FINAL) <= set(re.findall(r"\w+", GUIDE[GUIDE.index("```text") :]))
