@@ -29,7 +29,7 @@ pytestmark = pytest.mark.chaos
 #: How often the writer is killed and hangs.
 ROUNDS = 1 if not os.environ.get("SOAK_SECONDS") else max(1, int(float(os.environ["SOAK_SECONDS"]) / 40))
 #: Leases outlast the time that a cluster needs to notice that a node is gone, as the guide says.
-SETTINGS: dict[str, Any] = {"lease_slice": 20.0, "heartbeat": 3.0}
+SETTINGS: dict[str, Any] = {"lease_slice": 25.0, "heartbeat": 3.0}
 #: Seconds for which those who work on the cluster wait for it: a recovery of all nodes takes many.
 PATIENCE = 120.0
 #: Seconds for which a node hangs: longer than the others wait for it.
