@@ -222,7 +222,7 @@ class Operations(Registry):
 
     @staticmethod
     def _visible(row: OperationRow | None, user: User) -> OperationRow:
-        if row is None or not (user.is_admin or (user.is_active and user.owner == row.owner)):
+        if row is None or not (user.is_active and (user.is_admin or user.owner == row.owner)):
             raise CallNotFound("there is no such call, or it is not yours to see")
         if row.is_over:
             raise CallGone("the time is over for which the result was kept")
@@ -292,6 +292,8 @@ class Operations(Registry):
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise SpecError(f"limit must be a whole number of at least 1, not {shown(limit)}")
         who = _ADMIN if user is None else self._users.of(user)
+        if not who.is_active:
+            return []
         name = self.named(operation).name if operation is not None else None
         place: tuple[int, str] | None = None
         if after is not None:
