@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ class NewCall:
     operation: Operation
     request: Request
     key: str | None = None
+    #: Other names of the operation, under which its key may have been recorded before it was renamed.
+    aliases: Sequence[str] = ()
     #: Somebody waits for the answer to this very request.
     is_direct: bool = False
     delay: int = 0
@@ -110,7 +113,9 @@ class Calls:
     def _with_key(self, tx: Transaction, new: NewCall, *, latest: bool = False) -> OperationRow | None:
         if new.key is None:
             return None
-        found = stored.with_key(tx, new.request.user.owner, new.operation.name, new.key, latest=latest)
+        names = (new.operation.name,) if latest else (new.operation.name, *new.aliases)
+        owner, key = new.request.user.owner, new.key
+        found = next((row for name in names if (row := stored.with_key(tx, owner, name, key, latest=latest))), None)
         if found is None:
             return None
         if found.is_over:

@@ -89,7 +89,7 @@ class Operations(Registry):
         self._ends = Ends(service, self._queues, news)
         self._calls = Calls(service, self._queues, self._ends)
         self._performer = Performer(
-            service.settings, self._operations, self._users, news, self._calls.find, lambda: service.database
+            service.settings, self.registered, self._users, news, self._calls.find, lambda: service.database
         )
         service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler()
         service.settings.operations = self
@@ -129,7 +129,7 @@ class Operations(Registry):
                 "after ctx.transaction(), leave the key out, or defer it"
             )
         operation.admit(request.user, request.data)
-        row, item = self._calls.store(NewCall(operation, request, key, is_direct=True))
+        row, item = self._calls.store(NewCall(operation, request, key, self.aliases_of(operation.name), is_direct=True))
         queue = self._queues.present()
         if item is None and row.is_direct:
             queue, item = self._calls.take(row)
@@ -183,7 +183,8 @@ class Operations(Registry):
         lasts = 0
         if expires is not None and not isinstance(expires, datetime):
             lasts = max(delay_ms(seconds_of(expires, "expires"), "expires"), 1)  # 0 is none
-        new = NewCall(operation, request, key, delay=wait, due=due, lasts=lasts, deadline=deadline)
+        names = self.aliases_of(operation.name)
+        new = NewCall(operation, request, key, names, delay=wait, due=due, lasts=lasts, deadline=deadline)
         return Call.of(self._calls.store(new, session)[0])
 
     def _prepared(self, name: str, data: Any, user: Who) -> tuple[Operation, Request]:
