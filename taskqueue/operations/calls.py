@@ -42,6 +42,11 @@ class NewCall:
     lasts: int = 0
     deadline: int | None = None
 
+    @property
+    def has_deadline(self) -> bool:
+        """Whether it may be begun until some moment only."""
+        return self.lasts > 0 or self.deadline is not None
+
 
 class Calls:
     """The record of the calls of one service."""
@@ -106,7 +111,10 @@ class Calls:
                 return found
         data = {"operation": name, **({"direct": "yes"} if new.is_direct else {})}
         packed = self._service.settings.codec.pack(data, queue.name, uid)
-        item = queue.insert_within(tx, NewItem(uid, 0, packed, delay=new.delay, due=new.due))
+        # One that cannot be begun in time is taken up all the same, to end it.
+        deadline = stored.deadline_before_due(tx, uid) if new.has_deadline else None
+        delay, due = (new.delay, new.due) if deadline is None else (0, deadline)
+        item = queue.insert_within(tx, NewItem(uid, 0, packed, delay=delay, due=due))
         stored.place(tx, uid, item.id)
         return None
 
