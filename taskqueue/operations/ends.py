@@ -128,7 +128,8 @@ class Ends:
         while calls := database.statement(partial(expiry.open_calls, limit=CHUNK, after=after), write=False):
             for call in calls:
                 row = database.statement(partial(stored.find, call_id=call.id), write=False) if call.is_stray else None
-                number += row is not None and row.is_unwritten and self.write_down(row)
+                is_ours = row is not None and self._queues.owns(row.queue_name)
+                number += row is not None and is_ours and row.is_unwritten and self.write_down(row)
             after = calls[-1].create_time, calls[-1].id
         return number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -68,13 +68,15 @@ class Operations(Registry):
             asked when a call is made with an id, and again when it is executed. Without it whoever calls is believed,
             and a deferred call has the roles of the moment in which it was made.
         timeout: seconds (or "10m") that an operation may take without reporting.
+        former_queues: names that ``queue`` had before: the calls that still stand there are executed, too. Those on any
+            other queue are another application's, and left alone.
 
     Raises :class:`ConfigurationError` when the service has operations already, :class:`SpecError`.
     """
 
     def __init__(
         self, service: QueueService, *, queue: str = "operations", load_user: LoadUser | None = None,
-        timeout: float | timedelta | str = 3600,
+        timeout: float | timedelta | str = 3600, former_queues: Iterable[str] = (),
     ) -> None:  # fmt: skip
         if not isinstance(service, QueueService):
             raise SpecError(f"Operations takes a QueueService, not {shown(service)}")
@@ -84,14 +86,14 @@ class Operations(Registry):
         super().__init__()
         self._users = Users(load_user)
         self._sweeper = Sweeper(service)
-        self._queues = CallQueues(service, check_name(queue), seconds_of(timeout, "timeout"))
+        self._queues = CallQueues(service, check_name(queue), seconds_of(timeout, "timeout"), former_queues)
         news = News(service.settings, self._finished)
         self._ends = Ends(service, self._queues, news)
         self._calls = Calls(service, self._queues, self._ends)
         self._performer = Performer(
             service.settings, self.registered, self._users, news, self._calls.find, lambda: service.database
         )
-        service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler()
+        service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler(self._queues.owns)
         service.settings.operations = self
 
     @property

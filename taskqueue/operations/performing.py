@@ -63,9 +63,9 @@ class Performer:
         self._database = database
         self._in_hand = threading.local()
 
-    def handler(self) -> Handler:
-        """What is registered for the payload of the queue."""
-        return Handler(self._run, pause=self._pause, follow=self._follow, needs_transaction=True)
+    def handler(self, serves: Callable[[str], bool]) -> Handler:
+        """What is registered for the payload of the queue; ``serves(queue_name)``: whether its calls are ours."""
+        return Handler(self._run, pause=self._pause, follow=self._follow, needs_transaction=True, serves=serves)
 
     # --- without a queue ---
 
