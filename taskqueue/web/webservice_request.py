@@ -103,6 +103,9 @@ def _posted(request: Request) -> dict[str, Any]:
         raise Refused("REQUEST_TOO_LARGE", "the form has too many parts, or is larger than allowed") from None
     if files:
         raise Refused(INVALID, "files are not taken: send the content as text (base64) in a parameter")
+    if request.content_length and not fields:
+        # Werkzeug makes an empty form of one that it cannot read: its options would be lost, and the call made at once.
+        raise Refused(INVALID, "the form cannot be read: it was cut off, or its Content-Type does not fit")
     return _single(fields.items(multi=True))
 
 

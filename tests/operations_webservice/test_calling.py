@@ -151,6 +151,19 @@ def test_broken_requests_are_answered_by_an_envelope(door: Door, kind: str, body
     assert door.done == []
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/form-data; boundary=y",
+     "application/x-www-form-urlencoded"],
+)  # fmt: skip
+def test_a_form_that_cannot_be_read_is_no_empty_one(door: Door, kind: str) -> None:
+    options = b'--x\r\nContent-Disposition: form-data; name="cbwsOptions"\r\n\r\n{"launchfromqueue": 1}\r\n--x'
+    body = options if kind.startswith("m") else b"&&"
+    client, who = door.client(), {"X-User": "alice"}
+    answer = client.post("/webservice?operation=echo&a=1", data=body, content_type=kind, headers=who)
+    assert (code(envelope(answer)), door.done) == ("INVALID_REQUEST", [])
+
+
 def test_address_and_body_must_not_contradict_each_other(door: Door) -> None:
     client, who = door.client(), {"X-User": "alice"}
     answer = client.post("/webservice?operation=echo&a=1", data={"operation": "echo", "a": "1"}, headers=who)
