@@ -43,7 +43,7 @@ class OperationsSite:
                 f"{type(found).__name__}" + (" (empty)" if found == "" else "")
             )
         user = self.operations.user_of(found)
-        if user.id is None:
+        if user.id is None or user.id == "":
             raise Problem(401, "not_signed_in", "sign in first", headers={"WWW-Authenticate": self._challenge()})
         if not user.is_active:
             raise Problem(403, "access_denied", "this user is not active (any more)")
