@@ -220,15 +220,15 @@ class Operations(Registry):
         return Call.of(self._own(tracking_id, user))
 
     def _own(self, tracking_id: str, who: Who) -> OperationRow:
-        row = self._calls.find(tracking_id) if _is_id(tracking_id) else None
-        return self._visible(row, _ADMIN if who is None else self._users.of(who))
-
-    @staticmethod
-    def _visible(row: OperationRow | None, user: User) -> OperationRow:
-        if row is None or not (user.is_active and (user.is_admin or user.owner == row.owner)):
-            raise CallNotFound("there is no such call, or it is not yours to see")
+        row = self._visible(tracking_id, _ADMIN if who is None else self._users.of(who))
         if row.is_over:
             raise CallGone("the time is over for which the result was kept")
+        return row
+
+    def _visible(self, tracking_id: str, user: User) -> OperationRow:
+        row = self._calls.find(tracking_id) if _is_id(tracking_id) else None
+        if row is None or not (user.is_active and (user.is_admin or user.owner == row.owner)):
+            raise CallNotFound("there is no such call, or it is not yours to see")
         return row
 
     def result(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> Any:
@@ -284,7 +284,7 @@ class Operations(Registry):
         """Recorded calls, the newest first; of a user, their own, of an administrator or None, all.
 
         Arguments:
-            after: the id of the last one that was seen.
+            after: the id of the last one that was seen, which must not have been forgotten meanwhile.
 
         Raises :class:`SpecError`, :class:`UnknownOperation`, :class:`CallNotFound` on an unknown ``after``.
         """
@@ -300,7 +300,7 @@ class Operations(Registry):
         name = self.named(operation).name if operation is not None else None
         place: tuple[int, str] | None = None
         if after is not None:
-            row = self._own(after, user)
+            row = self._visible(after, who)  # its result may have been consumed since the last page
             place = row.create_time, row.id
         owner = None if who.is_admin else who.owner
         return [Call.of(row) for row in self._calls.page(limit, owner, name, state, place)]

@@ -139,7 +139,7 @@ def _runs(names: list[str]) -> dict[str, Any]:
                    "At most so many."),
         _parameter("after", {"type": "string", "pattern": ID_PATTERN}, "What was told as next."),
     ]  # fmt: skip
-    answers = {"200": _answer("One's own, or an administrator's: all.", "Calls"), **problems(404, 406, 410, 422)}
+    answers = {"200": _answer("One's own, or an administrator's: all.", "Calls"), **problems(404, 406, 422)}
     return _described("listRuns", "runs", "Calls on record, the newest first.", parameters, answers)
 
 

@@ -212,3 +212,16 @@ def test_what_was_taken_from_the_queue_is_listed_as_cancelled(ops: Operations, s
     assert [one.id for one in ops.calls(state="cancelled")] == [call.id]
     assert [one.state for one in ops.calls()] == ["cancelled"]
     assert ops.calls(state="queued") == []
+
+
+def test_whoever_consumes_what_is_listed_gets_the_next_page(ops: Operations) -> None:
+    ops.operation("note", queueable=True)(lambda ctx, data: data)
+    made = [ops.defer("note", number, user=ALICE).id for number in range(5)]
+    drain(ops)
+    seen: list[str] = []
+    while page := ops.calls(user=ALICE, limit=2, after=seen[-1] if seen else None):
+        assert [ops.result(call.id, user=ALICE, consume=True) for call in page] == [made.index(call.id) for call in page]
+        seen += [call.id for call in page]
+    assert sorted(seen) == sorted(made)
+    with pytest.raises(CallNotFound):
+        ops.calls(user=BOB, after=seen[0])
