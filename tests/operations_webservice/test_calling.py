@@ -14,6 +14,7 @@ from taskqueue.operations import Operations
 from taskqueue.web import Webservice
 from tests.operations_webservice.conftest import Door, code, envelope
 
+FORM = "application/x-www-form-urlencoded"
 CONTACT = {"elementType": "Contacts", "element": '{"name": "Ann"}'}
 
 
@@ -162,6 +163,18 @@ def test_a_form_that_cannot_be_read_is_no_empty_one(door: Door, kind: str) -> No
     client, who = door.client(), {"X-User": "alice"}
     answer = client.post("/webservice?operation=echo&a=1", data=body, content_type=kind, headers=who)
     assert (code(envelope(answer)), door.done) == ("INVALID_REQUEST", [])
+
+
+@pytest.mark.parametrize("text", ["caf%e9", "%ff", "%ed%a0%80", "%c3"])
+def test_what_is_no_utf_8_is_refused_and_not_mended(door: Door, text: str) -> None:
+    client, who = door.client(), {"X-User": "alice"}
+    for answer in (
+        client.get(f"/webservice?operation=echo&a={text}", headers=who),
+        client.post("/webservice", data=f"operation=echo&a={text}", headers=who, content_type=FORM),
+    ):
+        assert (code(envelope(answer)), door.done) == ("INVALID_REQUEST", [])
+    good = client.post("/webservice", data="operation=echo&a=caf%C3%A9+%EF%BF%BD", headers=who, content_type=FORM)
+    assert envelope(good)["result"] == {"a": "café \ufffd"}
 
 
 def test_address_and_body_must_not_contradict_each_other(door: Door) -> None:
