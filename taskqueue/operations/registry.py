@@ -51,7 +51,7 @@ class Registry:
             on_lost: "retry": a call whose worker was lost in mid-operation is executed again; "dead": it is not.
             result_ttl: how long a result is kept and its idempotency key known: seconds, a timedelta or a text as "7d".
             limits: how much one user may have recorded.
-            aliases: other names for it, such as its name of before: calls and keys that were recorded under that stay its.
+            aliases: other names for it, such as its name of before: calls and keys recorded under that stay its.
 
         Raises :class:`SpecError` on a name that is taken, or marks, a schema or a function that make no sense.
         """

@@ -123,9 +123,7 @@ def place(tx: Transaction, call_id: str, item_id: int) -> None:
 
 def deadline_before_due(tx: Transaction, call_id: str) -> int | None:
     """The deadline of a call that ends before it is due; None: it does not."""
-    row = tx.row(
-        "SELECT deadline FROM {operation} WHERE id = :id AND deadline > 0 AND deadline < due_time", id=call_id
-    )
+    row = tx.row("SELECT deadline FROM {operation} WHERE id = :id AND deadline > 0 AND deadline < due_time", id=call_id)
     return int(row[0]) if row else None
 
 

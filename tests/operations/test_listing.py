@@ -220,8 +220,9 @@ def test_whoever_consumes_what_is_listed_gets_the_next_page(ops: Operations) -> 
     drain(ops)
     seen: list[str] = []
     while page := ops.calls(user=ALICE, limit=2, after=seen[-1] if seen else None):
-        assert [ops.result(call.id, user=ALICE, consume=True) for call in page] == [made.index(call.id) for call in page]
-        seen += [call.id for call in page]
+        found = [call.id for call in page]
+        assert [ops.result(one, user=ALICE, consume=True) for one in found] == [made.index(one) for one in found]
+        seen += found
     assert sorted(seen) == sorted(made)
     with pytest.raises(CallNotFound):
         ops.calls(user=BOB, after=seen[0])
