@@ -329,12 +329,13 @@ class Operations(Registry):
     def retry(self, tracking_id: str, *, user: Who = None) -> Call:
         """Let a call that is dead or has failed be executed once more. Return it as it stands.
 
-        Raises :class:`NotPossible` when it is neither, :class:`CallNotFound`, :class:`CallGone`.
+        Raises :class:`NotPossible` when it is neither, :class:`TooManyCalls`, :class:`CallNotFound`, :class:`CallGone`.
         """
         row = self._own(tracking_id, user)
         if row.state not in ("dead", "failed"):
             raise NotPossible(f"only a call that is dead or has failed can be tried again; this one is {row.state}")
-        self._ends.retry(row)
+        operation = None if user is None or self._users.of(user).is_admin else self.registered(row.name)
+        self._ends.retry(row, operation.limits if operation is not None else None)
         return self.get(tracking_id, user=user)
 
     # --- executing ---

@@ -166,7 +166,7 @@ def _end() -> dict[str, Any]:
 
 
 def _retry() -> dict[str, Any]:
-    answers = {"202": _deferred("It is executed once more."), **problems(400, 404, 409, 410, 413, 415, 422)}
+    answers = {"202": _deferred("It is executed once more."), **problems(400, 404, 409, 410, 413, 415, 422, 429)}
     found = _described("retryRun", "runs", "Execute a call once more that is dead or has failed.", [], answers)
     empty = {"type": "object", "additionalProperties": False}
     return {**found, "requestBody": {"required": True, "content": {_JSON: {"schema": empty, "example": {}}}}}
