@@ -66,7 +66,7 @@ class Ends:
 
         self._service.database.transaction(work)
 
-    def retry(self, row: OperationRow, limits: Limits | None) -> None:
+    def retry(self, row: OperationRow, limits: Limits | None = None) -> None:
         """Let a call that is dead or has failed begin anew, within these limits. Raises :class:`NotPossible` when
         others were quicker, :class:`TooManyCalls`."""
         queue = self._queues.of(row)
