@@ -322,3 +322,14 @@ def test_what_nobody_in_particular_has_deferred_is_no_users(ops: Operations) -> 
         ops.get(call.id, user="")
     drain(ops)
     assert ops.result(call.id) is None
+
+
+def test_an_administrator_who_is_not_active_any_more_sees_nothing(known: Operations, people: People) -> None:
+    call = known.defer("create", "Ann", user="alice")
+    drain(known)
+    people.users["root"] = User("root", is_admin=True, is_active=False)
+    for look in (known.get, known.result, known.outcome, known.forget):
+        with pytest.raises(CallNotFound):
+            look(call.id, user="root")
+    assert known.calls(user="root") == []
+    assert known.get(call.id, user="alice").state == "succeeded"
