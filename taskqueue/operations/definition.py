@@ -146,7 +146,7 @@ class Operation:
         :class:`InvalidData`.
         """
         if not user.is_active:
-            raise AccessDenied("this user is not active (any more)")
+            raise AccessDenied("this user is unknown or not active")
         if self.roles is not None and not self.roles & user.roles:
             raise AccessDenied(f"this user may not call {self.name}")
         found = self.validated(data)
