@@ -91,7 +91,10 @@ def test_ids_of_any_kind_own_their_calls_and_nobody_elses(ops: Operations, user_
         ({"claims": ["a"]}, "claims must be a mapping"),
         ({"claims": {1: "a"}}, "claims must have texts as names"),
         ({"claims": {"api_key": "x"}}, "claim 'api_key' carries a secret, which a queue must not store"),
-        ({"claims": {"a": {"b": [{"password": "x"}]}}}, "leave it out, and let the operation get one when it is executed"),
+        (
+            {"claims": {"a": {"b": [{"password": "x"}]}}},
+            "leave it out, and let the operation get one when it is executed",
+        ),
         ({"claims": {"header": "Bearer abc"}}, "claim 'header' carries a secret"),
         ({"claims": {"a": object()}}, r'claims must be stored with a deferred call: claims\["a"\] is of type object'),
         ({"claims": {"a": "\0"}}, "contains a NUL"),
