@@ -406,7 +406,9 @@ class QueueService(Scheduling):
         local = self.local_queues()
         found = [queue.archive.prune(age, dead=dead, dry_run=dry_run) for queue in local]
         if self._database is not None or not local:  # a process with queues in memory alone opens none
-            found.append(prune(self.database, age, dead=dead, dry_run=dry_run))
+            operations = self.settings.operations
+            end_strays = operations.end_strays if operations is not None else None
+            found.append(prune(self.database, age, dead=dead, dry_run=dry_run, end_strays=end_strays))
         return reduce(Pruned.plus, found)
 
     # --- the database ---

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..operations import File, NotFinished, NotPossible, Operation
-from ..operations.administration import owner_shown
+from ..operations.users import owner_shown
 from .choosing import SHOWN, limit_option
 from .operations_change import cancel_calls, forget_calls, retry_calls
 from .operations_drain import drain_calls

@@ -171,9 +171,9 @@ def test_a_place_in_a_list_that_is_not_ones_own_is_none(ops: Operations) -> None
 @pytest.mark.parametrize(
     ("arguments", "error", "told"),
     [
-        ({"state": "done"}, SpecError, "state must be one of queued, scheduled, running"),
+        ({"state": "done"}, SpecError, "they are queued, scheduled, running"),
         ({"state": "succeded"}, SpecError, "did you mean 'succeeded'"),
-        ({"state": 5}, SpecError, "state must be one of"),
+        ({"state": 5}, SpecError, "there is no state"),
         ({"limit": 0}, SpecError, "limit must be a whole number of at least 1, not 0"),
         ({"limit": True}, SpecError, "limit must be a whole number"),
         ({"limit": "5"}, SpecError, "limit must be a whole number"),
