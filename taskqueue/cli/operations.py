@@ -107,7 +107,7 @@ def show_call(given: Given, id_: str, as_json: bool) -> None:
     facts = {
         "id": call.id,
         "operation": call.operation,
-        "state": call.state,
+        "state": f"{call.state}, asked to stop" if call.is_stopping else call.state,
         "owner": owner_shown(call.owner),
         "attempts": call.attempts,
         "progress": progress_shown(call),

@@ -67,7 +67,7 @@ def call_of(facts: Any) -> Call:
         return Call(
             id=facts["id"], operation=facts["operation"], state=facts["state"],
             owner=owner_stored(facts.get("owner", "")), attempts=facts["attempts"],
-            created=created, error=facts["error"], **times,
+            created=created, error=facts["error"], is_stopping=facts["stopping"] is True, **times,
             progress=progress and Progress(progress["done"], progress["total"], progress["message"]),
         )  # fmt: skip
     except (TypeError, KeyError, ValueError, AttributeError) as error:

@@ -71,6 +71,8 @@ class Call:
     #: "code", "message" and perhaps "details" of a call that ended otherwise than succeeded; and "status", if the
     #: application has an error class of its own with another status of HTTP than the usual one.
     error: dict[str, Any] | None
+    #: It runs, and was asked to stop (``ctx.should_stop``): what it does about that, its end will tell.
+    is_stopping: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -87,7 +89,7 @@ class Call:
         return cls(
             row.id, row.name, state, row.owner, row.attempts, clock.from_ms(row.create_time),
             optional_time(row.due_time), optional_time(row.deadline), optional_time(finished or 0),
-            optional_time(row.expire_time), progress, error,
+            optional_time(row.expire_time), progress, error, state == "running" and bool(row.is_cancelled),
         )  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
@@ -97,6 +99,7 @@ class Call:
             "id": self.id,
             "operation": self.operation,
             "state": self.state,
+            "stopping": self.is_stopping,
             "attempts": self.attempts,
             "progress": progress and {"done": progress.done, "total": progress.total, "message": progress.message},
             **{name: _text(getattr(self, name)) for name in ("created", "due", "deadline", "finished", "expires")},

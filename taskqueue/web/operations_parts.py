@@ -120,6 +120,7 @@ SCHEMAS: dict[str, Any] = {
             "id": {"type": "string", "pattern": ID_PATTERN, "description": "The tracking id."},
             "operation": {"type": "string"},
             "state": {"enum": [*STATES]},
+            "stopping": {"type": "boolean", "description": "It runs, and was asked to stop."},
             "attempts": {"type": "integer", "minimum": 0},
             "progress": _either(
                 _object(
@@ -150,9 +151,9 @@ SCHEMAS: dict[str, Any] = {
                                                        "nobody. Only administrators are told."}
         },
         examples=[{
-            "id": _EXAMPLE_ID, "operation": "create_contact", "state": "queued", "attempts": 0, "progress": None,
-            "created": "2030-01-31T12:00:00Z", "due": None, "deadline": None, "finished": None, "expires": None,
-            "error": None,
+            "id": _EXAMPLE_ID, "operation": "create_contact", "state": "queued", "stopping": False,
+            "attempts": 0, "progress": None, "created": "2030-01-31T12:00:00Z", "due": None, "deadline": None,
+            "finished": None, "expires": None, "error": None,
             "links": {"self": f"/ops/runs/{_EXAMPLE_ID}", "result": f"/ops/runs/{_EXAMPLE_ID}/result"},
         }],
     ),
