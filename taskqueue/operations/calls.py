@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..errors import SpecError
 from ..item import QueueItem
 from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase, process
@@ -41,6 +42,14 @@ class NewCall:
     due: int | None = None
     lasts: int = 0
     deadline: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise :class:`SpecError` when it would expire before it is due."""
+        if 0 < self.lasts <= self.delay or (self.due and self.deadline and self.deadline <= self.due):
+            raise SpecError(
+                "expires must be later than delay or release_time: both count from now, so that the call would expire "
+                "before it is due"
+            )
 
     @property
     def has_deadline(self) -> bool:
