@@ -200,13 +200,10 @@ def test_requests_at_the_same_moment_exceed_it_by_no_more_than_their_number(ops:
         ops.defer("note", "b")
 
 
-@pytest.mark.parametrize("is_moment", [False, True])
-def test_one_that_is_due_after_its_deadline_counts_until_then(
-    ops: Operations, service: QueueService, is_moment: bool
-) -> None:
+def test_one_that_is_due_after_its_deadline_counts_until_then(ops: Operations, service: QueueService) -> None:
     ops.operation("note", queueable=True, limits=Limits(pending=1))(lambda ctx, data: data)
     due = datetime.now(timezone.utc) + timedelta(days=30)
-    call = ops.defer("note", user="alice", expires="1h", **({"release_time": due} if is_moment else {"delay": "30d"}))
+    call = ops.defer("note", user="alice", expires="1h", release_time=due)
     assert call.state == "scheduled"
     with travel(7200):
         ops.drain()  # nobody has looked at it
