@@ -11,6 +11,7 @@ from ..item import QueueItem
 from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase, process
 from ..service import QueueService
+from ..storage import expiry
 from ..storage import operations as stored
 from ..storage.operations import OperationRow
 from ..storage.transaction import Transaction
@@ -157,6 +158,10 @@ class Calls:
         while sum(self._ends.write_down(row) for row in rows if row.is_unwritten):
             rows = database.statement(read, write=False)
         return rows
+
+    def counts(self) -> tuple[int, int]:
+        """How many calls wait or are being executed, and how many are dead."""
+        return self._service.database.statement(expiry.count_open, write=False)
 
     def result(self, call_id: str, *, consume: bool = False) -> tuple[OperationRow | None, str | None]:
         """A call and what it returned, encoded; consumed, nobody gets that a second time."""
