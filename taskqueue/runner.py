@@ -21,6 +21,8 @@ from .runs.store import Runs
 from .signals import run_finished, run_started
 from .spec import shown
 
+#: So often a run is joined that others just end, while they begin new ones again and again.
+_TRIES = 10
 #: Seconds for which a terminal counts as driving after its latest sign of life.
 _LASTING = 10.0
 _NO_PAGE = (
@@ -304,7 +306,7 @@ class Runner:
         if not isinstance(queue, SqlBase) or not queue.spec.is_persistent:
             return None
         store = Runs.of(queue)
-        for _time in range(2):
+        for _time in range(_TRIES):
             run = store.carry_on(queue, self.definition, self._run_id)
             self._latest_run_id = run.id
             recorder = Recorder(

@@ -93,6 +93,8 @@ class QueueService(Scheduling):
         switch_user: ``switch_user(run_as)`` gives a context manager in which such a task is called.
         max_bytes: the largest item, in bytes as stored.
         prefix, schema: of the names of our tables.
+        hosts: all hosts of the database as "name:port", the preferred one first, when it has several (the nodes of a
+            Galera cluster, a server and its stand-by); None: those that the URL names as ``?host=a:3306&host=b:3306``.
         lease_slice, heartbeat, stale_after, interrupt_limit, prefetch: see :class:`Settings`.
 
     Raises :class:`ConfigurationError` or :class:`SpecError` on unusable arguments.
@@ -112,6 +114,7 @@ class QueueService(Scheduling):
         max_bytes: int = MAX_BYTES,
         prefix: str = "taskqueue_",
         schema: str | None = None,
+        hosts: Sequence[str] | None = None,
         **settings: Any,
     ) -> None:
         keys = [secret_key] if isinstance(secret_key, (str, bytes)) else list(secret_key)
@@ -121,7 +124,7 @@ class QueueService(Scheduling):
             raise SpecError(f"unknown setting {name!r}{nearest(name, _TUNABLE)}; known are {', '.join(_TUNABLE)}")
         self.settings = Settings(AllowList(given), Codec(keys, max_bytes), identity, switch_user, **settings)
         self._target = target
-        self._names = {"prefix": prefix, "schema": schema}
+        self._names: dict[str, Any] = {"prefix": prefix, "schema": schema, "hosts": hosts}
         self._database: Database | None = None
         self._lock = threading.RLock()
         self._queues: dict[str, BatchQueue] = {}
@@ -406,7 +409,9 @@ class QueueService(Scheduling):
         local = self.local_queues()
         found = [queue.archive.prune(age, dead=dead, dry_run=dry_run) for queue in local]
         if self._database is not None or not local:  # a process with queues in memory alone opens none
-            found.append(prune(self.database, age, dead=dead, dry_run=dry_run))
+            operations = self.settings.operations
+            end_strays = operations.end_strays if operations is not None else None
+            found.append(prune(self.database, age, dead=dead, dry_run=dry_run, end_strays=end_strays))
         return reduce(Pruned.plus, found)
 
     # --- the database ---
@@ -418,8 +423,19 @@ class QueueService(Scheduling):
             with self._lock:
                 if self._database is None:
                     target = self._target or os.environ.get("TASKQUEUE_DATABASE_URL") or DEFAULT_DATABASE
-                    self._database = Database(target, **self._names)  # type: ignore[arg-type]
+                    self._database = Database(target, **self._names)
+                    self._check_lease(self._database)
         return self._database
+
+    def _check_lease(self, database: Database) -> None:
+        timeout, lease = database.statement_timeout, self.settings.lease_slice
+        if database.addresses and timeout is not None and timeout >= lease:
+            _log.warning(
+                "a host that hangs is given up after %g s, when leases of %g s have ended: raise lease_slice, or lower "
+                "read_timeout in the URL",
+                timeout,
+                lease,
+            )
 
     @property
     def uses_database(self) -> bool:

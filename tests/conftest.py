@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests import galera
 from tests.servers import SERVERS, MariaDBServer, PostgreSQLServer, Server
 
 _numbers = itertools.count(1)
@@ -18,7 +19,8 @@ _numbers = itertools.count(1)
 
 def pytest_report_header() -> list[str]:
     """Say at the top which servers the tests will have to do without."""
-    return [f"!!! {reason}" for server in SERVERS.values() if (reason := server.missing())]
+    reasons = [server.missing() for server in SERVERS.values()]
+    return [f"!!! {reason}" for reason in dict.fromkeys([*reasons, galera.missing()]) if reason]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ find_program() { # NAME [FOLDER...]
     local name=$1 folder
     shift
     for folder in "$@"; do
-        if [ -x "$folder/$name" ]; then
+        if [ -x "$folder/$name" ] || [[ $name == *.so && -r $folder/$name ]]; then
             echo "$folder/$name"
             return
         fi
@@ -22,6 +22,11 @@ find_program() { # NAME [FOLDER...]
 has_mariadb() {
     find_program mariadbd /usr/sbin /usr/local/sbin /usr/libexec >/dev/null &&
         find_program mariadb-install-db /usr/bin /usr/local/bin >/dev/null
+}
+
+has_galera() {
+    find_program libgalera_smm.so /usr/lib/galera /usr/lib64/galera-4 /usr/lib64/galera /usr/local/lib/galera >/dev/null &&
+        find_program wsrep_sst_rsync /usr/bin /usr/local/bin >/dev/null && find_program rsync /usr/bin >/dev/null
 }
 
 has_postgresql() {
@@ -69,6 +74,7 @@ allow_starts() {
 
 missing=()
 has_mariadb || missing+=(mariadb)
+has_galera || missing+=(galera)
 has_postgresql || missing+=(postgresql)
 has_chromium || missing+=(chromium)
 [ ${#missing[@]} -gt 0 ] || exit 0
@@ -88,6 +94,10 @@ if may_install; then
             # The core package holds the programs without a system service; older systems lack that name.
             mariadb)
                 install mariadb-server-core mariadb-client-core || install mariadb-server || true
+                ;;
+            # What copies the data to a node comes with the system service, which is not started.
+            galera)
+                install galera-4 rsync mariadb-server || true
                 ;;
             postgresql)
                 install postgresql || true

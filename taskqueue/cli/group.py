@@ -38,6 +38,7 @@ _COMMANDS = {
     "prune": "prune:prune_records",
     "web": "web:serve_pages",
     "db": "db:database_tables",
+    "doctor": "doctor:examine_database",
 }
 
 

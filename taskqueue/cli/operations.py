@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from ..operations import File, NotFinished, NotPossible, Operation
-from ..operations.administration import owner_shown
+from ..operations.users import owner_shown
 from .choosing import SHOWN, limit_option
 from .operations_change import cancel_calls, forget_calls, retry_calls
 from .operations_drain import drain_calls
@@ -107,7 +107,7 @@ def show_call(given: Given, id_: str, as_json: bool) -> None:
     facts = {
         "id": call.id,
         "operation": call.operation,
-        "state": call.state,
+        "state": f"{call.state}, asked to stop" if call.is_stopping else call.state,
         "owner": owner_shown(call.owner),
         "attempts": call.attempts,
         "progress": progress_shown(call),

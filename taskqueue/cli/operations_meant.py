@@ -8,7 +8,7 @@ import click
 
 from ..errors import ConfigurationError
 from ..operations import STATES, Call, CallNotFound, Operations
-from ..operations.administration import owner_shown, owner_stored
+from ..operations.users import owner_shown, owner_stored
 from .choosing import together
 from .output import one_line
 from .service import Given

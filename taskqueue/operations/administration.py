@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from ..errors import SpecError
-from ..spec import nearest, shown
 from ..storage.operations import OperationRow
 from . import results
-from .call import FINAL, STATES, Call
+from .call import FINAL, Call, check_state, is_call_id
 from .calls import Calls
 from .problems import CallGone, CallNotFound
 from .results import File
 from .standing import CallQueues
 
-_ID = re.compile("[0-9a-f]{32}")
 #: So many calls are read at a time.
 _PAGE = 200
 
@@ -54,27 +50,6 @@ class Counts:
     queues: tuple[str, ...]
 
 
-def owner_shown(owner: str) -> str:
-    """The owner of a call as a human writes it: "alice", "7" for the number, ":7" for the text "7"; "": nobody."""
-    text = owner[1:]
-    return text if owner.startswith("#") or not _is_ambiguous(text) else owner
-
-
-def owner_stored(text: str) -> str:
-    """What :func:`owner_shown` was made of."""
-    if not text or text[0] in ":#":
-        return text
-    return f"#{text}" if _is_number(text) else f":{text}"
-
-
-def _is_ambiguous(text: str) -> bool:
-    return text[:1] in ("", ":", "#") or _is_number(text)
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.removeprefix("-").isdigit()
-
-
 class Administration:
     """The calls on record.
 
@@ -99,10 +74,7 @@ class Administration:
 
         Raises :class:`SpecError` on an unknown state.
         """
-        if state is not None and state not in STATES:
-            raise SpecError(
-                f"there is no state {shown(state)}{nearest(str(state), STATES)}: they are {', '.join(STATES)}"
-            )
+        check_state(state)
         return islice(self._calls_from_the_newest(owner, operation, state), limit)
 
     def _calls_from_the_newest(self, owner: str | None, operation: str | None, state: str | None) -> Iterator[Call]:
@@ -116,7 +88,7 @@ class Administration:
         return Call.of(self._row(tracking_id))
 
     def _row(self, tracking_id: str) -> OperationRow:
-        row = self._calls.find(tracking_id) if _ID.fullmatch(tracking_id) else None
+        row = self._calls.find(tracking_id) if is_call_id(tracking_id) else None
         if row is None:
             raise CallNotFound(f"there is no call with the id {tracking_id}")
         if row.is_over:
@@ -127,7 +99,7 @@ class Administration:
         """All that is known of a call but what it was called with. Raises :class:`CallNotFound`, :class:`CallGone`."""
         row = self._row(tracking_id)
         error, traceback = self._failure(row)
-        _row, text = self._calls.result(tracking_id) if row.state == "succeeded" else (None, None)
+        _row, text = self._calls.outcome(tracking_id, consume=False) or (None, None)
         kind, size = _measured(results.decoded(text), text) if text is not None else (None, None)
         return Insight(Call.of(row), row.queue_name, row.item_id, error, traceback, kind, size)
 

@@ -13,12 +13,12 @@ from typing import Any, NoReturn
 from ..errors import SpecError
 from ..spec import is_name
 from . import problems
-from .call import Call, Progress
+from .call import Call, Progress, is_call_id
 from .problems import CallGone, OperationError, OperationFailed, StillRunning, TooManyCalls
 from .results import BINARY, File
 from .transport import Answer
+from .users import owner_stored
 
-_CALL = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _USUAL_PAUSE = 5.0
 #: The kinds of errors by their code.
 _KINDS: dict[str, type[OperationError]] = {
@@ -44,11 +44,6 @@ class UnexpectedAnswer(OperationError):
     status = 502
 
 
-def is_call_id(call_id: object) -> bool:
-    """Whether that may be a tracking id."""
-    return isinstance(call_id, str) and _CALL.fullmatch(call_id) is not None
-
-
 def json_of(answer: Answer) -> Any:
     """The body of a good answer. Raises what a bad one says, or :class:`UnexpectedAnswer`."""
     if not 200 <= answer.status < 300:
@@ -62,7 +57,7 @@ def json_of(answer: Answer) -> Any:
 
 
 def call_of(facts: Any) -> Call:
-    """A call of its facts; its ``owner`` is "", as that is not told. Raises :class:`UnexpectedAnswer`."""
+    """A call of its facts; its ``owner`` is "" unless that is told. Raises :class:`UnexpectedAnswer`."""
     try:
         progress = facts["progress"]
         times = {name: _moment(facts[name]) for name in ("due", "deadline", "finished", "expires")}
@@ -70,8 +65,9 @@ def call_of(facts: Any) -> Call:
         if not is_call_id(facts["id"]) or created is None:
             raise ValueError
         return Call(
-            id=facts["id"], operation=facts["operation"], state=facts["state"], owner="", attempts=facts["attempts"],
-            created=created, error=facts["error"], **times,
+            id=facts["id"], operation=facts["operation"], state=facts["state"],
+            owner=owner_stored(facts.get("owner", "")), attempts=facts["attempts"],
+            created=created, error=facts["error"], is_stopping=facts["stopping"] is True, **times,
             progress=progress and Progress(progress["done"], progress["total"], progress["message"]),
         )  # fmt: skip
     except (TypeError, KeyError, ValueError, AttributeError) as error:

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from .. import clock
+from ..errors import SpecError
 from ..item import optional_time
+from ..spec import nearest, shown
 from ..storage.operations import GONE, OperationRow
 
 #: What a call may come to; the others may still change.
 FINAL = ("succeeded", "failed", "dead", "cancelled", "expired")
 STATES = ("queued", "scheduled", "running", "retrying", *FINAL)
+_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 #: What somebody may be told who must not read errors of the program.
 _INTERNAL = {"code": "internal_error", "message": "the operation could not be executed; administrators find out why"}
 _EXPIRED = {"code": "expired", "message": "it could not be begun in time"}
 _REMOVED = {"code": "cancelled", "message": "it was cancelled"}
 _USUAL = {"dead": _INTERNAL, "expired": _EXPIRED, "cancelled": _REMOVED}
+
+
+def is_call_id(call_id: object) -> bool:
+    """Whether that may be a tracking id."""
+    return isinstance(call_id, str) and _ID.fullmatch(call_id) is not None
+
+
+def check_state(state: object) -> None:
+    """Raise :class:`SpecError` on what is neither a state nor None."""
+    if state is not None and state not in STATES:
+        hint = nearest(str(state), STATES)
+        raise SpecError(f"there is no state {shown(state)}{hint}: they are {', '.join(STATES)}")
 
 
 @dataclass(frozen=True)
@@ -52,8 +68,11 @@ class Call:
     #: Until when the result is kept.
     expires: datetime | None
     progress: Progress | None
-    #: "code", "message" and perhaps "details" of a call that ended otherwise than succeeded.
+    #: "code", "message" and perhaps "details" of a call that ended otherwise than succeeded; and "status", if the
+    #: application has an error class of its own with another status of HTTP than the usual one.
     error: dict[str, Any] | None
+    #: It runs, and was asked to stop (``ctx.should_stop``): what it does about that, its end will tell.
+    is_stopping: bool = False
 
     @property
     def is_final(self) -> bool:
@@ -70,7 +89,7 @@ class Call:
         return cls(
             row.id, row.name, state, row.owner, row.attempts, clock.from_ms(row.create_time),
             optional_time(row.due_time), optional_time(row.deadline), optional_time(finished or 0),
-            optional_time(row.expire_time), progress, error,
+            optional_time(row.expire_time), progress, error, state == "running" and bool(row.is_cancelled),
         )  # fmt: skip
 
     def facts(self) -> dict[str, Any]:
@@ -80,6 +99,7 @@ class Call:
             "id": self.id,
             "operation": self.operation,
             "state": self.state,
+            "stopping": self.is_stopping,
             "attempts": self.attempts,
             "progress": progress and {"done": progress.done, "total": progress.total, "message": progress.message},
             **{name: _text(getattr(self, name)) for name in ("created", "due", "deadline", "finished", "expires")},

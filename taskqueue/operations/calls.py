@@ -163,24 +163,6 @@ class Calls:
         """How many calls wait or are being executed, and how many are dead."""
         return self._service.database.statement(expiry.count_open, write=False)
 
-    def result(self, call_id: str, *, consume: bool = False) -> tuple[OperationRow | None, str | None]:
-        """A call and what it returned, encoded; consumed, nobody gets that a second time."""
-
-        def read(tx: Transaction) -> tuple[OperationRow | None, str | None]:
-            if consume:
-                stored.lock(tx, call_id)
-            row = stored.find(tx, call_id)
-            # If it is our own commit, whose answer never came, that has ended its time, the result is still for us.
-            if row is None or row.state != "succeeded" or (row.is_over and not tx.unsure):
-                return row, None
-            text = stored.result(tx, call_id)
-            if consume:
-                stored.expire(tx, call_id)
-            return row, text
-
-        database = self._service.database
-        return database.transaction(read) if consume else database.statement(read, write=False)
-
     def outcome(self, call_id: str, *, consume: bool) -> tuple[OperationRow, str | None] | None:
         """A call that has ended, and what it returned, encoded; consumed, nobody is told a second time. None: there is
         nothing to tell (any more)."""

@@ -13,8 +13,8 @@ from urllib.parse import quote
 from ..durations import seconds_of
 from ..errors import SpecError
 from ..spec import is_name, shown
-from .answers import UnexpectedAnswer, call_of, is_call_id, json_of, raise_problem, result_of
-from .call import Call
+from .answers import UnexpectedAnswer, call_of, json_of, raise_problem, result_of
+from .call import Call, is_call_id
 from .problems import CallGone, CallNotFound, InvalidData, NotIdempotent, NotPossible, UnknownOperation
 from .transport import Answer, Ask, Headers, NoAnswer, Opener, Transport
 
@@ -219,34 +219,22 @@ class Client:
 
         Raises :class:`NotPossible` when it has ended, :class:`CallNotFound`, :class:`CallGone`.
         """
-        sent, place = False, _place(call_id)
-        while True:
-            call = self.get(call_id)
-            if call.is_final:
-                if sent and call.state == "cancelled":
-                    return call
-                raise NotPossible(f"the call has ended already, it is {call.state}")
+        try:
+            return call_of(json_of(self._end(call_id, "cancel")))
+        except NoAnswer:
             try:
-                # Not to be made again without a look: a call that has ended would be forgotten.
-                answer = self._transport.ask(Ask("DELETE", place, body=b"{}", headers=_JSON), self._patience)
-            except NoAnswer:
-                if sent:
-                    raise
-                sent = True
-                continue
-            if answer.status == HTTPStatus.NO_CONTENT:
-                raise NotPossible("the call had ended in that very moment, and the server has removed it")
-            return call_of(json_of(answer))
+                return call_of(json_of(self._end(call_id, "cancel")))
+            except NotPossible:
+                call = self.get(call_id)
+                if call.state == "cancelled":  # it was done, and only its answer was lost
+                    return call
+                raise
 
     def forget(self, call_id: str) -> None:
         """Remove a call that has ended from the record. Raises :class:`NotPossible` when it has not,
         :class:`CallNotFound`, :class:`CallGone`."""
-        call = self.get(call_id)
-        if not call.is_final:
-            raise NotPossible(f"the call has not ended yet, it is {call.state}: cancel it first")
-        ask = Ask("DELETE", _place(call_id), body=b"{}", headers=_JSON)
         try:
-            answer = self._transport.ask(ask, self._patience)
+            answer = self._end(call_id, "forget")
         except NoAnswer:
             try:
                 self.get(call_id)
@@ -254,9 +242,11 @@ class Client:
                 return  # it was done, and only its answer was lost
             raise
         if answer.status != HTTPStatus.NO_CONTENT:
-            if answer.status >= HTTPStatus.BAD_REQUEST:
-                raise_problem(answer)
-            raise NotPossible("the call was tried again in that very moment, and is cancelled now")
+            raise_problem(answer)
+
+    def _end(self, call_id: str, only: str) -> Answer:
+        ask = Ask("DELETE", _place(call_id), {"only": only}, body=b"{}", headers=_JSON)
+        return self._transport.ask(ask, self._patience)
 
     def retry(self, call_id: str) -> Call:
         """Let a call that is dead or has failed be executed once more. Return it as it stands.

@@ -122,7 +122,7 @@ class Ends:
             return False
         return True
 
-    def write_down_all(self) -> int:
+    def end_strays(self) -> int:
         """The same of all whose items were taken from their queue (reset, skipped, deleted); how many."""
         database, number, after = self._service.database, 0, (0, "")
         while calls := database.statement(partial(expiry.open_calls, limit=CHUNK, after=after), write=False):
@@ -135,7 +135,7 @@ class Ends:
     def _end(self, tx: Transaction, queue: SqlBase | None, row: OperationRow, state: str) -> None:
         """Write it down; the call is locked, and has not ended yet."""
         stored.end(tx, row.id, state, attempts=row.attempts)
-        if queue is not None:
+        if queue is not None and state != "dead":  # that was told when it died
             for news in self._news.of(row.id, queue.name):
                 queue.insert_within(tx, news)
 

@@ -224,7 +224,7 @@ def _part(data: Any, name: str) -> str | None:
 def _error_text(error: OperationError) -> str:
     """What is stored of it; without the details if they are no JSON, or too long."""
     try:
-        facts = error.facts()
+        facts = _with_status(error.facts(), error)
         text = json.dumps(facts, default=str, allow_nan=False)
         if len(text) <= _LONGEST_ERROR:
             return text
@@ -233,6 +233,11 @@ def _error_text(error: OperationError) -> str:
         let_interrupt_pass(trouble)
         code = error.usual_code
     return json.dumps({"code": code, "message": message_of(error)[:_LONGEST_MESSAGE]})
+
+
+def _with_status(facts: dict[str, Any], error: OperationError) -> dict[str, Any]:
+    status = error.chosen_status
+    return facts if status is None else {**facts, "status": status}
 
 
 def _void(task: TaskContext) -> Exception | None:

@@ -44,8 +44,18 @@ class OperationError(TaskQueueError):
         self.message = str(message)
         self.details = details
 
+    @property
+    def chosen_status(self) -> int | None:
+        """The status, from 400 to 499, that the application has chosen by a class of its own; None: the usual one.
+
+        Of our own classes it tells what was wrong with a request, which is not the one for the result of the call.
+        """
+        is_own, status = type(self).__module__ != __name__, self.status
+        is_fit = isinstance(status, int) and 400 <= status <= 499 and status != OperationFailed.status
+        return int(status) if is_own and is_fit else None
+
     def facts(self) -> dict[str, Any]:
-        """As it is stored and sent."""
+        """What is told of it."""
         details = _plain(self.details)
         found = {"code": self.code, "message": storable(self.message)[:_LONGEST_MESSAGE]}
         return found if details is None else {**found, "details": details}

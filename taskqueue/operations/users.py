@@ -60,6 +60,27 @@ class User:
         return {**self.claims, "user": self.id}
 
 
+def owner_shown(owner: str) -> str:
+    """The owner of a call as a human writes it: "alice", "7" for the number, ":7" for the text "7"; "": nobody."""
+    text = owner[1:]
+    return text if owner.startswith("#") or not _is_ambiguous(text) else owner
+
+
+def owner_stored(text: str) -> str:
+    """What :func:`owner_shown` was made of."""
+    if not text or text[0] in ":#":
+        return text
+    return f"#{text}" if _is_number(text) else f":{text}"
+
+
+def _is_ambiguous(text: str) -> bool:
+    return text[:1] in ("", ":", "#") or _is_number(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.removeprefix("-").isdigit()
+
+
 def _checked_id(given: object) -> str | int | None:
     if given is None:
         return None

@@ -20,6 +20,8 @@ from .sql_base import SqlBase, process
 #: What waits for its turn is handed on to; so many milliseconds after whatever it waits for should have ended it looks
 #: by itself, in case that was done in a transaction of an application that could not see it.
 _LOOKS_AGAIN = 60_000
+#: Nor can writers on different nodes of a cluster always see it; there it looks so often, whatever it waits for.
+_LOOKS_AGAIN_ON_CLUSTER = 5_000
 
 
 class SqlParallelQueue(SqlBase):
@@ -100,6 +102,8 @@ class SqlParallelQueue(SqlBase):
         blocked = [pair for pair in held if pair not in in_turn]
         delay = max((rival.wait for rival in rivals if rival.id not in doubtful), default=0)
         delay = max(delay, 0) + _LOOKS_AGAIN
+        if tx.dialect.is_cluster:
+            delay = min(delay, _LOOKS_AGAIN_ON_CLUSTER)
         if blocked:
             self.settle_within(tx, blocked, settlement.await_turn(delay))
             self._turns.hide(tx, order_key, delay)

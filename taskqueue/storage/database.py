@@ -12,15 +12,15 @@ import re
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from ..errors import (
     ConfigurationError,
@@ -31,9 +31,11 @@ from ..errors import (
     TaskQueueError,
 )
 from .channel import Channel, open_channel
-from .dialects import DIALECTS, STATEMENT_TIMEOUT
+from .dialects import DIALECTS, STATEMENT_TIMEOUT, is_loopback
 from .faults import Fault, classify, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
+from .hosts import CONNECT_TIMEOUT, Address, Hosts, hosts_of
+from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
 from .schema import define_tables
 from .transaction import SessionCursor, TaskSession, Transaction
 
@@ -48,6 +50,7 @@ _TURN = 60.0
 CALL_EVERY = 0.01
 #: Faults after which the same work may succeed.
 _PASSING = (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE)
+_DEADLINES = ("read_timeout", "write_timeout")
 _WORD = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 
 
@@ -71,6 +74,7 @@ class Database:
         prefix: what the names of our tables begin with.
         schema: the schema that holds them, where the database has schemas.
         patience: seconds for which a lost connection or a conflict is tried again.
+        hosts: all hosts of the database, as "name:port", the preferred one first; None: those that the URL names.
     """
 
     def __init__(
@@ -80,8 +84,16 @@ class Database:
         prefix: str = "taskqueue_",
         schema: str | None = None,
         patience: float = PATIENCE,
+        hosts: Sequence[str] | None = None,
     ) -> None:
-        self.url = _on_disk(target.url) if isinstance(target, Engine) else _parse(target)
+        self._addresses: list[Address] = []
+        self._hosts: Hosts | None = None
+        if isinstance(target, Engine):
+            self.url = _on_disk(target.url)
+            if hosts is not None:
+                raise ConfigurationError("hosts= goes with a URL: an Engine connects by itself")
+        else:
+            self.url, self._addresses = hosts_of(_parse(target), hosts)
         dialect = DIALECTS.get(self.url.get_backend_name())
         if dialect is None:
             raise ConfigurationError(
@@ -126,27 +138,76 @@ class Database:
         for engine in self._engines or ():
             engine.dispose(close=False)
 
+    @property
+    def addresses(self) -> list[Address]:
+        """All hosts, when there are several, the preferred one first."""
+        return list(self._addresses)
+
+    @property
+    def host(self) -> Address | None:
+        """Of several hosts the one to which connections go."""
+        return self._hosts.current if self._hosts is not None else None
+
+    @property
+    def statement_timeout(self) -> float | None:
+        """After so many seconds a statement of ours is given up; None: where the driver has no such limit."""
+        if self._given is not None or self.url.get_driver_name() != "pymysql":
+            return None
+        named = self.url.query.get("read_timeout")
+        if self._addresses:
+            return float(named) if isinstance(named, str) else CLUSTER_TIMEOUT
+        return STATEMENT_TIMEOUT
+
+    @contextmanager
+    def connected_to(self, address: Address | None) -> Iterator[Connection]:
+        """A connection to one of the hosts, whatever it is good for; None: as any other."""
+        if address is None:
+            with self.engine.connect() as connection:
+                yield connection
+            return
+        options = self._with_deadlines(self.dialect.engine_options(self._farthest()))
+        options["connect_args"] = options["connect_args"] | {"connect_timeout": CONNECT_TIMEOUT}
+        url = self.url.set(host=address.host, port=address.port)
+        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
+        with engine.connect() as connection:
+            yield connection
+
     def _make_engines(self) -> tuple[Engine, Engine]:
         if self._given is not None:
             return self._given, self._given
         try:
-            options = self.dialect.engine_options(self.url)
+            options = self.dialect.engine_options(self._farthest())
             common = {"hide_parameters": True, "pool_size": 10, "max_overflow": 40}
-            sessions = create_engine(self.url, pool_pre_ping=True, **common, **options)
-            if self.url.get_driver_name() == "pymysql":
-                deadlines = {"read_timeout": STATEMENT_TIMEOUT, "write_timeout": STATEMENT_TIMEOUT}
-                options = {"connect_args": options["connect_args"] | deadlines}
-            hot = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common, **options)
+            timed = self._with_deadlines(options)
+            # Of several hosts one may hang, for which a session would else wait for ever.
+            sessions = create_engine(self.url, pool_pre_ping=True, **common, **(timed if self._addresses else options))
+            hot = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common, **timed)
         except (ImportError, NoSuchModuleError) as error:
             raise ConfigurationError(
                 f"the driver for {masked(self.url)} is not installed ({error}): "
                 "for PostgreSQL install taskqueue-runner[postgres]"
             ) from error
+        if self._addresses:
+            self._hosts = Hosts(self._addresses, self.dialect.check_writable)
         for engine in (sessions, hot):
+            if self._hosts is not None:
+                self._hosts.follow(engine)
             event.listen(engine, "connect", lambda connection, _record: self.dialect.prepare(connection))
         if self.dialect.single_writer:
             event.listen(sessions, "begin", lambda connection: connection.exec_driver_sql(self.dialect.begin))
         return sessions, hot
+
+    def _farthest(self) -> URL:
+        """The URL of a host on another machine, if there is one."""
+        away = [address for address in self._addresses if not is_loopback(address.host)]
+        return self.url.set(host=away[0].host) if away else self.url
+
+    def _with_deadlines(self, options: dict[str, Any]) -> dict[str, Any]:
+        if self.url.get_driver_name() != "pymysql":
+            return options
+        seconds = CLUSTER_TIMEOUT if self._addresses else STATEMENT_TIMEOUT
+        deadlines = {key: seconds for key in _DEADLINES if not (self._addresses and key in self.url.query)}
+        return {"connect_args": options["connect_args"] | deadlines}
 
     def close(self) -> None:
         """Close the pooled connections of our own engines; they come back when needed."""
@@ -390,26 +451,28 @@ class Database:
             raise NotSupported("a transaction is already open in this thread: ctx.transaction() opens one per task")
         self.ensure_schema()
         session = TaskSession(self.engine)
+        connection: Connection | None = None
         with self._turn(True), self._as_current(session):
             try:
-                self._open(session)
+                connection = self._open(session)
                 yield session
-                Session.commit(session)
+                _commit(session)
             except Exception as error:
                 # What the caller's own statements did wrong stays as it is.
                 if not is_driver_error(error) or classify(error) in (Fault.OTHER, Fault.SCHEMA):
                     raise
                 raise translate(error, self.url) from error
             finally:
-                Session.close(session)  # rolls back what was not committed
+                _close(session, connection)
 
-    def _open(self, session: Session) -> None:
+    def _open(self, session: Session) -> Connection:
         """Connect, and on SQLite take the write lock before anything is read; nothing has been done yet."""
         give_up = time.monotonic() + self._patience
         while True:
             try:
-                self._begin(session.connection())
-                return
+                connection = session.connection()
+                self._begin(connection)
+                return connection
             except Exception as error:
                 if not is_driver_error(error) or time.monotonic() > give_up:
                     raise
@@ -471,6 +534,32 @@ class Database:
             self.ensure_schema()
         else:
             make_ready_within(connection, self.dialect, self.tables)
+
+
+def _commit(session: Session) -> None:
+    session.flush()
+    connection = session.connection()
+    try:
+        Session.commit(session)
+    except Exception:
+        # A transaction whose commit has failed may still be open, and the pool does not look.
+        with suppress(InvalidRequestError):
+            connection.invalidate()
+        raise
+
+
+def _close(session: Session, connection: Connection | None) -> None:
+    """Roll back what was not committed."""
+    try:
+        Session.close(session)
+    except Exception as error:
+        if not is_driver_error(error):
+            raise
+        # Where that cannot even be said it is done by itself: what went wrong before is what counts.
+        if connection is not None:
+            with suppress(InvalidRequestError):
+                connection.invalidate()
+            connection.close()
 
 
 def _parse(target: str | URL) -> URL:

@@ -8,21 +8,29 @@ operations ``{owner_index}``, ``{time_index}`` and ``{open_index}``, hints after
 
 from __future__ import annotations
 
+import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
 from typing import Any, ClassVar
 
 from sqlalchemy.engine import URL
 
 from .. import clock
 from ..errors import ConfigurationError, DatabaseError
+from .hosts import NotWritable
 
+_log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r":([a-z_]+)")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1", "", None)
 #: Seconds after which a connection attempt, or a statement on our own connections, is given up.
 CONNECT_TIMEOUT = 10
 STATEMENT_TIMEOUT = 60
+
+
+#: ``ask(sql)`` gives the rows of a query.
+Ask = Callable[[str], "list[Any]"]
 
 
 class Dialect:
@@ -92,8 +100,17 @@ class Dialect:
         """What an engine of our own is created with."""
         return {}
 
+    #: Whether several nodes take writes at the same time, and find out at the commit that they got in each other's way.
+    is_cluster = False
+
     def prepare(self, connection: Any) -> None:
         """Set up a new connection of an engine of our own."""
+
+    def check_cluster(self, ask: Ask) -> None:
+        """Take note of whether the server is a node of a cluster."""
+
+    def check_writable(self, connection: Any) -> None:
+        """Raise :class:`NotWritable` when a host, one of several, takes no writes."""
 
     def check_version(self, answer: str) -> None:
         """Take note of the server's version. Raises :class:`DatabaseError` when it is too old."""
@@ -190,17 +207,51 @@ class MySQL(Dialect):
         options: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT}
         if url.get_driver_name() == "pymysql":
             asked_for_tls = any(key.startswith("ssl") for key in url.query)
-            if url.host in _LOOPBACK and not asked_for_tls:
+            if is_loopback(url.host) and not asked_for_tls:
                 options["ssl_disabled"] = True
         return {"connect_args": options}
 
     def prepare(self, connection: Any) -> None:
-        """READ COMMITTED for the session, and full Unicode."""
-        cursor = connection.cursor()
-        cursor.execute(self.session_setup)
-        cursor.close()
+        """READ COMMITTED for the session; on a cluster also what makes it read its own writes on every node."""
+        with closing(connection.cursor()) as cursor:
+            self.check_cluster(partial(_asked, cursor))
+            cursor.execute(self.session_setup)
 
-    session_setup = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    def check_cluster(self, ask: Ask) -> None:
+        """Take note of whether the server is a node of a Galera cluster; asked once."""
+        if not self._is_known:
+            # SHOW is answered also by a node that has lost its cluster; the first variable is MariaDB's alone.
+            found = {str(row[0]): str(row[1]).upper() for row in ask(_ABOUT_SERVER)}
+            self.is_cluster, self._is_known = found.get("wsrep_on") in ("ON", "1"), True
+            if self.is_cluster:
+                self.identity = _CLUSTER_IDENTITY
+            flush = found.get("innodb_flush_log_at_trx_commit", "1")
+            if flush != "1":
+                _log.warning(
+                    "the database loses its last commits in a power cut, and with them tasks: set "
+                    "innodb_flush_log_at_trx_commit to 1, it is %s",
+                    flush,
+                )
+
+    def check_writable(self, connection: Any) -> None:
+        """Of a cluster a node that has joined it; else a server that is no copy of another one."""
+        with closing(connection.cursor()) as cursor:
+            self.check_cluster(partial(_asked, cursor))
+            name, wanted, ask = ("read_only", "OFF", "SHOW VARIABLES LIKE")
+            if self.is_cluster:
+                name, wanted, ask = ("wsrep_ready", "ON", "SHOW GLOBAL STATUS LIKE")
+            found = _asked(cursor, f"{ask} '{name}'")
+        if found and str(found[0][1]).upper() != wanted:
+            raise NotWritable(f"{name} is {found[0][1]}")
+
+    @property
+    def session_setup(self) -> str:
+        """What each session begins with."""
+        if self.is_cluster:
+            return "SET SESSION tx_isolation = 'READ-COMMITTED', SESSION wsrep_sync_wait = 7"
+        return "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
+
+    _is_known = False
 
     def product(self, answer: str) -> str:
         """MariaDB names itself; it alone can return rows from INSERT and DELETE."""
@@ -227,6 +278,32 @@ class PostgreSQL(Dialect):
     def engine_options(self, url: URL) -> dict[str, Any]:
         """Deadlines also where the network swallows packets, which keepalives alone do not notice."""
         return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT, "tcp_user_timeout": STATEMENT_TIMEOUT * 1000}}
+
+    def check_writable(self, connection: Any) -> None:
+        """No copy of another server."""
+        with closing(connection.cursor()) as cursor:
+            found = _asked(cursor, "SELECT pg_is_in_recovery()")
+        connection.rollback()
+        if found[0][0]:
+            raise NotWritable("it is a copy of another server")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether that is this machine."""
+    return host in ("localhost", "127.0.0.1", "::1", "", None)
+
+
+def _asked(cursor: Any, sql: str) -> list[Any]:
+    cursor.execute(sql)
+    return list(cursor.fetchall())
+
+
+_ABOUT_SERVER = "SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'innodb_flush_log_at_trx_commit')"
+#: The same on all nodes.
+_CLUSTER_IDENTITY = (
+    "SELECT CONCAT_WS('/', (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
+    "WHERE VARIABLE_NAME = 'WSREP_CLUSTER_STATE_UUID'), DATABASE())"
+)
 
 
 DIALECTS: dict[str, type[Dialect]] = {"sqlite": SQLite, "mysql": MySQL, "mariadb": MySQL, "postgresql": PostgreSQL}

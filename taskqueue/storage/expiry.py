@@ -6,7 +6,7 @@ asks is told that it is over, and is removed in the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -77,12 +77,21 @@ def _listed(ids: Iterable[str]) -> dict[str, str]:
     return {"ids": ", ".join(f"'{call_id}'" for call_id in sorted(ids))}
 
 
-def prune_calls(database: Database, now: int, age: int, *, dry_run: bool) -> tuple[int, int]:
+def prune_calls(
+    database: Database, now: int, age: int, *, dry_run: bool, end_strays: Callable[[], object] | None = None
+) -> tuple[int, int]:
     """Empty what is over, and remove what has been over for longer than ``age`` ms at the moment ``now``; how many of
-    each. Calls whose items were taken away are ended. A ``dry_run`` only counts."""
+    each. Calls whose items were taken away are ended. A ``dry_run`` only counts.
+
+    Arguments:
+        end_strays: ends those, and tells whoever wants to know; None: nobody here knows the operations.
+    """
     if dry_run:
         return database.statement(partial(_count, before=now - age), write=False)
-    end_strays(database)
+    if end_strays is None:
+        _end_strays(database)
+    else:
+        end_strays()
     emptied = sum(iter(lambda: database.transaction(empty_some), 0))
     return emptied, sum(iter(lambda: database.transaction(partial(remove_some, before=now - age)), 0))
 
@@ -128,7 +137,7 @@ def count_open(tx: Transaction) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def end_strays(database: Database) -> int:
+def _end_strays(database: Database) -> int:
     """Write down the end of the calls whose items were taken from their queue (reset, skipped, deleted); how many."""
     number, after = 0, (0, "")
     while rows := database.statement(partial(open_calls, limit=CHUNK, after=after), write=False):

@@ -23,6 +23,7 @@ from ..errors import (
     SchemaError,
     TaskQueueError,
 )
+from .hosts import NotWritable
 
 
 class Fault(enum.Enum):
@@ -80,6 +81,8 @@ def classify(error: BaseException, *, connecting: bool = False) -> Fault:
     """What ``error`` (of a driver, or wrapped by SQLAlchemy) means; ``connecting``: no connection stood yet."""
     if isinstance(error, PoolTimeout):
         return Fault.CONFLICT
+    if isinstance(error, NotWritable):
+        return Fault.UNREACHABLE
     found = _classify_driver(original(error))
     return Fault.UNREACHABLE if connecting and found in (Fault.LOST, Fault.OTHER) else found
 
@@ -99,7 +102,7 @@ def _classify_driver(error: BaseException) -> Fault:
 
 def is_driver_error(error: BaseException) -> bool:
     """Whether ``error`` comes from a DB-API driver, of whatever class that driver uses, or from SQLAlchemy."""
-    if isinstance(error, (SQLAlchemyError, sqlite3.Error)):
+    if isinstance(error, (SQLAlchemyError, sqlite3.Error, NotWritable)):
         return True
     return any(base.__name__ == "Error" and base.__module__.split(".")[0] in _DRIVERS for base in type(error).__mro__)
 

@@ -69,6 +69,7 @@ def _check_server(engine: Engine, dialect: Dialect) -> None:
 
 
 def _check(connection: Connection, dialect: Dialect) -> None:
+    dialect.check_cluster(lambda sql: list(connection.exec_driver_sql(sql)))
     dialect.check_version(str(connection.exec_driver_sql(dialect.version).scalar()))
     if dialect.charset:
         dialect.check_charset(str(connection.exec_driver_sql(dialect.charset).scalar()))

@@ -27,7 +27,7 @@ _COLUMNS = (
     "CASE WHEN o.end_time > 0 THEN o.attempts WHEN i.id IS NOT NULL THEN i.failures + i.interruptions "
     f"+ CASE WHEN i.state = {LEASED} THEN 1 ELSE 0 END ELSE COALESCE(d.failures, o.attempts) END, "
     "o.create_time, o.due_time, o.deadline, o.end_time, o.lasting, o.expire_time, o.error, d.dead_time, "
-    "a.done, a.total, a.message, {now}"
+    "a.done, a.total, a.message, COALESCE(i.is_cancelled, 0), {now}"
 )
 _JOINED = (
     "LEFT JOIN {item} i ON i.id = o.item_id LEFT JOIN {dead} d ON d.id = o.item_id "
@@ -59,6 +59,8 @@ class OperationRow(NamedTuple):
     done: float | None
     total: float | None
     message: str | None
+    #: Whoever executes it was asked to stop.
+    is_cancelled: int
     now: int
 
     @property

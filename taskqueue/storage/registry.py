@@ -98,8 +98,15 @@ def remove(tx: Transaction, name: str) -> bool:
 def lock(tx: Transaction, name: str) -> None:
     """Wait until no other transaction claims from this sequential queue, and keep others waiting.
 
-    SQLite needs no row for that: its write transactions take turns anyway.
+    SQLite needs no row for that: its write transactions take turns anyway. On a cluster, whose nodes see only their own
+    locks, the row is changed: of two transactions that do so on different nodes one fails at its commit and is run
+    again.
     """
+    if tx.dialect.is_cluster:
+        tx.change(
+            "INSERT INTO {lock} (queue_name, turn) VALUES (:name, 1) ON DUPLICATE KEY UPDATE turn = turn + 1", name=name
+        )
+        return
     found = tx.row("SELECT queue_name FROM {lock} WHERE queue_name = :name {for_update}", name=name)
     if not found:
         tx.change("{insert} {lock} (queue_name) VALUES (:name) {on_duplicate}", name=name)

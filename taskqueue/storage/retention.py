@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -41,15 +41,20 @@ class Pruned(NamedTuple):
         return Pruned(*map(sum, zip(self, other, strict=True)))
 
 
-def prune(database: Database, age: int, *, dead: bool, dry_run: bool) -> Pruned:
+def prune(
+    database: Database, age: int, *, dead: bool, dry_run: bool, end_strays: Callable[[], object] | None = None
+) -> Pruned:
     """Remove what is older than ``age`` ms, dead letters only if told; a ``dry_run`` only counts.
+
+    Arguments:
+        end_strays: as :func:`prune_calls` takes it.
 
     The moment from which ages count is taken once: what this very call writes down is younger.
     """
     now = database.statement(lambda tx: int(tx.row("SELECT {now}")[0]), write=False)
     # How an item ended is asked for before it is forgotten.
     letters = _prune(_Letters, database, now - age, dry_run) if dead else 0
-    emptied, calls = prune_calls(database, now, age, dry_run=dry_run)
+    emptied, calls = prune_calls(database, now, age, dry_run=dry_run, end_strays=end_strays)
     return Pruned(
         _prune(_Endings, database, now - age, dry_run),
         letters,

@@ -110,7 +110,7 @@ def define_tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tabl
         item=_item_table(metadata, prefix, options),
         dead=_dead_table(metadata, prefix, options),
         ending=_ending_table(metadata, prefix, options),
-        lock=Table(f"{prefix}lock", metadata, Column("queue_name", _name(), primary_key=True), **options),
+        lock=_lock_table(metadata, prefix, options),
         run=_run_table(metadata, prefix, options),
         run_log=_run_log_table(metadata, prefix, options),
         run_request=_run_request_table(metadata, prefix, options),
@@ -244,6 +244,18 @@ def _ending_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> T
     Index(f"{prefix}ending_item", table.c.queue_name, table.c.item_id, table.c.id)
     Index(f"{prefix}ending_time", table.c.queue_name, table.c.end_time)
     return table
+
+
+def _lock_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """One row for each queue whose claims take turns."""
+    return Table(
+        f"{prefix}lock",
+        metadata,
+        Column("queue_name", _name(), primary_key=True),
+        # Changed by each claim where the nodes of a cluster see only their own locks.
+        Column("turn", BigInteger, nullable=False, server_default="0"),
+        **options,
+    )
 
 
 def _run_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:

@@ -15,11 +15,12 @@ from .dialects import Dialect
 class Transaction:
     """Where statements go while a transaction (or a single statement that is its own) is open."""
 
-    __slots__ = ("_cursor", "_render", "can_tell", "makes_ready", "unsure")
+    __slots__ = ("_cursor", "_render", "can_tell", "dialect", "makes_ready", "unsure")
 
     def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False) -> None:
         self._cursor = cursor
         self._render = dialect.render
+        self.dialect = dialect
         #: True when the same work was sent before and its commit was never answered: it may have taken place.
         self.unsure = unsure
         #: True when something was made ready for which others of this process may wait: they are told after the commit.

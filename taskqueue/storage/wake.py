@@ -158,6 +158,7 @@ class Listening(Watch):
     def __init__(self, database: Database, stop: threading.Event) -> None:
         super().__init__(database, stop)
         self._connection: Any = None
+        self._host: Any = None
 
     def wait(self, names: Names, seconds: float) -> set[str]:
         """See :class:`Watch`."""
@@ -174,13 +175,15 @@ class Listening(Watch):
         return told
 
     def _listening(self) -> Any:
+        if self._host != self._database.host:
+            self.close()  # it is told where the others write
         if self._connection is None:
             pooled = self._database.engine.raw_connection()
             raw: Any = pooled.driver_connection
             pooled.detach()
             raw.autocommit = True
             raw.execute(f"LISTEN {self._database.dialect.channel}")
-            self._connection = raw
+            self._connection, self._host = raw, self._database.host
         return self._connection
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Request, current_app, session
+from flask import Blueprint, Flask, Request, current_app, session
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from .answers import Refusal
@@ -167,3 +167,10 @@ def _refused_by_flask_wtf(given: str) -> str | None:
     except ValueError as error:  # wtforms' ValidationError is one
         return str(error)
     return None
+
+
+def exempt(app: Flask, blueprint: Blueprint) -> None:
+    """Tell Flask-WTF, if it is there, that we look ourselves at where a request comes from: programs have no token."""
+    protection = app.extensions.get("csrf")
+    if protection is not None and hasattr(protection, "exempt"):
+        protection.exempt(blueprint)

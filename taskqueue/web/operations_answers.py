@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from flask import Response, request, url_for
 
-from ..operations import Call, File
+from ..operations import Call, File, User
 from ..operations.results import BINARY
+from ..operations.users import owner_shown
 from .operations_problem import Problem
 
 JSON = "application/json"
@@ -37,15 +38,16 @@ def as_result(value: Any) -> Response:
     return _as_file(value) if isinstance(value, File) else as_json(value)
 
 
-def as_facts(call: Call, status: int = 200) -> Response:
-    """A call as it stands."""
-    return as_json(facts_of(call), status)
+def as_facts(call: Call, user: User, status: int = 200) -> Response:
+    """A call as it stands, for whoever asks."""
+    return as_json(facts_of(call, user), status)
 
 
-def facts_of(call: Call) -> dict[str, Any]:
-    """A call as it stands, and where to go on."""
+def facts_of(call: Call, user: User) -> dict[str, Any]:
+    """A call as it stands, and where to go on; administrators, who see those of all, are told whose it is."""
+    owner = {"owner": owner_shown(call.owner)} if user.is_admin else {}
     links = {"self": url_of("run", call_id=call.id), "result": url_of("result", call_id=call.id)}
-    return {**call.facts(), "links": links}
+    return {**call.facts(), **owner, "links": links}
 
 
 def url_of(endpoint: str, **values: Any) -> str:

@@ -13,10 +13,12 @@ from ..errors import ConfigurationError
 from ..operations import Operations
 from ..spec import shown
 from .answers import protect, quiet
+from .csrf import exempt
 from .extension import TEMPLATES
 from .operations_limits import LONGEST_WAIT, MAX_BYTES
 from .operations_problem import problem_of
-from .operations_site import EXTENSION, OperationsSite, UserHook
+from .operations_site import EXTENSION, OperationsSite
+from .operations_user import UserHook
 from .operations_views import CONVERTER, OperationName, add_operation_views
 from .settings import check_url_prefix
 from .site import STATIC, LocaleHook
@@ -75,7 +77,7 @@ class OperationsApi:
         blueprint = self._blueprint()
         app.url_map.converters[CONVERTER] = OperationName
         app.register_blueprint(blueprint, url_prefix=self._prefix)
-        _exempt(app, blueprint)
+        exempt(app, blueprint)
         sites[self.name] = OperationsSite(self.name, operations, **self._options)
 
     def _blueprint(self) -> Blueprint:
@@ -87,7 +89,7 @@ class OperationsApi:
             blueprint.register_error_handler(status, _failed)
         blueprint.after_request(lambda response: quiet(protect(response)))
         # Once more, as Flask-WTF may come later than we.
-        blueprint.before_app_request(lambda: _exempt(current_app, blueprint))
+        blueprint.before_app_request(lambda: exempt(current_app, blueprint))
         blueprint.after_app_request(self._in_our_words)
         return blueprint
 
@@ -104,13 +106,6 @@ def _failed(error: Exception) -> Any:
     if isinstance(error, HTTPException) and (error.code is None or error.code < 400):
         return error  # a redirect
     return problem_of(error).response()
-
-
-def _exempt(app: Flask, blueprint: Blueprint) -> None:
-    """Tell Flask-WTF, if it is there, that we look ourselves at where a request comes from: programs have no token."""
-    csrf = app.extensions.get("csrf")
-    if csrf is not None and hasattr(csrf, "exempt"):
-        csrf.exempt(blueprint)
 
 
 def _number(name: str, given: Any, least: float, most: float) -> Any:

@@ -157,12 +157,15 @@ def _result() -> dict[str, Any]:
 
 
 def _end() -> dict[str, Any]:
+    meant = "cancel: only take it back; forget: only remove it. 409 when that is not possible."
+    parameters = [_parameter("only", {"enum": ["cancel", "forget"]}, meant)]
     answers = {
         "200": _answer("It has not ended: it is cancelled, or asked to stop.", "Call"),
         "204": {"description": "It had ended: it is forgotten."},
         **problems(400, 404, 409, 410, 413, 415, 422),
     }
-    return _described("endRun", "runs", "Cancel a call that waits or runs, forget one that has ended.", [], answers)
+    summary = "Cancel a call that waits or runs, forget one that has ended."
+    return _described("endRun", "runs", summary, parameters, answers)
 
 
 def _retry() -> dict[str, Any]:

@@ -76,10 +76,12 @@ def _either(*kinds: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [*kinds, {"type": "null"}]}
 
 
-def _object(properties: dict[str, Any], description: str, **more: Any) -> dict[str, Any]:
+def _object(
+    properties: dict[str, Any], description: str, *, optional: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     return {
-        "type": "object", "description": description, "properties": properties, "required": [*properties],
-        "additionalProperties": False, **more,
+        "type": "object", "description": description, "properties": {**properties, **(optional or {})},
+        "required": [*properties], "additionalProperties": False, **more,
     }  # fmt: skip
 
 
@@ -118,6 +120,7 @@ SCHEMAS: dict[str, Any] = {
             "id": {"type": "string", "pattern": ID_PATTERN, "description": "The tracking id."},
             "operation": {"type": "string"},
             "state": {"enum": [*STATES]},
+            "stopping": {"type": "boolean", "description": "It runs, and was asked to stop."},
             "attempts": {"type": "integer", "minimum": 0},
             "progress": _either(
                 _object(
@@ -132,7 +135,10 @@ SCHEMAS: dict[str, Any] = {
             "error": _either(
                 {
                     "type": "object",
-                    "properties": {"code": {"type": "string"}, "message": {"type": "string"}, "details": {}},
+                    "properties": {
+                        "code": {"type": "string"}, "message": {"type": "string"}, "details": {},
+                        "status": {"type": "integer", "minimum": 400, "maximum": 499},
+                    },
                     "required": ["code", "message"],
                     "additionalProperties": False,
                 }
@@ -140,10 +146,14 @@ SCHEMAS: dict[str, Any] = {
             "links": _object({"self": {"type": "string"}, "result": {"type": "string"}}, "Where to go on."),
         },
         "A call with a tracking id, as it stands.",
+        optional={
+            "owner": {"type": "string", "description": "Whose it is: digits are a number, \":7\" is the text, \"\" is "
+                                                       "nobody. Only administrators are told."}
+        },
         examples=[{
-            "id": _EXAMPLE_ID, "operation": "create_contact", "state": "queued", "attempts": 0, "progress": None,
-            "created": "2030-01-31T12:00:00Z", "due": None, "deadline": None, "finished": None, "expires": None,
-            "error": None,
+            "id": _EXAMPLE_ID, "operation": "create_contact", "state": "queued", "stopping": False,
+            "attempts": 0, "progress": None, "created": "2030-01-31T12:00:00Z", "due": None, "deadline": None,
+            "finished": None, "expires": None, "error": None,
             "links": {"self": f"/ops/runs/{_EXAMPLE_ID}", "result": f"/ops/runs/{_EXAMPLE_ID}/result"},
         }],
     ),

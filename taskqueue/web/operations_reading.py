@@ -232,9 +232,15 @@ def whole_in(request: Request, name: str, least: int, most: int) -> int | None:
     return None if found is None else int(found)
 
 
+def word_in(request: Request, name: str, words: Collection[str]) -> str | None:
+    """The word that a parameter gives; None: it was not given. Raises :class:`Problem`."""
+    given = request.args.get(name)
+    if given is not None and given not in words:
+        raise invalid(f"the parameter {name} must be {' or '.join(words)}, not {shown(given)}")
+    return given
+
+
 def flag_in(request: Request, name: str) -> bool | None:
     """Whether a parameter is "1", or "0"; None: it was not given. Raises :class:`Problem`."""
-    given = request.args.get(name)
-    if given not in (None, "0", "1"):
-        raise invalid(f"the parameter {name} must be 1 or 0, not {shown(given)}")
+    given = word_in(request, name, ("1", "0"))
     return None if given is None else given == "1"

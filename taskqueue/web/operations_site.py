@@ -8,15 +8,12 @@ from typing import Any
 
 from flask import current_app, request
 
-from ..errors import ConfigurationError
 from ..operations import Operations, User
 from .i18n import Translations, choose
-from .identity import flask_login_id
 from .operations_problem import Problem
+from .operations_user import UserHook, signed_in
 
 EXTENSION = "taskqueue.operations"
-#: ``identity()`` returns who calls: a user, the id of one, or None: nobody is signed in.
-UserHook = Callable[[], "User | str | int | None"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +32,7 @@ class OperationsSite:
 
     def user(self) -> User:
         """Who calls. Raises :class:`Problem` (401, 403)."""
-        found = self.identity() if self.identity is not None else flask_login_id()
-        # An empty id would make one user of all who lack one, and True one of all who have one.
-        if found is not None and (isinstance(found, bool) or not isinstance(found, (User, str, int)) or found == ""):
-            raise ConfigurationError(
-                "the identity hook must return a User, the id of one (text or number), or None, not "
-                f"{type(found).__name__}" + (" (empty)" if found == "" else "")
-            )
-        user = self.operations.user_of(found)
+        user = self.operations.user_of(signed_in(self.identity))
         if user.id is None:
             raise Problem(401, "not_signed_in", "sign in first", headers={"WWW-Authenticate": self._challenge()})
         if not user.is_active:

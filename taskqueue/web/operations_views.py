@@ -27,6 +27,7 @@ from .operations_reading import (
     read_call,
     read_nothing,
     whole_in,
+    word_in,
 )
 from .operations_schemas import self_contained
 from .operations_site import OperationsSite, current_site
@@ -151,7 +152,7 @@ def _defer(
             answer = _result_of(site.operations, call, user)
             answer.headers["Content-Location"] = url_of("result", call_id=call.id)
     if answer is None:
-        answer = as_facts(call, 202)
+        answer = as_facts(call, user, 202)
         answer.headers["Location"] = url_of("run", call_id=call.id)
     if applied:
         answer.headers["Preference-Applied"] = ", ".join(applied)
@@ -177,7 +178,8 @@ def _runs() -> Response:
     except SpecError as error:
         raise invalid(str(error)) from error
     page = found[:limit]
-    return as_json({"runs": [facts_of(call) for call in page], "next": page[-1].id if len(found) > limit else None})
+    following = page[-1].id if len(found) > limit else None
+    return as_json({"runs": [facts_of(call, user) for call in page], "next": following})
 
 
 def _run(call_id: str) -> Response:
@@ -187,8 +189,8 @@ def _run(call_id: str) -> Response:
     check_query(request, "wait")
     seconds = number_in(request, "wait", 0, LONGEST_WAIT)
     if seconds:
-        return as_facts(site.operations.wait(call_id, min(seconds, site.max_wait), user=user))
-    return as_facts(site.operations.get(call_id, user=user))
+        return as_facts(site.operations.wait(call_id, min(seconds, site.max_wait), user=user), user)
+    return as_facts(site.operations.get(call_id, user=user), user)
 
 
 def _result(call_id: str) -> Response:
@@ -206,13 +208,16 @@ def _result(call_id: str) -> Response:
 def _end(call_id: str) -> Response:
     site = current_site()
     user = site.user()
-    check_query(request)
+    check_query(request, "only")
+    only = word_in(request, "only", ("cancel", "forget"))
     read_nothing(request, site.max_bytes)
-    try:
-        if not site.operations.get(call_id, user=user).is_final:
-            return as_facts(site.operations.cancel(call_id, user=user))
-    except NotPossible:  # it has just ended
-        pass
+    if only != "forget":
+        try:
+            if only == "cancel" or not site.operations.get(call_id, user=user).is_final:
+                return as_facts(site.operations.cancel(call_id, user=user), user)
+        except NotPossible:  # it has ended
+            if only == "cancel":
+                raise
     site.operations.forget(call_id, user=user)
     answer = Response(status=204)
     del answer.headers["Content-Type"]
@@ -224,6 +229,6 @@ def _retry(call_id: str) -> Response:
     user = site.user()
     check_query(request)
     read_nothing(request, site.max_bytes)
-    answer = as_facts(site.operations.retry(call_id, user=user), 202)
+    answer = as_facts(site.operations.retry(call_id, user=user), user, 202)
     answer.headers["Location"] = url_of("run", call_id=call_id)
     return answer

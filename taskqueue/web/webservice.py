@@ -31,12 +31,13 @@ from ..spec import shown
 from . import csrf
 from .answers import protect
 from .operations_log import log_failure, log_failure_on_record
+from .operations_user import UserHook
 from .webservice_data import data_of
 from .webservice_envelope import INVALID, MISSING, Refused, failure, internal, of_call, of_error, success, text_of
 from .webservice_options import GENERATE, Options, parse
 from .webservice_request import Asked, read
 from .webservice_session import AccessKey, Sessions
-from .webservice_who import UserHook, Who, owner_of
+from .webservice_who import Who, owner_of
 
 #: What ``getQueuedOperationResult`` says of all that has no result for whoever asks. Clients compare it.
 NOT_YET = "Operation not queued or not finished yet"
@@ -100,11 +101,7 @@ class Webservice:
             blueprint.add_url_rule(url, "endpoint", self._view, methods=_METHODS)
         blueprint.after_request(protect)
         blueprint.register_error_handler(400, self._refused_by_host)
-        protection: Any = app.extensions.get("csrf")
-        if hasattr(
-            protection, "exempt"
-        ):  # Flask-WTF wants a token of its pages, which no client has: we look ourselves
-            protection.exempt(blueprint)
+        csrf.exempt(app, blueprint)
         app.register_blueprint(blueprint)
 
     @property

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any
 
 from flask import Request
 
-from ..errors import ConfigurationError
 from ..operations import User
 from . import csrf
-from .identity import flask_login_id
+from .operations_user import UserHook, signed_in
 from .webservice_envelope import Refused
 from .webservice_request import Asked
 from .webservice_session import Sessions
 
-#: Says who is signed in: a :class:`User`, an id, or None.
-UserHook = Callable[[], "User | str | int | None"]
 #: What browsers add by themselves, whatever page sends the request.
 _BY_ITSELF = ("basic", "digest", "negotiate", "ntlm")
 _log = logging.getLogger(__name__)
@@ -37,7 +32,7 @@ class Who:
 
     def asks(self, request: Request, asked: Asked, *, only_reads: bool) -> User | str | int:
         """Who asks. Raises :class:`Refused` when nobody is known, or another site may have sent the request."""
-        user = self._signed_in()
+        user = signed_in(self._identity)
         if self._sessions is not None and asked.session_name is not None:
             named = self._sessions.user_of(asked.session_name)
             if user is not None and owner_of(user) != owner_of(named):
@@ -47,19 +42,6 @@ class Who:
             raise Refused("AUTHENTICATION_REQUIRED", "sign in first: the request names no user")
         _check_origin(request, only_reads)
         return user
-
-    def _signed_in(self) -> User | str | int | None:
-        found: Any = self._identity() if self._identity is not None else flask_login_id()
-        if isinstance(found, User):
-            return found if found.id not in (None, "") else None
-        if found is None:
-            return None
-        # An empty id would make one user of all who lack one, and True one of all who have one.
-        if isinstance(found, bool) or not isinstance(found, (str, int)) or found == "":
-            raise ConfigurationError(
-                f"the identity hook must return a User, the id of one, or None, not {type(found).__name__}"
-            )
-        return found
 
 
 def owner_of(user: User | str | int) -> str:

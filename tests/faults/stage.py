@@ -165,7 +165,8 @@ class Stage:
     def start(self, role: str = "run", **script: Any) -> Child:
         """Start a process that plays a part (see ``child.py``) on the queue of the test."""
         log = self.folder / f"child-{len(self._children) + 1}.log"
-        part = Script(url=self.url, folder=self.folder, queue="stage", role=role, log=log, **script)
+        script = {"url": self.url, "queue": "stage", **script}
+        part = Script(folder=self.folder, role=role, log=log, **script)
         process = _processes.Process(target=main, args=(part,), daemon=True)
         process.start()
         child = Child(process, log)

@@ -13,7 +13,7 @@ from taskqueue.operations import FINAL, STATES, CallNotFound, OperationFailed, O
 from tests.operations.conftest import ALICE, BOB, drain
 
 TIMES = ["created", "due", "deadline", "finished", "expires"]
-FACTS = ["id", "operation", "state", "attempts", "progress", *TIMES, "error"]
+FACTS = ["id", "operation", "state", "stopping", "attempts", "progress", *TIMES, "error"]
 
 
 @pytest.fixture
@@ -171,9 +171,9 @@ def test_a_place_in_a_list_that_is_not_ones_own_is_none(ops: Operations) -> None
 @pytest.mark.parametrize(
     ("arguments", "error", "told"),
     [
-        ({"state": "done"}, SpecError, "state must be one of queued, scheduled, running"),
+        ({"state": "done"}, SpecError, "they are queued, scheduled, running"),
         ({"state": "succeded"}, SpecError, "did you mean 'succeeded'"),
-        ({"state": 5}, SpecError, "state must be one of"),
+        ({"state": 5}, SpecError, "there is no state"),
         ({"limit": 0}, SpecError, "limit must be a whole number of at least 1, not 0"),
         ({"limit": True}, SpecError, "limit must be a whole number"),
         ({"limit": "5"}, SpecError, "limit must be a whole number"),
@@ -212,3 +212,20 @@ def test_what_was_taken_from_the_queue_is_listed_as_cancelled(ops: Operations, s
     assert [one.id for one in ops.calls(state="cancelled")] == [call.id]
     assert [one.state for one in ops.calls()] == ["cancelled"]
     assert ops.calls(state="queued") == []
+
+
+def test_a_call_that_was_asked_to_stop_says_so_while_it_runs(ops: Operations) -> None:
+    seen: list[Any] = []
+
+    @ops.operation("work", queueable=True)
+    def work(ctx: Any, data: Any) -> None:
+        assert ctx.tracking_id is not None
+        seen.append(ops.get(ctx.tracking_id).is_stopping)
+        ops.cancel(ctx.tracking_id)
+        found = ops.get(ctx.tracking_id)
+        seen.append((found.state, found.is_stopping, found.facts()["stopping"]))
+
+    call = ops.defer("work")
+    drain(ops)
+    assert seen == [False, ("running", True, True)]
+    assert not ops.get(call.id).is_stopping

@@ -20,8 +20,9 @@ TEXTS = "SELECT request, result, error, client_key FROM {operation} WHERE id = :
 
 @pytest.fixture(autouse=True)
 def operations(ops: Operations, service: QueueService) -> None:
-    """What the tests call: results are kept for an hour. Nothing is on record of the queues of earlier tests."""
-    service.database.statement(lambda tx: tx.change("DELETE FROM {ending}"))
+    """What the tests call: results are kept for an hour. Nothing is on record of the queues and runs of others."""
+    with travel(60 * DAY):
+        service.prune(0)
 
     @ops.operation("note", queueable=True, idempotent=True, result_ttl="1h", retry=1)
     def note(ctx: Any, data: Any) -> Any:

@@ -106,6 +106,21 @@ def test_the_end_of_what_was_taken_from_the_queue_is_told(ops: Operations, servi
     assert listener.told == [(call.id, "cancelled")]
 
 
+def test_the_end_that_pruning_finds_is_told_and_that_of_a_dead_one_not_again(
+    ops: Operations, service: QueueService
+) -> None:
+    listener = Listener(ops)
+    dead, taken = ops.defer("do", "die"), ops.defer("do", "", delay=60)
+    drain(ops)
+    queue = service.load("operations")
+    queue.cancel_item(next(iter(queue.items())).id)
+    with travel(1):
+        service.prune(0, dead=True)
+    drain(ops)
+    assert listener.told == [(dead.id, "dead"), (taken.id, "cancelled")]
+    assert ops.get(dead.id).state == "dead"
+
+
 def test_the_end_of_a_call_whose_item_cannot_be_read_is_told(ops: Operations, service: QueueService) -> None:
     listener = Listener(ops)
     call = ops.defer("do", "")

@@ -110,7 +110,7 @@ def register(ops: Operations) -> None:
     def raw(ctx: OperationContext, data: Annotated[str, Field(max_length=100, strict=True)]) -> bytes:
         return data.encode()
 
-    @ops.operation("conflict")
+    @ops.operation("conflict", queueable=True, idempotent=True)
     def conflict(ctx: OperationContext, data: Any) -> None:
         raise Conflict("somebody else has changed it")
 

@@ -170,9 +170,15 @@ def test_the_no_of_an_operation_is_told(alice: Client, ops: Operations) -> None:
     assert (later.status_code, later.get_json()) == (answer.status_code, told)
 
 
-def test_a_status_of_its_own_is_answered(alice: Client) -> None:
+def test_a_status_of_its_own_is_answered_directly_with_a_key_and_later(alice: Client, ops: Operations) -> None:
     answer = alice.post("/ops/conflict")
     assert (answer.status_code, answer.get_json()["code"]) == (409, "conflict")
+    location = alice.defer("conflict")
+    drain(ops)
+    assert alice.get(location).get_json()["error"]["status"] == 409
+    keyed = [alice.post("/ops/conflict", headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    for later in (alice.get(f"{location}/result"), *keyed):
+        assert (later.status_code, later.get_json()) == (answer.status_code, answer.get_json())
 
 
 def test_a_mistake_of_the_program_is_no_business_of_the_caller(

@@ -94,3 +94,12 @@ def test_looking_at_the_headers_consumes_nothing(app: Flask, alice: Client, ops:
     assert alice.get(f"{location}/result?consume=1").data == b"a"
     gone = alice.get(f"{location}/result")
     assert (gone.status_code, gone.get_json()["code"]) == (410, "gone")
+
+
+@pytest.mark.parametrize("value", [b"\xff" * 10_000_000, "é" * 5_000_000], ids=["file", "json"])
+def test_large_results_round_trip(alice: Client, ops: Operations, value: Any) -> None:
+    ops.operation("large", queueable=True)(lambda ctx, data: value)
+    location = alice.defer("large")
+    drain(ops)
+    answer = alice.get(f"{location}/result")
+    assert (answer.data if isinstance(value, bytes) else answer.get_json()) == value

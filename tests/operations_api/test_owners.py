@@ -111,6 +111,19 @@ def test_everybody_sees_their_own_calls(app: Flask, alice: Client, bob: Client, 
     assert bob.get(f"/ops/runs?after={hers.rpartition('/')[2]}").status_code == 404
 
 
+def test_only_administrators_are_told_whose_a_call_is(alice: Client, admin: Client, ops: Operations) -> None:
+    location, crashed, own = alice.defer("echo"), alice.defer("crash"), admin.defer("echo")
+    assert [call["owner"] for call in admin.get("/ops/runs").get_json()["runs"]].count("alice") == 2
+    assert admin.get(own).get_json()["owner"] == "root"
+    assert admin.get(f"{location}?wait=0.01").get_json()["owner"] == "alice"
+    hers = [alice.post("/ops/echo", options={"defer": True}).get_json(), alice.get(location).get_json()]
+    hers += [*alice.get("/ops/runs").get_json()["runs"], alice.delete(alice.defer("echo")).get_json()]
+    drain(ops)
+    hers.append(alice.retry(crashed).get_json())
+    assert [call["operation"] for call in hers if "owner" in call] == []
+    assert admin.delete(crashed).get_json()["owner"] == "alice"
+
+
 def test_permission_depends_on_the_data(alice: Client) -> None:
     for options in ({}, {"defer": True}):
         assert alice.post("/ops/private", "secret", options).status_code == 403

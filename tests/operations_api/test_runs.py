@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from taskqueue.operations import Operations
 from tests.operations.conftest import drain
 from tests.operations_api.app import Client
@@ -45,6 +47,32 @@ def test_a_call_that_waits_is_cancelled_and_then_forgotten(alice: Client, ops: O
     assert (forgotten.status_code, forgotten.data, "Content-Type" in forgotten.headers) == (204, b"", False)
     assert [alice.get(location).status_code, alice.delete(location).status_code] == [404, 404]
     assert drain(ops) == 0
+
+
+def test_who_means_to_cancel_forgets_nothing(alice: Client, ops: Operations) -> None:
+    done, waiting = alice.defer("echo", "x"), alice.defer("echo", delay=60)
+    drain(ops)
+    refused = alice.delete(f"{done}?only=cancel")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "not_possible")
+    assert alice.get(f"{done}/result").get_json() == "x"
+    assert alice.delete(f"{waiting}?only=cancel").get_json()["state"] == "cancelled"
+
+
+def test_who_means_to_forget_cancels_nothing(alice: Client, ops: Operations) -> None:
+    done, waiting = alice.defer("echo", "x"), alice.defer("echo", delay=60)
+    drain(ops)
+    refused = alice.delete(f"{waiting}?only=forget")
+    assert (refused.status_code, refused.get_json()["code"]) == (409, "not_possible")
+    assert alice.get(waiting).get_json()["state"] == "scheduled"
+    assert alice.delete(f"{done}?only=forget").status_code == 204
+    assert alice.get(done).status_code == 404
+
+
+@pytest.mark.parametrize("query", ["only=", "only=both", "only=cancel&only=forget", "onyl=cancel"])
+def test_who_says_neither_changes_nothing(alice: Client, ops: Operations, query: str) -> None:
+    location = alice.defer("echo")
+    assert alice.delete(f"{location}?{query}").status_code == 422
+    assert alice.get(location).get_json()["state"] == "queued"
 
 
 def test_one_that_was_not_begun_in_time(alice: Client, ops: Operations) -> None:

@@ -15,7 +15,7 @@ CALL = "0123456789abcdef" * 2
 #: Instead of an answer: the connection ends.
 CUT = None
 FACTS: dict[str, Any] = {
-    "id": CALL, "operation": "note", "state": "queued", "attempts": 0, "progress": None,
+    "id": CALL, "operation": "note", "state": "queued", "stopping": False, "attempts": 0, "progress": None,
     "created": "2026-01-02T03:04:05.678000Z", "due": None, "deadline": None, "finished": None, "expires": None,
     "error": None, "links": {},
 }  # fmt: skip

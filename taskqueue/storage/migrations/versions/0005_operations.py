@@ -1,4 +1,4 @@
-"""Operations with a tracking id, and the subscriptions of channels."""
+"""Operations with a tracking id, the subscriptions of channels, and locks that clusters notice."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ def upgrade() -> None:
         *(sa.Column(name, _name(), primary_key=True) for name in ("channel", "consumer", "producer", "callback")),
         sa.Column("create_time", sa.BigInteger(), nullable=False),
     )
+    _add("lock", _number("turn"))
 
 
 def _number(name: str) -> sa.Column[Any]:
@@ -76,6 +77,15 @@ def _key() -> Any:
 def _full(table: str) -> tuple[str, str | None]:
     attributes = context.config.attributes
     return f"{attributes['prefix']}{table}", attributes["schema"]
+
+
+def _add(table: str, column: sa.Column[Any]) -> None:
+    name, schema = _full(table)
+    there = sa.inspect(op.get_bind())
+    if not there.has_table(name, schema=schema):
+        return  # an earlier upgrade was interrupted; what is missing is made whole at the end of this one
+    if column.name not in {known["name"] for known in there.get_columns(name, schema=schema)}:
+        op.add_column(name, column, schema=schema)
 
 
 def _create(table: str, *columns: sa.Column[Any]) -> None:
