@@ -17,8 +17,14 @@ _SECRET_NAME = re.compile(
 _SECRET_VALUE = re.compile(r"\s*(basic|bearer|digest|negotiate)\s+\S", re.IGNORECASE)
 
 
-def without_secrets(what: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """``given``, whose entries messages call ``what``, as it is stored. Raises :class:`SpecError` on secrets."""
+def without_secrets(what: str, given: Mapping[str, Any] | None, instead: str) -> dict[str, Any]:
+    """``given``, whose entries messages call ``what``, as it is stored.
+
+    Arguments:
+        instead: what else can be done with a secret, for the message: "leave it out, and ...".
+
+    Raises :class:`SpecError` on secrets.
+    """
     if given is not None and not isinstance(given, Mapping):
         raise SpecError(f"{what}s must be a mapping, not {shown(given)}")
     found = dict(given or {})
@@ -28,8 +34,7 @@ def without_secrets(what: str, given: Mapping[str, Any] | None) -> dict[str, Any
         secret = _secret_in(name, value)
         if secret is not None:
             raise SpecError(
-                f"{what} {secret!r} carries a secret, which a queue must not store: leave it out, and let the handler "
-                "get one when it delivers"
+                f"{what} {secret!r} carries a secret, which a queue must not store: leave it out, and {instead}"
             )
     return found
 

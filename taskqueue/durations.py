@@ -16,7 +16,10 @@ def seconds_of(duration: float | timedelta | str, what: str) -> float:
     if isinstance(duration, timedelta):
         return duration.total_seconds()
     if isinstance(duration, (int, float)) and not isinstance(duration, bool) and duration >= 0:
-        return float(duration)
+        try:
+            return float(duration)
+        except OverflowError:
+            raise SpecError(f"{what} is longer than any span of time") from None
     found = _DURATION.fullmatch(duration) if isinstance(duration, str) else None
     if found is None:
         raise SpecError(

@@ -35,6 +35,7 @@ class Person:
         login: as whom they call operations.
         name: their full name.
         role: one of ``ROLES``.
+        access_key: with which a client of coreBOS logs in. As anybody can read it here: for a demonstration only.
         is_active: False: they have left.
     """
 
@@ -42,14 +43,15 @@ class Person:
     login: str
     name: str
     role: str
+    access_key: str
     is_active: bool = True
 
 
 PEOPLE = (
-    Person(1, "maria", "María Núñez", MANAGER),
-    Person(5, "sven", "Sven Åkesson", SALES),
-    Person(6, "jo", "Jo Müller", SALES),
-    Person(7, "olga", "Ольга Орлова", SALES, is_active=False),
+    Person(1, "maria", "María Núñez", MANAGER, "maria-demo-key"),
+    Person(5, "sven", "Sven Åkesson", SALES, "sven-demo-key"),
+    Person(6, "jo", "Jo Müller", SALES, "jo-demo-key"),
+    Person(7, "olga", "Ольга Орлова", SALES, "olga-demo-key", is_active=False),
 )
 BY_LOGIN = {person.login: person for person in PEOPLE}
 BY_NUMBER = {person.number: person for person in PEOPLE}
@@ -67,6 +69,13 @@ def load_user(login: object) -> User | None:
 def person_of(login: object) -> Person | None:
     """Who has that login."""
     return BY_LOGIN.get(login) if isinstance(login, str) else None
+
+
+def access_key_of(login: str) -> str | None:
+    """The access key of who has that login, as ``Webservice(access_key=...)`` asks for it; None: there is nobody, or
+    they have left."""
+    person = person_of(login)
+    return person.access_key if person is not None and person.is_active else None
 
 
 def may(user: User, module: str, action: str) -> bool:

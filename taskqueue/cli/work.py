@@ -153,7 +153,7 @@ def _refused(given: Given, queues: Sequence[BatchQueue], by_executor: bool) -> s
 def _refusal(given: Given, queue: BatchQueue, by_executor: bool) -> str:
     """Why no worker of this application can serve the queue; "" if they can."""
     if not given.service.serves(queue.name, queue.spec.payload):
-        return f"queue {queue.name!r} belongs to the outbox of another application"
+        return f"queue {queue.name!r} belongs to another application"
     try:
         check_handler(queue, by_executor=by_executor)
     except ConfigurationError as error:

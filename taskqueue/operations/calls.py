@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..errors import SpecError
 from ..item import QueueItem
 from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase, process
@@ -33,12 +35,27 @@ class NewCall:
     operation: Operation
     request: Request
     key: str | None = None
+    #: Other names of the operation, under which its key may have been recorded before it was renamed.
+    aliases: Sequence[str] = ()
     #: Somebody waits for the answer to this very request.
     is_direct: bool = False
     delay: int = 0
     due: int | None = None
     lasts: int = 0
     deadline: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise :class:`SpecError` when it would expire before it is due."""
+        if 0 < self.lasts <= self.delay or (self.due and self.deadline and self.deadline <= self.due):
+            raise SpecError(
+                "expires must be later than delay or release_time: both count from now, so that the call would expire "
+                "before it is due"
+            )
+
+    @property
+    def has_deadline(self) -> bool:
+        """Whether it may be begun until some moment only."""
+        return self.lasts > 0 or self.deadline is not None
 
 
 class Calls:
@@ -104,14 +121,19 @@ class Calls:
                 return found
         data = {"operation": name, **({"direct": "yes"} if new.is_direct else {})}
         packed = self._service.settings.codec.pack(data, queue.name, uid)
-        item = queue.insert_within(tx, NewItem(uid, 0, packed, delay=new.delay, due=new.due))
+        # One that cannot be begun in time is taken up all the same, to end it.
+        deadline = stored.deadline_before_due(tx, uid) if new.has_deadline else None
+        delay, due = (new.delay, new.due) if deadline is None else (0, deadline)
+        item = queue.insert_within(tx, NewItem(uid, 0, packed, delay=delay, due=due))
         stored.place(tx, uid, item.id)
         return None
 
     def _with_key(self, tx: Transaction, new: NewCall, *, latest: bool = False) -> OperationRow | None:
         if new.key is None:
             return None
-        found = stored.with_key(tx, new.request.user.owner, new.operation.name, new.key, latest=latest)
+        names = (new.operation.name,) if latest else (new.operation.name, *new.aliases)
+        owner, key = new.request.user.owner, new.key
+        found = next((row for name in names if (row := stored.with_key(tx, owner, name, key, latest=latest))), None)
         if found is None:
             return None
         if found.is_over:

@@ -13,9 +13,9 @@ from typing import Any
 from ..errors import SpecError
 from ..retries import RetryPolicy, policy_of
 from ..spec import check_name, shown
-from .functions import annotation_of_data, annotation_of_result, check_function
+from .functions import annotation_of_data, annotation_of_result, check_function, default_of_data
 from .limits import Limits
-from .problems import AccessDenied
+from .problems import AccessDenied, InvalidData
 from .results import File
 from .schemas import Schema, json_schema_of_result
 from .users import User
@@ -68,6 +68,7 @@ class Operation:
         if not isinstance(self.limits, Limits):
             raise SpecError(f"limits must be a Limits, not {shown(self.limits)}")
         self._check_secrets()
+        self._check_default()
 
     def _check_secrets(self) -> None:
         """Also makes the schema, so that one that makes no sense is refused when it is declared."""
@@ -77,6 +78,16 @@ class Operation:
                 f"operation {self.name!r} takes a secret ({secret or 'its data'}), which a queue must not store: make "
                 "it neither queueable nor idempotent, or let it take a reference to the secret"
             )
+
+    def _check_default(self) -> None:
+        if self._default is None:
+            return
+        try:
+            self.validated(self._schema.plain(self._default))
+        except InvalidData as error:
+            raise SpecError(
+                f"operation {self.name!r} has a default for its data that its schema refuses: {error}"
+            ) from None
 
     @property
     def is_stored(self) -> bool:
@@ -89,6 +100,10 @@ class Operation:
     def _schema(self) -> Schema:
         kind = self.schema if self.schema is not None else annotation_of_data(self.name, self.function)
         return Schema(self.name, kind)
+
+    @cached_property
+    def _default(self) -> Any:
+        return default_of_data(self.name, self.function)
 
     @property
     def takes(self) -> dict[str, Any]:
@@ -106,7 +121,7 @@ class Operation:
     def takes_nothing(self) -> bool:
         """Whether it may be called without data."""
         try:
-            self.validated(None)
+            self.validated(self.plain(None))
         except Exception:  # a validator of the user's may raise anything
             return False
         return True
@@ -121,11 +136,12 @@ class Operation:
         return "file" if any(files) else "json"
 
     def plain(self, data: Any) -> Any:
-        """``data`` as JSON has it: models, dates and the like become what a client would have sent.
+        """``data`` as JSON has it: models, dates and the like become what a client would have sent, and None the
+        default of the function, if it has one.
 
         Raises :class:`InvalidData` on what JSON, or one of the databases, cannot hold.
         """
-        return self._schema.plain(data)
+        return self._schema.plain(self._default if data is None else data)
 
     def validated(self, data: Any) -> Any:
         """``data`` of :meth:`plain` as the function gets it. Raises :class:`InvalidData`, naming each place."""
@@ -146,7 +162,7 @@ class Operation:
         :class:`InvalidData`.
         """
         if not user.is_active:
-            raise AccessDenied("this user is not active (any more)")
+            raise AccessDenied("this user is unknown or not active")
         if self.roles is not None and not self.roles & user.roles:
             raise AccessDenied(f"this user may not call {self.name}")
         found = self.validated(data)

@@ -18,6 +18,7 @@ from ..storage.operations import OperationRow
 from ..storage.rows import CHUNK
 from ..storage.transaction import Transaction
 from .call import FINAL
+from .limits import Limits
 from .news import News
 from .problems import NotPossible
 from .standing import CallQueues
@@ -65,8 +66,9 @@ class Ends:
 
         self._service.database.transaction(work)
 
-    def retry(self, row: OperationRow) -> None:
-        """Let a call that is dead or has failed begin anew. Raises :class:`NotPossible` when others were quicker."""
+    def retry(self, row: OperationRow, limits: Limits | None = None) -> None:
+        """Let a call that is dead or has failed begin anew, within these limits. Raises :class:`NotPossible` when
+        others were quicker, :class:`TooManyCalls`."""
         queue = self._queues.of(row)
 
         def work(tx: Transaction) -> None:
@@ -75,6 +77,8 @@ class Ends:
                 return  # it was our own commit, whose answer never came
             if now is None or now.end_time != row.end_time or now.is_over:
                 raise NotPossible("the call has been retried or forgotten meanwhile, or its time is over")
+            if limits is not None:
+                limits.check_pending(tx, row.owner, row.name)
             if now.end_time:
                 self._begin_anew(tx, queue, now)
             elif not queue.dead.revive(tx, [now.item_id]):
@@ -128,7 +132,8 @@ class Ends:
         while calls := database.statement(partial(expiry.open_calls, limit=CHUNK, after=after), write=False):
             for call in calls:
                 row = database.statement(partial(stored.find, call_id=call.id), write=False) if call.is_stray else None
-                number += row is not None and row.is_unwritten and self.write_down(row)
+                is_ours = row is not None and self._queues.owns(row.queue_name)
+                number += row is not None and is_ours and row.is_unwritten and self.write_down(row)
             after = calls[-1].create_time, calls[-1].id
         return number
 

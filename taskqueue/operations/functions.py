@@ -41,9 +41,7 @@ def check_function(operation: str, function: object) -> None:
 
 def annotation_of_data(operation: str, function: Callable[..., Any]) -> Any:
     """What the parameter for the data is annotated with; Any when it is not. Raises :class:`SpecError`."""
-    parameter = _second(_signature(operation, function))
-    if parameter is None:  # such as what a decorator puts in place of a function
-        parameter = _second(inspect.signature(_innermost(function)))
+    parameter = _parameter_of_data(operation, function)
     if parameter is None:
         raise SpecError(
             f"operation {operation!r} takes *args, so that nothing tells what its data are: name its parameters, "
@@ -58,6 +56,23 @@ def annotation_of_data(operation: str, function: Callable[..., Any]) -> Any:
             f"operation {operation!r}: the annotation {shown(parameter.annotation)} of {parameter.name} cannot be read "
             f"({type(error).__name__}: {error}): import or define it at the top of the module, or give schema="
         ) from None
+
+
+def default_of_data(operation: str, function: Callable[..., Any]) -> Any:
+    """What the function takes when it is given no data; None when it does not say. Raises :class:`SpecError`."""
+    parameter = _parameter_of_data(operation, function)
+    return None if parameter is None or parameter.default is inspect.Parameter.empty else parameter.default
+
+
+def _parameter_of_data(operation: str, function: Callable[..., Any]) -> inspect.Parameter | None:
+    found = _second(_signature(operation, function))
+    if found is not None:
+        return found
+    try:
+        # A decorator may have put (*args) in place of the function.
+        return _second(inspect.signature(_innermost(function)))
+    except (TypeError, ValueError):
+        return None
 
 
 def annotation_of_result(function: Callable[..., Any]) -> Any:

@@ -26,7 +26,8 @@ class Limits:
     the same moment may exceed a limit by their number.
 
     Arguments:
-        pending: so many calls may wait or run at a time; those that have ended, be it dead, do not count.
+        pending: so many calls may wait or run at a time; those that have ended, be it dead, do not count. Owners who
+            retry theirs are held to it, administrators are not.
         rate: so many calls may be recorded ``per`` time (seconds, a timedelta or a text as "1h", at most a year). Calls
             that were forgotten do not count.
 
@@ -52,14 +53,18 @@ class Limits:
 
     def check(self, tx: Transaction, owner: str, name: str) -> None:
         """Raise :class:`TooManyCalls` when one more is too many."""
-        if self.pending is not None and stored.pending(tx, owner, name, self.pending) >= self.pending:
-            raise TooManyCalls(
-                f"{self.pending} calls of {name} by this user wait or run already: try again when one has ended",
-                _LOOK_AGAIN,
-            )
+        self.check_pending(tx, owner, name)
         wait = stored.wait_for_rate(tx, owner, name, self.rate, self.window) if self.rate is not None else None
         if wait is not None:
             raise TooManyCalls(
                 f"this user has made {self.rate} calls of {name} within {self.window / 1000:g} s: try again later",
                 wait / 1000,
+            )
+
+    def check_pending(self, tx: Transaction, owner: str, name: str) -> None:
+        """The same of those that wait or run alone: one that is on record begins anew."""
+        if self.pending is not None and stored.pending(tx, owner, name, self.pending) >= self.pending:
+            raise TooManyCalls(
+                f"{self.pending} calls of {name} by this user wait or run already: try again when one has ended",
+                _LOOK_AGAIN,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -45,26 +46,28 @@ class Operations(RecordedCalls):
             asked when a call is made with an id, and again when it is executed. Without it whoever calls is believed,
             and a deferred call has the roles of the moment in which it was made.
         timeout: seconds (or "10m") that an operation may take without reporting.
+        former_queues: names that ``queue`` had before: the calls that still stand there are executed, too. Those on any
+            other queue are another application's, and left alone.
 
     Raises :class:`ConfigurationError` when the service has operations already, :class:`SpecError`.
     """
 
     def __init__(
         self, service: QueueService, *, queue: str = "operations", load_user: LoadUser | None = None,
-        timeout: float | timedelta | str = 3600,
+        timeout: float | timedelta | str = 3600, former_queues: Iterable[str] = (),
     ) -> None:  # fmt: skip
         if not isinstance(service, QueueService):
             raise SpecError(f"Operations takes a QueueService, not {shown(service)}")
         if OPERATION_PAYLOAD in service.settings.handlers:
             raise ConfigurationError("this QueueService has operations already: one registry serves all of them")
         self.service = service
-        queues = CallQueues(service, check_name(queue), seconds_of(timeout, "timeout"))
+        queues = CallQueues(service, check_name(queue), seconds_of(timeout, "timeout"), former_queues)
         super().__init__(service, queues, Users(load_user))
         self._sweeper = Sweeper(service)
         self._performer = Performer(
-            service.settings, self._operations, self._users, self._news, self._calls.find, lambda: service.database
+            service.settings, self.registered, self._users, self._news, self._calls.find, lambda: service.database
         )
-        service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler()
+        service.settings.handlers[OPERATION_PAYLOAD] = self._performer.handler(self._queues.owns)
         service.settings.operations = self
 
     @property
@@ -98,7 +101,7 @@ class Operations(RecordedCalls):
                 "after ctx.transaction(), leave the key out, or defer it"
             )
         operation.admit(request.user, request.data)
-        row, item = self._calls.store(NewCall(operation, request, key, is_direct=True))
+        row, item = self._calls.store(NewCall(operation, request, key, self.aliases_of(operation.name), is_direct=True))
         queue = self._queues.present()
         if item is None and row.is_direct:
             queue, item = self._calls.take(row)
@@ -155,7 +158,8 @@ class Operations(RecordedCalls):
         lasts = 0
         if expires is not None and not isinstance(expires, datetime):
             lasts = max(delay_ms(seconds_of(expires, "expires"), "expires"), 1)  # 0 is none
-        new = NewCall(operation, request, key, delay=wait, due=due, lasts=lasts, deadline=deadline)
+        names = self.aliases_of(operation.name)
+        new = NewCall(operation, request, key, names, delay=wait, due=due, lasts=lasts, deadline=deadline)
         return Call.of(self._calls.store(new, session)[0])
 
     def _prepared(self, name: str, data: Any, user: Who) -> tuple[Operation, Request]:

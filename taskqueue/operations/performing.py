@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -45,27 +45,27 @@ class Performer:
     """Executes calls.
 
     Arguments:
-        operations: the registered ones by name.
+        registered: the operation of a name, or alias; None: there is none.
         news: who is told of the ends of calls.
         find: gives a call as it stands.
         database: on which operations work.
     """
 
     def __init__(
-        self, settings: Settings, operations: Mapping[str, Operation], users: Users, news: News,
+        self, settings: Settings, registered: Callable[[str], Operation | None], users: Users, news: News,
         find: Callable[[str], OperationRow | None], database: Callable[[], Database],
     ) -> None:  # fmt: skip
         self._settings = settings
-        self._operations = operations
+        self._registered = registered
         self._users = users
         self._news = news
         self._find = find
         self._database = database
         self._in_hand = threading.local()
 
-    def handler(self) -> Handler:
-        """What is registered for the payload of the queue."""
-        return Handler(self._run, pause=self._pause, follow=self._follow, needs_transaction=True)
+    def handler(self, serves: Callable[[str], bool]) -> Handler:
+        """What is registered for the payload of the queue; ``serves(queue_name)``: whether its calls are ours."""
+        return Handler(self._run, pause=self._pause, follow=self._follow, needs_transaction=True, serves=serves)
 
     # --- without a queue ---
 
@@ -144,7 +144,7 @@ class Performer:
     def _perform_item(self, task: TaskContext, item: QueueItem, queue: SqlBase, row: RequestRow) -> None:
         if row.left is not None and row.left <= 0:
             return self._end(task, item, queue, "expired", None)
-        operation = self._operations.get(row.name)
+        operation = self._registered(row.name)
         if operation is None:
             raise Unrecoverable(f"no operation {row.name!r} is registered here: register it, then revive")
         if item.interruptions and operation.on_lost == "dead":
@@ -205,7 +205,7 @@ class Performer:
             return None
         if _part(data, "direct") is not None:  # somebody waits for the answer: it is for them to try again
             return None
-        operation = self._operations.get(_part(data, "operation") or "")
+        operation = self._registered(_part(data, "operation") or "")
         return (operation.retry if operation is not None else USUAL_RETRY).pause(item.failures + 1)
 
     def _follow(self, item: QueueItem, exception: BaseException | None) -> Sequence[NewItem]:

@@ -13,6 +13,8 @@ from ..spec import is_name, shown
 
 _MOST_DETAILS = 65_536
 _LONGEST_MESSAGE = 10_000
+#: So many places stand in the text of an exception.
+_MOST_TOLD = 3
 
 
 class OperationError(TaskQueueError):
@@ -99,10 +101,26 @@ class NotIdempotent(OperationError):
 
 
 class InvalidData(OperationError):
-    """The data do not fit the schema; ``details`` lists each place and what is wrong there."""
+    """The data do not fit the schema; ``details`` lists each place and what is wrong there.
+
+    A list of mappings with "at" (the keys and positions that lead there), "message" and "kind". The text of the
+    exception has the first of them, ``message`` none.
+    """
 
     usual_code = "invalid_data"
     status = 422
+
+    def __str__(self) -> str:
+        places = [*filter(None, map(_told, self.details))] if isinstance(self.details, list) else []
+        more = [f"and {len(places) - _MOST_TOLD} more"] if len(places) > _MOST_TOLD else []
+        return f"{self.message}: {'; '.join(places[:_MOST_TOLD] + more)}" if places else self.message
+
+
+def _told(place: Any) -> str:
+    """A place in the data as a sentence; "" when it is none: what comes from a server may be anything."""
+    if not isinstance(place, dict) or not isinstance(place.get("at"), list) or "message" not in place:
+        return ""
+    return f"{'.'.join(map(str, place['at'])) or 'data'}: {place['message']}"
 
 
 class AccessDenied(OperationError):

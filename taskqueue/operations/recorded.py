@@ -70,15 +70,15 @@ class RecordedCalls(Registry):
         return Call.of(self._own(tracking_id, user))
 
     def _own(self, tracking_id: str, who: Who) -> OperationRow:
-        row = self._calls.find(tracking_id) if is_call_id(tracking_id) else None
-        return self._visible(row, _ADMIN if who is None else self._users.of(who))
-
-    @staticmethod
-    def _visible(row: OperationRow | None, user: User) -> OperationRow:
-        if row is None or not (user.is_admin or (user.is_active and user.owner == row.owner)):
-            raise CallNotFound("there is no such call, or it is not yours to see")
+        row = self._visible(tracking_id, _ADMIN if who is None else self._users.of(who))
         if row.is_over:
             raise CallGone(GONE)
+        return row
+
+    def _visible(self, tracking_id: str, user: User) -> OperationRow:
+        row = self._calls.find(tracking_id) if is_call_id(tracking_id) else None
+        if row is None or not (user.is_active and (user.is_admin or user.owner == row.owner)):
+            raise CallNotFound("there is no such call, or it is not yours to see")
         return row
 
     def result(self, tracking_id: str, *, user: Who = None, consume: bool = False) -> Any:
@@ -134,7 +134,7 @@ class RecordedCalls(Registry):
         """Recorded calls, the newest first; of a user, their own, of an administrator or None, all.
 
         Arguments:
-            after: the id of the last one that was seen.
+            after: the id of the last one that was seen, which must not have been forgotten meanwhile.
 
         Raises :class:`SpecError`, :class:`UnknownOperation`, :class:`CallNotFound` on an unknown ``after``.
         """
@@ -142,10 +142,12 @@ class RecordedCalls(Registry):
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise SpecError(f"limit must be a whole number of at least 1, not {shown(limit)}")
         who = _ADMIN if user is None else self._users.of(user)
+        if not who.is_active:
+            return []
         name = self.named(operation).name if operation is not None else None
         place: tuple[int, str] | None = None
         if after is not None:
-            row = self._own(after, user)
+            row = self._visible(after, who)  # its result may have been consumed since the last page
             place = row.create_time, row.id
         owner = None if who.is_admin else who.owner
         return [Call.of(row) for row in self._calls.page(limit, owner, name, state, place)]
@@ -174,12 +176,13 @@ class RecordedCalls(Registry):
     def retry(self, tracking_id: str, *, user: Who = None) -> Call:
         """Let a call that is dead or has failed be executed once more. Return it as it stands.
 
-        Raises :class:`NotPossible` when it is neither, :class:`CallNotFound`, :class:`CallGone`.
+        Raises :class:`NotPossible` when it is neither, :class:`TooManyCalls`, :class:`CallNotFound`, :class:`CallGone`.
         """
         row = self._own(tracking_id, user)
         if row.state not in ("dead", "failed"):
             raise NotPossible(f"only a call that is dead or has failed can be tried again; this one is {row.state}")
-        self._ends.retry(row)
+        operation = None if user is None or self._users.of(user).is_admin else self.registered(row.name)
+        self._ends.retry(row, operation.limits if operation is not None else None)
         return self.get(tracking_id, user=user)
 
 

@@ -51,7 +51,7 @@ class Registry:
             on_lost: "retry": a call whose worker was lost in mid-operation is executed again; "dead": it is not.
             result_ttl: how long a result is kept and its idempotency key known: seconds, a timedelta or a text as "7d".
             limits: how much one user may have recorded.
-            aliases: other names for it.
+            aliases: other names for it, such as its name of before: calls and keys recorded under that stay its.
 
         Raises :class:`SpecError` on a name that is taken, or marks, a schema or a function that make no sense.
         """
@@ -93,6 +93,10 @@ class Registry:
         """The other names of the operation of that name."""
         return sorted(alias for alias, meant in self._aliases.items() if meant == name)
 
+    def registered(self, name: str) -> Operation | None:
+        """The operation of that name, or alias; None: there is none."""
+        return self._operations.get(self._aliases.get(name, name))
+
     def alike(self, name: str) -> Operation | None:
         """The operation of that name, or alias; else the only one whose name differs in upper and lower case alone."""
         try:
@@ -106,7 +110,7 @@ class Registry:
 
     def named(self, name: str) -> Operation:
         """The operation of that name, or alias. Raises :class:`UnknownOperation`."""
-        found = self._operations.get(self._aliases.get(name, name)) if isinstance(name, str) else None
+        found = self.registered(name) if isinstance(name, str) else None
         if found is None:
             hint = nearest(name, self._operations) if isinstance(name, str) else ""
             raise UnknownOperation(f"there is no operation {shown(name)}{hint}")

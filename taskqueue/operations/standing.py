@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigurationError, QueueNotFound
+from ..errors import ConfigurationError, QueueNotFound, SpecError
 from ..queues.sql_base import SqlBase
 from ..service import QueueService
-from ..spec import OPERATION_PAYLOAD
+from ..spec import OPERATION_PAYLOAD, check_name, shown
 from ..storage.committed import after_commit
 from ..storage.operations import OperationRow
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 #: After so long (seconds) it is looked whether the queue is still registered.
 _TRUSTED = 5.0
+_log = logging.getLogger(__name__)
 
 
 class CallQueues:
@@ -27,11 +29,14 @@ class CallQueues:
     Arguments:
         name: of the one on which new calls stand.
         timeout: its ``lease_time``, in seconds.
+        former: names that it had before; what stands there is executed, too.
     """
 
-    def __init__(self, service: QueueService, name: str, timeout: float) -> None:
+    def __init__(self, service: QueueService, name: str, timeout: float, former: Iterable[str] = ()) -> None:
         self._service = service
         self._name = name
+        self._own = frozenset({name, *_checked_names(former)})
+        self._told = set[str]()
         self._options: dict[str, Any] = {
             "agent": "server", "payload": OPERATION_PAYLOAD, "error": "dead", "lease_time": timeout,
         }  # fmt: skip
@@ -90,11 +95,31 @@ class CallQueues:
             return None
         return found if _is_for_calls(found) else None  # type: ignore[return-value]
 
+    def owns(self, name: str) -> bool:
+        """Whether calls on a queue of operations of that name are for this application to execute. Of one whose are
+        not it warns once: they may be another application's, or wait on a name of ours that nobody has told us."""
+        if name in self._own:
+            return True
+        if name not in self._told:
+            self._told.add(name)
+            _log.warning(
+                "queue %s holds calls of operations, and is not served here: if it is no other application's, but had "
+                "that name before, say Operations(service, queue=%r, former_queues=[%r])",
+                name, self._name, name,
+            )  # fmt: skip
+        return False
+
     def standing(self) -> Iterator[SqlBase]:
-        """Those that exist."""
+        """Those of this application that exist."""
         for queue in self._service.queues():
-            if _is_for_calls(queue):
+            if _is_for_calls(queue) and self.owns(queue.name):
                 yield queue  # type: ignore[misc]
+
+
+def _checked_names(given: object) -> list[str]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise SpecError(f"former_queues is a list of names of queues, not {shown(given)}")
+    return [check_name(name) for name in given]
 
 
 def _is_for_calls(queue: object) -> bool:

@@ -103,7 +103,7 @@ def _checked_id(given: object) -> str | int | None:
 
 
 def _checked_claims(given: Mapping[str, Any]) -> dict[str, Any]:
-    found = without_secrets("claim", given)
+    found = without_secrets("claim", given, "let the operation get one when it is executed")
     try:
         encode(found, where="claims", max_depth=MAX_DEPTH - 1)
     except SerializationError as error:

@@ -13,6 +13,7 @@ from ..spec import shown
 #: How a message is delivered: a method, a request to one handler, an event to all of them, news of another message.
 CALL, SEND, EMIT, CALLBACK = "call", "send", "emit", "callback"
 KINDS = (CALL, SEND, EMIT, CALLBACK)
+_INSTEAD = "let the handler get one when it delivers"
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ _KINDS: dict[str, type] = {
 
 def checked_headers(headers: Mapping[str, Any] | None) -> dict[str, Any]:
     """Headers as they are stored. Raises :class:`SpecError` on those that carry secrets."""
-    return without_secrets("header", headers)
+    return without_secrets("header", headers, _INSTEAD)
 
 
 def checked_claims(claims: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is kept of a user. Raises :class:`SpecError` when that carries secrets."""
-    return without_secrets("claim", claims)
+    return without_secrets("claim", claims, _INSTEAD)

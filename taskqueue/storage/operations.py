@@ -123,6 +123,12 @@ def place(tx: Transaction, call_id: str, item_id: int) -> None:
     tx.change("UPDATE {operation} SET item_id = :item WHERE id = :id", id=call_id, item=item_id)
 
 
+def deadline_before_due(tx: Transaction, call_id: str) -> int | None:
+    """The deadline of a call that ends before it is due; None: it does not."""
+    row = tx.row("SELECT deadline FROM {operation} WHERE id = :id AND deadline > 0 AND deadline < due_time", id=call_id)
+    return int(row[0]) if row else None
+
+
 def find(tx: Transaction, call_id: str) -> OperationRow | None:
     """A call, as it stands now."""
     row = tx.row(f"SELECT {_COLUMNS} FROM {{operation}} o {_JOINED} WHERE o.id = :id", id=call_id)

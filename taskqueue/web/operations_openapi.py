@@ -139,7 +139,7 @@ def _runs(names: list[str]) -> dict[str, Any]:
                    "At most so many."),
         _parameter("after", {"type": "string", "pattern": ID_PATTERN}, "What was told as next."),
     ]  # fmt: skip
-    answers = {"200": _answer("One's own, or an administrator's: all.", "Calls"), **problems(404, 406, 410, 422)}
+    answers = {"200": _answer("One's own, or an administrator's: all.", "Calls"), **problems(404, 406, 422)}
     return _described("listRuns", "runs", "Calls on record, the newest first.", parameters, answers)
 
 
@@ -169,7 +169,7 @@ def _end() -> dict[str, Any]:
 
 
 def _retry() -> dict[str, Any]:
-    answers = {"202": _deferred("It is executed once more."), **problems(400, 404, 409, 410, 413, 415, 422)}
+    answers = {"202": _deferred("It is executed once more."), **problems(400, 404, 409, 410, 413, 415, 422, 429)}
     found = _described("retryRun", "runs", "Execute a call once more that is dead or has failed.", [], answers)
     empty = {"type": "object", "additionalProperties": False}
     return {**found, "requestBody": {"required": True, "content": {_JSON: {"schema": empty, "example": {}}}}}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
+from urllib.parse import unquote_to_bytes
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -42,6 +43,7 @@ class Asked:
 def read(request: Request, max_bytes: int) -> Asked:
     """Read a request of at most so many bytes. Raises :class:`Refused` on what makes no sense."""
     _check_size(request, max_bytes)
+    _check_text(request)
     fields = _fields(request)
     operation = fields.pop("operation", None)
     if not isinstance(operation, str) or not operation:
@@ -81,6 +83,16 @@ def _check_size(request: Request, max_bytes: int) -> None:
     request.max_form_memory_size = max_bytes
 
 
+def _check_text(request: Request) -> None:
+    """Flask puts a sign of its own in the place of what is no UTF-8: something else would be stored than was sent."""
+    is_form = request.method == "POST" and request.mimetype == _FORMS[0]
+    for part in (request.query_string, request.get_data() if is_form else b""):
+        try:
+            unquote_to_bytes(part).decode()
+        except UnicodeDecodeError:
+            raise Refused(INVALID, "the parameters are no valid text in UTF-8") from None
+
+
 def _fields(request: Request) -> dict[str, Any]:
     found = _single(request.args.items(multi=True))
     posted = _posted(request) if request.method == "POST" else {}
@@ -103,6 +115,9 @@ def _posted(request: Request) -> dict[str, Any]:
         raise Refused("REQUEST_TOO_LARGE", "the form has too many parts, or is larger than allowed") from None
     if files:
         raise Refused(INVALID, "files are not taken: send the content as text (base64) in a parameter")
+    if request.content_length and not fields:
+        # Werkzeug makes an empty form of one that it cannot read: its options would be lost, and the call made at once.
+        raise Refused(INVALID, "the form cannot be read: it was cut off, or its Content-Type does not fit")
     return _single(fields.items(multi=True))
 
 

@@ -84,7 +84,7 @@ def test_a_worker_does_not_leave_the_outbox_of_another_application_in_silence(
     named = shell.run("--app", APP, "work", "outbox:other", "--drain")
 
     assert (named.returncode, named.stderr.splitlines()[-1]) == (
-        1, "Not served: queue 'outbox:other' belongs to the outbox of another application (1 item left)."
+        1, "Not served: queue 'outbox:other' belongs to another application (1 item left)."
     )  # fmt: skip
     assert shell.run("--app", APP, "work", "--drain").returncode == 0
 

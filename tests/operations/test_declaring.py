@@ -104,6 +104,40 @@ def test_a_function_without_annotations_takes_anything() -> None:
     assert (registry.named("any").takes, registry.named("any").gives) == ({}, {})
 
 
+def test_without_data_the_default_of_the_function_counts() -> None:
+    def dig(ctx: Any, data: str = "a hole") -> str:
+        return data
+
+    def plant(ctx: Any, data: Contact = Contact(name="an oak")) -> str:  # noqa: B008
+        return data.name
+
+    def water(ctx: Any, data: list[int] = []) -> list[int]:  # noqa: B006
+        data.append(1)
+        return data
+
+    registry = Registry()
+    for function in (dig, _decorated(dig), plant, water):
+        registry.operation(f"x{len(registry.known())}", queueable=True)(function)
+    for name, sent, given in (("x0", "a hole", "a hole"), ("x1", "a hole", "a hole"),
+                              ("x2", {"name": "an oak"}, Contact(name="an oak")), ("x3", [], [])):  # fmt: skip
+        operation = registry.named(name)
+        assert (operation.plain(None), operation.takes_nothing) == (sent, True)
+        assert operation.admit(User(), operation.plain(None)) == given
+    assert registry.named("x0").plain("a ditch") == "a ditch"
+    # What the function does to its default is not there the next time.
+    for _ in range(2):
+        water_it = registry.named("x3")
+        assert water_it.function(None, water_it.validated(water_it.plain(None))) == [1]
+
+
+@pytest.mark.parametrize(("default", "told"), [(5, "Input should be a valid string"), (object(), "cannot be sent")])
+def test_a_default_that_the_schema_refuses_is_refused(default: Any, told: str) -> None:
+    def dig(ctx: Any, data: str = default) -> None: ...
+
+    with pytest.raises(SpecError, match=f"operation 'x' has a default for its data that its schema refuses: .*{told}"):
+        Registry().operation("x")(dig)
+
+
 @pytest.mark.parametrize(
     ("function", "told"),
     [

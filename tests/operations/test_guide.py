@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-from taskqueue.operations import FINAL, STATES, Operations
+from taskqueue.operations import FINAL, STATES, Call, Operations
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -37,6 +38,7 @@ def test_the_other_examples_are_python() -> None:
     assert len(examples) > 3
     for example in examples:
         ast.parse(example)
+    exec(next(one for one in examples if one.startswith("from taskqueue import Later")), {})  # noqa: S102
 
 
 def test_every_argument_and_state_is_named() -> None:
@@ -44,4 +46,5 @@ def test_every_argument_and_state_is_named() -> None:
     named = set(re.findall(r"`(\w+)`", rows))
     arguments = {*inspect.signature(Operations.operation).parameters} - {"self", "name"}
     assert arguments | set(STATES) <= named
+    assert {field.name for field in dataclasses.fields(Call)} <= named
     assert set(FINAL) <= set(re.findall(r"\w+", GUIDE[GUIDE.index("```text") :]))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from threading import Barrier
 from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
 
-from taskqueue import SpecError, travel
-from taskqueue.operations import Limits, OperationFailed, Operations, TooManyCalls
+from taskqueue import QueueService, SpecError, travel
+from taskqueue.operations import Limits, OperationFailed, Operations, TooManyCalls, User
 from tests.operations.conftest import ALICE, BOB, drain
 
 
@@ -197,3 +198,35 @@ def test_requests_at_the_same_moment_exceed_it_by_no_more_than_their_number(ops:
     assert len(ops.calls()) == 1 + made
     with pytest.raises(TooManyCalls):
         ops.defer("note", "b")
+
+
+@pytest.mark.parametrize("is_moment", [False, True])
+def test_one_that_is_due_after_its_deadline_counts_until_then(
+    ops: Operations, service: QueueService, is_moment: bool
+) -> None:
+    ops.operation("note", queueable=True, limits=Limits(pending=1))(lambda ctx, data: data)
+    due = datetime.now(timezone.utc) + timedelta(days=30)
+    call = ops.defer("note", user="alice", expires="1h", **({"release_time": due} if is_moment else {"delay": "30d"}))
+    assert call.state == "scheduled"
+    with travel(7200):
+        ops.drain()  # nobody has looked at it
+        ends = service.database.statement(lambda tx: tx.rows("SELECT state FROM {operation} WHERE end_time > 0"))
+        assert [tuple(row) for row in ends] == [("expired",)]
+        ops.defer("note", user="alice")
+
+
+def test_whoever_retries_is_held_to_what_may_wait_and_administrators_are_not(ops: Operations) -> None:
+    @ops.operation("note", queueable=True, retry=1, limits=Limits(pending=1))
+    def note(ctx: object, data: str) -> None:
+        raise OperationFailed("no") if data == "no" else ValueError
+
+    ended = []
+    for data in ("no", "die", "no"):
+        ended.append(ops.defer("note", data, user=ALICE).id)
+        drain(ops)
+    assert ops.retry(ended[0], user=ALICE).state == "queued"
+    for call_id in ended[1:]:
+        with pytest.raises(TooManyCalls):
+            ops.retry(call_id, user=ALICE)
+    assert ops.retry(ended[1]).state == "queued"
+    assert ops.retry(ended[2], user=User("root", is_admin=True)).state == "queued"

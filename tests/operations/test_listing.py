@@ -229,3 +229,17 @@ def test_a_call_that_was_asked_to_stop_says_so_while_it_runs(ops: Operations) ->
     drain(ops)
     assert seen == [False, ("running", True, True)]
     assert not ops.get(call.id).is_stopping
+
+
+def test_whoever_consumes_what_is_listed_gets_the_next_page(ops: Operations) -> None:
+    ops.operation("note", queueable=True)(lambda ctx, data: data)
+    made = [ops.defer("note", number, user=ALICE).id for number in range(5)]
+    drain(ops)
+    seen: list[str] = []
+    while page := ops.calls(user=ALICE, limit=2, after=seen[-1] if seen else None):
+        found = [call.id for call in page]
+        assert [ops.result(one, user=ALICE, consume=True) for one in found] == [made.index(one) for one in found]
+        seen += found
+    assert sorted(seen) == sorted(made)
+    with pytest.raises(CallNotFound):
+        ops.calls(user=BOB, after=seen[0])

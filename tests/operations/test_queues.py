@@ -86,7 +86,7 @@ def renamed(url: str, ops: Operations, done: Count) -> Iterator[Operations]:
     """The same operations after a deployment, whose calls stand on a queue of another name."""
     made = QueueService(url, secret_key="a key of the tests, no secret")
     ops.service.settings.codec = made.settings.codec
-    yield declare(Operations(made, queue="renamed"), done)
+    yield declare(Operations(made, queue="renamed", former_queues=["operations"]), done)
     clear(made)
     made.close()
 

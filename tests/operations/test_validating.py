@@ -155,11 +155,14 @@ def test_problems_have_their_place_a_sentence_and_a_kind() -> None:
         {"at": ["children", 1, "name"], "message": "Input should be a valid string", "kind": "string_type"}
     ]
     assert found.message == "the data of check do not fit its schema"
+    assert str(found) == f"{found.message}: children.1.name: Input should be a valid string"
     json.dumps(found.facts())
 
 
 def test_of_very_many_problems_fifty_are_told_and_none_twice() -> None:
-    assert len(refused(list[int], ["x"] * 1000).details) == 50
+    found = refused(list[int], ["x"] * 1000)
+    assert len(found.details) == 50
+    assert [part.split(":")[0] for part in str(found).split("; ")[1:]] == ["1", "2", "and 47 more"]
     assert refused(dict[str, int], {"x" * 90 + str(number): "no" for number in range(3)}).details == [
         {"at": ["x" * 80], "kind": "int_parsing",
          "message": "Input should be a valid integer, unable to parse string as an integer"}

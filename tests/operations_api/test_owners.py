@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from taskqueue.operations import Operations
+from taskqueue.operations import Operations, User
 from tests.names import shown
 from tests.operations.conftest import drain
 from tests.operations_api.app import USERS, Client
@@ -136,6 +136,12 @@ def test_an_identity_that_makes_no_sense_lets_nobody_in(app: Flask, found: Any) 
     object.__setattr__(site, "identity", lambda: found)
     answer = Client(app, None).get("/ops")
     assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+
+
+def test_a_user_with_an_empty_id_is_nobody(app: Flask) -> None:
+    site = app.extensions["taskqueue.operations"]["operations"]
+    object.__setattr__(site, "identity", lambda: User(""))
+    assert Client(app, None).get("/ops/runs").status_code == 401
 
 
 def test_an_id_is_looked_up(service: Any) -> None:

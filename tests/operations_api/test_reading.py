@@ -47,7 +47,8 @@ def test_bodies(alice: Client, body: bytes, status: int) -> None:
     {"release_time": "2030-13-01T00:00:00Z"},
     {"release_time": "１030-01-01T00:00:00Z"}, {"delay": 1, "release_time": "2030-01-01T00:00:00Z"}, {"delya": 1},
     {"defer": False, "delay": 1}, {"defer": False, "expires": 1}, {"key": "x"}, {"expires": 1e300},
-], ids=str)  # fmt: skip
+    {"delay": 10**400}, {"expires": 10**400},
+], ids=lambda options: str(options)[:60])  # fmt: skip
 def test_options_that_make_no_sense(alice: Client, ops: Operations, options: Any) -> None:
     answer = alice.post("/ops/echo", 1, options)
     _check_problem(answer, 422)

@@ -87,8 +87,12 @@ def test_a_file_is_read(client: Client, ops: Operations) -> None:
 
 def test_options_arrive(client: Client, ops: Operations) -> None:
     moment = datetime.now(timezone.utc).replace(microsecond=123000) + timedelta(hours=1)
-    delayed, due = client.defer("note", 1, delay="1m"), client.defer("note", 2, release_time=moment, expires=moment)
-    assert (delayed.state, due.state, due.due, due.deadline) == ("scheduled", "scheduled", moment, moment)
+    last = moment + timedelta(minutes=1)
+    delayed, due = client.defer("note", 1, delay="1m"), client.defer("note", 2, release_time=moment, expires=last)
+    assert (delayed.state, due.state, due.due, due.deadline) == ("scheduled", "scheduled", moment, last)
+    with pytest.raises(OperationError, match="expires must be later than delay") as refused:
+        client.defer("note", 3, delay=5, expires=1)
+    assert (refused.value.code, refused.value.status) == ("invalid_request", 422)
     assert delayed.due is not None and round((delayed.due - delayed.created).total_seconds()) == 60
     lasting = client.defer("note", 3, expires=30)
     assert lasting.deadline is not None and round((lasting.deadline - lasting.created).total_seconds()) == 30

@@ -14,6 +14,7 @@ from taskqueue.operations import Operations
 from taskqueue.web import Webservice
 from tests.operations_webservice.conftest import Door, code, envelope
 
+FORM = "application/x-www-form-urlencoded"
 CONTACT = {"elementType": "Contacts", "element": '{"name": "Ann"}'}
 
 
@@ -149,6 +150,31 @@ def test_broken_requests_are_answered_by_an_envelope(door: Door, kind: str, body
     answer = door.client().post("/webservice", data=body, content_type=kind, headers={"X-User": "alice"})
     assert code(envelope(answer)) in ("INVALID_REQUEST", "INVALID_CBWSOPTIONS")
     assert door.done == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["multipart/form-data", "multipart/form-data; boundary=x", "multipart/form-data; boundary=y",
+     "application/x-www-form-urlencoded"],
+)  # fmt: skip
+def test_a_form_that_cannot_be_read_is_no_empty_one(door: Door, kind: str) -> None:
+    options = b'--x\r\nContent-Disposition: form-data; name="cbwsOptions"\r\n\r\n{"launchfromqueue": 1}\r\n--x'
+    body = options if kind.startswith("m") else b"&&"
+    client, who = door.client(), {"X-User": "alice"}
+    answer = client.post("/webservice?operation=echo&a=1", data=body, content_type=kind, headers=who)
+    assert (code(envelope(answer)), door.done) == ("INVALID_REQUEST", [])
+
+
+@pytest.mark.parametrize("text", ["caf%e9", "%ff", "%ed%a0%80", "%c3"])
+def test_what_is_no_utf_8_is_refused_and_not_mended(door: Door, text: str) -> None:
+    client, who = door.client(), {"X-User": "alice"}
+    for answer in (
+        client.get(f"/webservice?operation=echo&a={text}", headers=who),
+        client.post("/webservice", data=f"operation=echo&a={text}", headers=who, content_type=FORM),
+    ):
+        assert (code(envelope(answer)), door.done) == ("INVALID_REQUEST", [])
+    good = client.post("/webservice", data="operation=echo&a=caf%C3%A9+%EF%BF%BD", headers=who, content_type=FORM)
+    assert envelope(good)["result"] == {"a": "café \ufffd"}
 
 
 def test_address_and_body_must_not_contradict_each_other(door: Door) -> None:

@@ -111,6 +111,7 @@ def test_make_without_a_target_lists_the_targets() -> None:
         "demo-web",
         "test",
         "soak",
+        "faults",
         "lint",
         "format",
         "bench",
