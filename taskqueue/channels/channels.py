@@ -278,6 +278,11 @@ class Channels:
         """
         return self._dispatcher.dispatch(self.wake_ups())
 
+    def unregistered(self) -> list[Subscription]:
+        """Those of :meth:`wake_ups` whose callback is not registered with this object; :meth:`dispatch` leaves them to
+        other processes, and logs a warning, once for each callback."""
+        return [subscription for subscription in self.wake_ups() if not self._dispatcher.knows(subscription)]
+
     # --- looking ---
 
     def overview(self) -> list[Standing]:

@@ -53,14 +53,21 @@ class Dispatcher:
         """Call for each of these subscriptions, unless it is being called; how many calls were made."""
         return sum(self._call(subscription) for subscription in waiting if self._has(subscription))
 
+    def knows(self, subscription: Subscription) -> bool:
+        """Whether the callback of a subscription is registered here."""
+        return (subscription.callback or "") in self._callbacks
+
     def _has(self, subscription: Subscription) -> bool:
         name = subscription.callback or ""
-        if name in self._callbacks:
+        if self.knows(subscription):
             return True
         if name not in self._told:
             self._told.add(name)
             hint = nearest(name, self._callbacks)
-            _log.warning("callback %s of a subscription is not registered in this process%s", name, hint)
+            _log.warning(
+                "callback %s is not registered in this process, and messages on channel %s wait for consumer %s%s",
+                name, subscription.channel, subscription.consumer, hint,
+            )  # fmt: skip
         return False
 
     def _call(self, subscription: Subscription) -> bool:

@@ -19,6 +19,7 @@ from .choosing import together
 from .options import json_option
 from .output import counted, one_line, print_json, print_json_list, print_table
 from .service import Given, pass_given
+from .terminal_log import log_to_terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _channel = click.argument("channel")
@@ -218,6 +219,9 @@ def _print(message: Message | None, as_json: bool, *, hides_secrets: bool) -> bo
 def dispatch(given: Given, as_json: bool) -> None:
     """Call those for whom a message waits, once each; for cron. The callbacks are those of --app.
 
+    You are told of callbacks for which messages wait and that the module of --app does not register. What a callback
+    raises is written to stderr.
+
     \b
     Examples:
       taskqueue --app myapp.jobs:service channels dispatch
@@ -228,12 +232,15 @@ def dispatch(given: Given, as_json: bool) -> None:
             "nothing says what to call: name by --app a QueueService whose module makes (or imports) its Channels"
         )
     process.program = "taskqueue channels dispatch"
+    log_to_terminal()
     with given.around():
         made = channels.dispatch()
+    left = sorted({subscription.callback or "" for subscription in channels.unregistered()})
     if as_json:
-        print_json({"calls": made})
+        print_json({"calls": made, "unregistered": left})
     else:
-        click.echo(f"Made {counted(made, 'call')}.")
+        named = f"; not made, because no such callback is registered here: {', '.join(left)}" if left else ""
+        click.echo(f"Made {counted(made, 'call')}{named}.")
 
 
 @channels_of_messages.command("expire")

@@ -32,6 +32,11 @@ class _GivenByFlask(Given):
         return site_of(self.ctx, self.name).service
 
     @property
+    def is_of_code(self) -> bool:
+        """It always is."""
+        return True
+
+    @property
     def around(self) -> Callable[[], AbstractContextManager[Any]]:
         """The context of the application."""
         return app_context()

@@ -13,6 +13,7 @@ import click
 from ..errors import PayloadError
 from ..item import QueueItem
 from ..operations import CallNotFound, OperationError, Operations
+from ..operations.administration import Counts
 from ..outcome import Outcome
 from ..queues.sql_base import process
 from ..signals import item_finished
@@ -23,29 +24,35 @@ from .output import counted, one_line, print_json
 from .report import BY_SIGNAL, FAILED, only_json
 from .service import Given, pass_given
 from .signals import Interrupts
+from .terminal_log import log_to_terminal
 
 #: What an attempt has come to for which nothing is left to do, as opposed to those that somebody has to look at.
 _FINE = ("succeeded", "failed", "expired", "cancelled")
 _PROBLEMS = {Outcome.RETRY: "retrying", Outcome.DEAD: "dead", Outcome.DELETE: "dead", Outcome.ABORT: "retrying",
              Outcome.CANCELLED: "cancelled"}  # fmt: skip
-_SAID = {"retrying": "to be tried again"}
+_SAID = {"retrying": "to be tried again", "forgotten": "forgotten by others meanwhile"}
 
 
-class _Tally:
+class Tally:
     """What became of the attempts."""
 
     def __init__(self, operations: Operations) -> None:
         self._operations = operations
         self.states: Counter[str] = Counter()
-        #: Handlers of ends (``@operations.finished``) that have failed.
+        #: Ends of which handlers (``@operations.finished``) were told, and those where one has failed.
+        self.told = 0
         self.told_in_vain = 0
 
     def note(self, queue: Any, *, item: QueueItem, outcome: Outcome, **_more: Any) -> None:
         """Receiver of ``item_finished``."""
         if queue.spec.payload != OPERATION_PAYLOAD:
             return
-        if _is_news(item):
+        kind = _kind(item)
+        if kind == "finished":
+            self.told += outcome is Outcome.OK
             self.told_in_vain += outcome in _PROBLEMS
+        elif kind != "operation":
+            return  # it only looks whether a call has stopped
         elif outcome is Outcome.OK:
             self.states[self._state(item.uid)] += 1
         elif outcome in _PROBLEMS:  # else it was given back, or lost to others, who execute it
@@ -66,11 +73,18 @@ class _Tally:
 
     def said(self) -> str:
         """As a part of a sentence."""
+        made = counted(self.attempts, "attempt")
         order = ("succeeded", "failed", "expired", "cancelled", "retrying", "dead", "forgotten")
         parts = [f"{self.states[state]} {_SAID.get(state, state)}" for state in order if self.states[state]]
-        if self.told_in_vain:
-            parts.append(f"{counted(self.told_in_vain, 'handler')} of ends failed")
-        return ", ".join(parts)
+        calls = f"{made}: {', '.join(parts)}" if parts else made
+        told = f"; {counted(self.told, 'end')} told to handlers" if self.told else ""
+        failed = f"; {counted(self.told_in_vain, 'attempt')} to tell handlers failed" if self.told_in_vain else ""
+        return f"{calls}{told}{failed}"
+
+    @property
+    def attempts(self) -> int:
+        """How many calls were executed, handlers left out."""
+        return sum(self.states.values())
 
 
 @click.command("drain")
@@ -85,8 +99,9 @@ def drain_calls(given: Given, no_wait: bool, as_json: bool, grace: float) -> Non
     workers beside it. Ctrl-C and SIGTERM end it in good order: the call in hand may be finished; a second one, or the
     end of the grace period, gives it back.
 
-    Exit code 1 when a call has died or waits to be tried again, or a queue of operations is not active and has calls
-    left. That an operation says no ("failed") is an answer like others.
+    Exit code 1 when a call has died or waits to be tried again, a handler of ends has failed, or a queue of operations
+    is not active and has calls left. That an operation says no ("failed") is an answer like others. Why an attempt has
+    failed is written to stderr, with the traceback.
 
     \b
     Examples:
@@ -99,7 +114,8 @@ def drain_calls(given: Given, no_wait: bool, as_json: bool, grace: float) -> Non
     """
     operations = operations_of(given)
     process.program = "taskqueue operations drain"
-    tally, stop, attempts = _Tally(operations), threading.Event(), 0
+    log_to_terminal()
+    tally, stop = Tally(operations), threading.Event()
     by: Signals | None = None
     if given.missing_file is None:
         with ExitStack() as stack:
@@ -108,29 +124,32 @@ def drain_calls(given: Given, no_wait: bool, as_json: bool, grace: float) -> Non
             stack.enter_context(item_finished.connected_to(tally.note))
             stack.enter_context(given.around())
             try:
-                attempts = operations.drain(wait=not no_wait, stop=stop)
+                operations.drain(wait=not no_wait, stop=stop)
             except KeyboardInterrupt:
                 by = Signals.SIGINT  # of the operation's own making, unless a signal came
         by = interrupts.signal or by
-        attempts = max(attempts, sum(tally.states.values()))
-    _report(operations, given, tally, attempts, by, as_json)
+    _report(operations, given, tally, by, as_json)
 
 
-def _report(
-    operations: Operations, given: Given, tally: _Tally, attempts: int, by: Signals | None, as_json: bool
-) -> None:
+def _report(operations: Operations, given: Given, tally: Tally, by: Signals | None, as_json: bool) -> None:
     administration = operations.administration
-    waiting, dead = administration.counts() if given.missing_file is None else (0, 0)
+    now = administration.counts() if given.missing_file is None else Counts(0, 0, 0, 0, ())
     inactive = administration.inactive() if given.missing_file is None and by is None else []
     if as_json:
         states = dict(sorted(tally.states.items()))
-        print_json({"attempts": attempts, "states": states, "waiting": waiting, "dead": dead,
-                    "stopped_by": by.name if by is not None else None})  # fmt: skip
+        handlers = {"told": tally.told, "failed": tally.told_in_vain, "waiting": now.news}
+        print_json({"attempts": tally.attempts, "states": states, "waiting": now.waiting, "dead": now.dead,
+                    "handlers": handlers, "stopped_by": by.name if by is not None else None})  # fmt: skip
     else:
-        made = f"Made {counted(attempts, 'attempt')}"
-        done = f": {said}" if (said := tally.said()) else ""
-        stopped = f"Stopped by {by.name}: made {counted(attempts, 'attempt')}" if by is not None else made
-        click.echo(f"{stopped}{done}; {waiting} waiting, {dead} dead.")
+        begin = f"Stopped by {by.name}: made" if by is not None else "Made"
+        news = f", {counted(now.news, 'end')} to be told to handlers" if now.news else ""
+        click.echo(f"{begin} {tally.said()}; {now.waiting} waiting{news}, {now.dead} dead.")
+    if now.other_letters:
+        show = " and ".join(f"'{given.program} dead list {one_line(name)}'" for name in now.queues)
+        click.echo(
+            f"{counted(now.other_letters, 'dead letter')} beside those of calls, as of handlers that have failed: see "
+            f"{show}.", err=True,
+        )  # fmt: skip
     for name, status, number in inactive:
         click.echo(
             f"Not drained: queue {one_line(name)!r} is {status} and has {counted(number, 'item')} left.", err=True
@@ -141,9 +160,9 @@ def _report(
         raise click.exceptions.Exit(FAILED)
 
 
-def _is_news(item: QueueItem) -> bool:
-    """Whether it is no call, but the news of the end of one."""
+def _kind(item: QueueItem) -> str:
+    """Whether it is a call ("operation"), the news of the end of one ("finished"), or looks for one ("stopping")."""
     try:
-        return "finished" in item.data
+        return next((kind for kind in ("finished", "stopping") if kind in item.data), "operation")
     except (PayloadError, TypeError):
-        return False
+        return "operation"

@@ -45,6 +45,11 @@ class Given:
         """What tasks need around them in other threads than this one."""
         return nullcontext
 
+    @property
+    def is_of_code(self) -> bool:
+        """Whether the user's code says which database it is, so that its name was not mistyped here."""
+        return self.app is not None
+
     def queue(self, name: str) -> BatchQueue:
         """The queue of that name. Raises :class:`QueueNotFound`; never makes a database file."""
         local = {queue.name for queue in self.service.local_queues()}

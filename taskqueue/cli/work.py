@@ -86,7 +86,8 @@ def work(
     if metrics_port is not None:
         share_with_children()  # before the application is imported, which may use the same library
     given.allow(allow)
-    if given.missing_file is not None and not given.service.local_queues():
+    # Where an application is deployed, its workers may be there before its first item, and make the database.
+    if given.missing_file is not None and not given.is_of_code and not given.service.local_queues():
         raise ConfigurationError(
             f"there is no database file {given.missing_file}, because no queue was ever made there: if yours are "
             "elsewhere, name the database by --database or --app"

@@ -35,6 +35,21 @@ class Insight:
     result_bytes: int | None
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What stands on the queues of operations."""
+
+    #: Calls that wait or are being executed, and those that are dead.
+    waiting: int
+    dead: int
+    #: Items that are no calls: they tell ``@operations.finished`` of ends.
+    news: int
+    #: Dead letters that are no calls (any more): of those who were told, or of calls whose error was read once.
+    other_letters: int
+    #: The queues that have dead letters.
+    queues: tuple[str, ...]
+
+
 class Administration:
     """The calls on record.
 
@@ -98,10 +113,15 @@ class Administration:
         item = queue.fetch_item(row.item_id) if row.state not in FINAL else None
         return (item.last_error or None, None) if item is not None else (None, None)
 
-    def counts(self) -> tuple[int, int]:
-        """How many items stand on the queues of operations, and how many dead letters."""
+    def counts(self) -> Counts:
+        """What stands on the queues of operations now."""
         queues = list(self._queues.standing())
-        return sum(queue.number_of_items() for queue in queues), sum(queue.count_dead_items() for queue in queues)
+        items = sum(queue.number_of_items() for queue in queues)
+        letters = {queue.name: number for queue in queues if (number := queue.count_dead_items())}
+        waiting, dead = self._calls.counts() if queues else (0, 0)
+        # Counted one after the other: what has ended in between must not make it less than nothing.
+        others = max(items - waiting, 0), max(sum(letters.values()) - dead, 0)
+        return Counts(waiting, dead, *others, tuple(letters))
 
     def inactive(self) -> list[tuple[str, str, int]]:
         """The queues of operations that are not active although items stand on them: name, status, number of items."""

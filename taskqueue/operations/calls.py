@@ -13,6 +13,7 @@ from ..item import QueueItem
 from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase, process
 from ..service import QueueService
+from ..storage import expiry
 from ..storage import operations as stored
 from ..storage.operations import OperationRow
 from ..storage.transaction import Transaction
@@ -179,6 +180,10 @@ class Calls:
         while sum(self._ends.write_down(row) for row in rows if row.is_unwritten):
             rows = database.statement(read, write=False)
         return rows
+
+    def counts(self) -> tuple[int, int]:
+        """How many calls wait or are being executed, and how many are dead."""
+        return self._service.database.statement(expiry.count_open, write=False)
 
     def outcome(self, call_id: str, *, consume: bool) -> tuple[OperationRow, str | None] | None:
         """A call that has ended, and what it returned, encoded; consumed, nobody is told a second time. None: there is

@@ -23,7 +23,7 @@ from .call import Call
 from .calls import NewCall
 from .definition import Operation
 from .performing import Performer
-from .problems import CallGone, CallNotFound, NotFinished, NotIdempotent, NotQueueable, StillRunning
+from .problems import CallGone, CallNotFound, NotFinished, NotIdempotent, NotQueueable, OperationError, StillRunning
 from .recorded import GONE, RecordedCalls, Who
 from .request import Request
 from .standing import CallQueues
@@ -88,7 +88,8 @@ class Operations(RecordedCalls):
                 on record, in a transaction of its own: when this process dies a worker brings it to its end.
 
         Raises :class:`OperationError` (what the operation says itself, and the kinds beside it), or whatever the
-        operation raises; :class:`NotSupported` with a key while ``ctx.session`` or ``ctx.transaction()`` is open.
+        operation raises: with a key, as the cause of an :class:`OperationError`; :class:`NotSupported` with a key while
+        ``ctx.session`` or ``ctx.transaction()`` is open.
         """
         operation, request = self._prepared(name, data, user)
         if key is None:
@@ -104,14 +105,18 @@ class Operations(RecordedCalls):
         queue = self._queues.present()
         if item is None and row.is_direct:
             queue, item = self._calls.take(row)
-        if item is not None:
-            self._execute(item, queue)
-        return self._answer(row.id)
+        cause = self._execute(item, queue) if item is not None else None
+        try:
+            return self._answer(row.id)
+        except OperationError as error:
+            if cause is None:
+                raise
+            raise error from cause
 
-    def _execute(self, item: QueueItem, queue: SqlBase) -> None:
+    def _execute(self, item: QueueItem, queue: SqlBase) -> BaseException | None:
         with queue.hold(), Holding(queue) as holding:
             holding.adopt([item])
-            Execution(holding).run(item)
+            return Execution(holding).run(item).exception
 
     def _answer(self, call_id: str) -> Any:
         try:

@@ -27,7 +27,7 @@ Who = User | str | int | None
 #: While somebody waits for the end of a call: how soon it is looked again (seconds), at first and at most.
 _LOOK_FIRST, _LOOK_LAST = 0.02, 0.5
 #: What is said where nothing is kept any more.
-GONE = "the time is over for which the result was kept"
+GONE = "the time is over for which the result was kept, or it was read once"
 _ADMIN = User(is_admin=True)
 
 

@@ -128,6 +128,15 @@ def open_calls(tx: Transaction, limit: int, after: tuple[int, str]) -> list[Open
     return [OpenCall(*row) for row in rows]
 
 
+def count_open(tx: Transaction) -> tuple[int, int]:
+    """How many calls wait on a queue or are being executed, and how many are dead letters."""
+    row = tx.row(
+        "SELECT COUNT(i.id), COUNT(d.id) FROM {operation} o {open_index} LEFT JOIN {item} i ON i.id = o.item_id "
+        "LEFT JOIN {dead} d ON d.id = o.item_id WHERE o.end_time = 0"
+    )
+    return int(row[0]), int(row[1])
+
+
 def _end_strays(database: Database) -> int:
     """Write down the end of the calls whose items were taken from their queue (reset, skipped, deleted); how many."""
     number, after = 0, (0, "")

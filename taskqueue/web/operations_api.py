@@ -17,7 +17,7 @@ from .csrf import exempt
 from .extension import TEMPLATES
 from .operations_limits import LONGEST_WAIT, MAX_BYTES
 from .operations_problem import problem_of
-from .operations_site import EXTENSION, OperationsSite
+from .operations_site import EXTENSION, USUAL_TITLE, OperationsSite
 from .operations_user import UserHook
 from .operations_views import CONVERTER, OperationName, add_operation_views
 from .settings import check_url_prefix
@@ -40,7 +40,7 @@ class OperationsApi:
         max_wait: so long (seconds, at most 60) a request may wait for the end of a call; each that waits occupies a
             thread of the server. 0: none waits.
         security: how clients show who they are, as a security scheme of OpenAPI; None: the session's cookie.
-        title, version: of the OpenAPI document.
+        title, version: of the OpenAPI document, and the title of the human page.
 
     Raises :class:`ConfigurationError`.
     """
@@ -49,7 +49,7 @@ class OperationsApi:
         self, app: Flask | None = None, operations: Operations | None = None, *, url_prefix: str = "/ops",
         identity: UserHook | None = None, name: str = "operations", locale: LocaleHook | None = None,
         max_bytes: int = MAX_BYTES, max_wait: float = LONGEST_WAIT, security: Mapping[str, Any] | None = None,
-        title: str = "Operations", version: str = "1",
+        title: str = USUAL_TITLE, version: str = "1",
     ) -> None:  # fmt: skip
         if not isinstance(name, str) or not name.isidentifier():
             raise ConfigurationError(f"the name of the blueprint must be an identifier, not {shown(name)}")

@@ -11,7 +11,7 @@ from flask import render_template, request, url_for
 from ..operations import Operation, Operations
 from .operations_answers import url_of
 from .operations_schemas import self_contained
-from .operations_site import OperationsSite
+from .operations_site import USUAL_TITLE, OperationsSite
 from .site import fingerprint
 
 
@@ -36,7 +36,8 @@ def page(site: OperationsSite) -> str:
     return render_template(
         "taskqueue/operations.html",
         lang=translate.lang, dir=translate.dir, _=translate.gettext, ngettext=translate.ngettext,
-        static_url=_static_url, base_template="taskqueue/base.html",
+        title=site.title if site.title != USUAL_TITLE else "", static_url=_static_url,
+        base_template="taskqueue/base.html",
         operations=[_shown(site.operations, one) for one in site.operations.known()],
         openapi_url=url_of("openapi"), runs_url=_whole("runs"), call_url=_whole("call", name="NAME"),
     )  # fmt: skip

@@ -56,7 +56,7 @@ RESPONSES: dict[str, Any] = {
         409, "not_finished", "Conflict", "the call has not ended yet, it is running", Retry_After="RetryAfter",
         Location="Location",
     ),
-    "Problem410": _problem(410, "gone", "Gone", "the time is over for which the result was kept"),
+    "Problem410": _problem(410, "gone", "Gone", "the time is over for which the result was kept, or it was read once"),
     "Problem413": _problem(413, "too_large", "Content Too Large", "the body must have at most 1048576 bytes"),
     "Problem415": _problem(415, "unsupported_media_type", "Unsupported Media Type", "send JSON"),
     "Problem422": _problem(422, "invalid_data", "Unprocessable Content", "the data do not fit the schema"),

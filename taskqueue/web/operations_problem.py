@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,11 +14,11 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from ..errors import DatabaseError, DatabaseFull, DatabaseReadOnly, DatabaseUnavailable, OutcomeUnknown
 from ..operations import OperationError, StillRunning
 from ..spec import is_name
+from .operations_log import log_failure
 
 MEDIA_TYPE = "application/problem+json"
 #: So soon a database that is away may be back (seconds).
 _BACK_SOON = 5
-_log = logging.getLogger(__name__)
 _AWAY = (DatabaseUnavailable, DatabaseReadOnly, DatabaseFull)
 #: What a call has come to that nobody executed: its state forbids to give a result.
 _NOT_EXECUTED = ("cancelled", "expired")
@@ -101,7 +100,7 @@ def problem_of(error: BaseException) -> Problem:
         return _of_operation(error)
     if isinstance(error, HTTPException):
         return _of_http(error)
-    _log.error("%s %s failed", request.method, request.path, exc_info=error)
+    log_failure(error, "%s %s failed", request.method, request.path)
     if isinstance(error, OutcomeUnknown):
         sentence = "the connection to the database was lost, and nobody knows whether the call was recorded"
         return Problem(503, "outcome_unknown", f"{sentence}: look at the calls before you repeat it")

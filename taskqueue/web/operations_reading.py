@@ -20,6 +20,7 @@ _JSON = "application/json"
 _MOMENT = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:[0-5]\d:(?:[0-5]\d|60))(?:\.(\d{1,6})\d*)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )  # RFC 3339
+_A_MOMENT = "a moment with a time zone as '2030-01-31T12:00:00Z'"
 _OPTIONS = ("defer", "delay", "release_time", "expires")
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,30})?([eE][+-]?\d{1,3})?", re.ASCII)
 #: Up to here a float is exact.
@@ -168,16 +169,16 @@ def _flag(options: dict[str, Any]) -> bool | None:
     return given
 
 
-def _seconds(options: dict[str, Any], name: str) -> float | None:
+def _seconds(options: dict[str, Any], name: str, otherwise: str = "") -> float | None:
     given = options.get(name)
     if name not in options:
         return None
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not given >= 0:
-        raise invalid(f"options.{name} must be a number of seconds, not {shown(given)}")
+        raise invalid(f"options.{name} must be a number of seconds, 0 or more{otherwise}, not {shown(given)}")
     return given
 
 
-def _moment(options: dict[str, Any], name: str) -> datetime | None:
+def _moment(options: dict[str, Any], name: str, otherwise: str = "") -> datetime | None:
     if name not in options:
         return None
     given = options[name]
@@ -190,15 +191,13 @@ def _moment(options: dict[str, Any], name: str) -> datetime | None:
         found = datetime.fromisoformat(f"{day}T{time.replace(':60', ':59')}.{(fraction or '0').ljust(6, '0')}{zone}")
         return found + timedelta(seconds=time.endswith(":60"))  # a leap second, which no datetime has
     except (ValueError, OverflowError):
-        raise invalid(
-            f"options.{name} must be a moment with a time zone as '2030-01-31T12:00:00Z', not {shown(given)}"
-        ) from None
+        raise invalid(f"options.{name} must be {otherwise}{_A_MOMENT}, not {shown(given)}") from None
 
 
 def _moment_or_seconds(options: dict[str, Any], name: str) -> float | datetime | None:
     if isinstance(options.get(name), str):
-        return _moment(options, name)
-    return _seconds(options, name)
+        return _moment(options, name, "a number of seconds, 0 or more, or ")
+    return _seconds(options, name, f", or {_A_MOMENT}")
 
 
 # --- the query ---

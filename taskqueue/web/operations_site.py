@@ -16,6 +16,10 @@ from .operations_user import UserHook, signed_in
 EXTENSION = "taskqueue.operations"
 
 
+#: Of the human page, where it is translated, and of the document.
+USUAL_TITLE = "Operations"
+
+
 @dataclass(frozen=True)
 class OperationsSite:
     """The operations of one application under one blueprint name."""

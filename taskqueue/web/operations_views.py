@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -15,6 +14,7 @@ from ..storage.faults import is_driver_error, translate
 from .operations_answers import as_facts, as_json, as_result, check_accepted, facts_of, url_of
 from .operations_docs import page
 from .operations_limits import LARGEST_PAGE, LONGEST_WAIT, USUAL_PAGE
+from .operations_log import log_failure, log_failure_on_record
 from .operations_openapi import document
 from .operations_prefer import Preferences, key_of
 from .operations_problem import Problem, internal, invalid
@@ -34,7 +34,6 @@ from .operations_site import OperationsSite, current_site
 
 #: Under which an application knows :class:`OperationName`.
 CONVERTER = "taskqueue_operation"
-_log = logging.getLogger(__name__)
 
 
 class OperationName(BaseConverter):
@@ -109,7 +108,10 @@ def _call(name: str) -> Response:
 def _execute(operations: Operations, operation: Operation, data: Any, user: User, key: str | None) -> Response:
     try:
         return as_result(operations.call(operation.name, data, user=user, key=key))
-    except (OperationError, Problem):
+    except OperationError as error:
+        log_failure_on_record(error, operation.name)
+        raise
+    except Problem:
         raise
     except (SpecError, SerializationError) as error:
         if key is None:  # of the operation itself: what it raises nobody may see
@@ -125,7 +127,7 @@ def _execute(operations: Operations, operation: Operation, data: Any, user: User
 
 
 def _failed(operation: Operation, error: BaseException) -> Problem:
-    _log.error("operation %s failed", operation.name, exc_info=error)
+    log_failure(error, "operation %s failed", operation.name)
     return internal()
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -31,6 +30,7 @@ from ..operations import (
 from ..spec import shown
 from . import csrf
 from .answers import protect
+from .operations_log import log_failure, log_failure_on_record
 from .operations_user import UserHook
 from .webservice_data import data_of
 from .webservice_envelope import INVALID, MISSING, Refused, failure, internal, of_call, of_error, success, text_of
@@ -44,7 +44,6 @@ NOT_YET = "Operation not queued or not finished yet"
 RESULT = "getqueuedoperationresult"
 LOGIN = ("getchallenge", "login", "logout")
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-_log = logging.getLogger(__name__)
 Caller = User | str | int
 
 
@@ -145,15 +144,17 @@ class Webservice:
             return of_error(error)
         except HTTPException as error:  # a body that cannot be read
             return failure(INVALID, f"the request cannot be read: {error.name}")
-        except Exception:
-            _log.exception("the request could not be answered")
+        except Exception as error:
+            log_failure(error, "the request could not be answered")
             return internal()
 
     @staticmethod
     def _refused_by_host(error: HTTPException) -> Any:
         if csrf.refusal_by_host(error) is None:
             return error
-        _log.warning("Flask-WTF's CSRFProtect refused a request: call CSRFProtect(app) before Webservice(app)")
+        current_app.logger.warning(
+            "Flask-WTF's CSRFProtect refused a request: call CSRFProtect(app) before Webservice(app)"
+        )
         return _response(failure("ACCESS_DENIED", "the application's protection of forms refuses requests of programs"))
 
     # --- what the endpoint does itself ---
@@ -215,13 +216,14 @@ class Webservice:
     def _call(self, operation: Operation, data: Any, user: Caller, key: str | None) -> dict[str, Any]:
         try:
             return success(self.operations.call(operation.name, data, user=user, key=key))
-        except OperationError:
+        except OperationError as error:
+            log_failure_on_record(error, operation.name)
             raise
         except BaseException as error:
             if key is not None and isinstance(error, SerializationError):  # it could not be put on record
                 raise Refused(INVALID, f"the call cannot be recorded: {error}") from error
             let_interrupt_pass(error)
-            _log.exception("operation %s failed, called by %s", operation.name, owner_of(user))
+            log_failure(error, "operation %s failed, called by %s", operation.name, owner_of(user))
             return internal()
 
 
@@ -234,7 +236,7 @@ def _generated(operation: Operation, data: Any, user: Caller) -> str:
 def _response(envelope: dict[str, Any]) -> Response:
     try:
         text = text_of(envelope)
-    except (ValueError, RecursionError):
-        _log.exception("an operation's answer is no JSON")
+    except (ValueError, RecursionError) as error:
+        log_failure(error, "an operation's answer is no JSON")
         text = text_of(internal())
     return current_app.response_class(text, mimetype="application/json")

@@ -36,6 +36,8 @@ INTERNAL = "INTERNAL_SERVER_ERROR"
 INVALID = "INVALID_REQUEST"
 BAD_OPTIONS = "INVALID_CBWSOPTIONS"
 _MOST_PLACES = 5
+#: Errors of the library that speak of the key of a call.
+_OF_KEYS = ("key_reused", "still_running")
 
 
 class Refused(Exception):
@@ -95,6 +97,8 @@ def text_of(envelope: Mapping[str, Any]) -> str:
 def _of_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
     code, message, details = str(facts["code"]), str(facts["message"]), facts.get("details")
     places = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+    if code in _OF_KEYS:  # as these clients call it
+        message = message.replace("this idempotency key", "this ClientRequestIdentifier").replace("new key", "new one")
     if code != "invalid_data":
         return failure(CODES.get(code, code), message, details)
     is_missing = any(one.get("kind") == "missing" for one in places)

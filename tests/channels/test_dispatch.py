@@ -134,9 +134,10 @@ def test_one_that_is_not_registered_here_is_left_to_others(
     channels.subscribe("orders", consumer="billing", callback="call")
     send(channels)
 
+    assert ([one.callback for one in others.unregistered()], channels.unregistered()) == (["call"], [])
     assert [others.dispatch(), others.dispatch(), channels.dispatch()] == [0, 0, 1]
     assert [record.getMessage() for record in caplog.records] == [
-        "callback call of a subscription is not registered in this process"
+        "callback call is not registered in this process, and messages on channel orders wait for consumer billing"
     ]
 
 

@@ -140,7 +140,25 @@ def test_callbacks_are_called(shell: Shell, channels: Channels) -> None:
     told = shell.run("--app", APP, "channels", "dispatch")
     assert (told.returncode, told.stdout) == (0, "Made 1 call.\n"), told.stderr
     assert (shell.folder / "bills").read_text() == "1\n2\n"
-    assert json.loads(shell.run("--app", APP, "channels", "dispatch", "--json").stdout) == {"calls": 0}
+    assert json.loads(shell.run("--app", APP, "channels", "dispatch", "--json").stdout) == {
+        "calls": 0, "unregistered": []
+    }  # fmt: skip
+
+
+def test_callbacks_that_are_not_registered_are_told(shell: Shell, channels: Channels) -> None:
+    for callback in ("bil", "bill"):
+        channels.subscribe("orders", consumer="billing", callback=callback)
+    channels.send("orders", 1, producer="shop", consumer="stock")
+    channels.subscribe("orders", consumer="stock", callback="count")
+
+    told = shell.run("--app", APP, "channels", "dispatch")
+
+    assert (told.returncode, told.stdout) == (
+        0, "Made 0 calls; not made, because no such callback is registered here: count.\n"
+    )  # fmt: skip
+    assert "callback count is not registered in this process, and messages on channel orders wait" in told.stderr
+    told = shell.run("--app", APP, "channels", "dispatch", "--json")
+    assert json.loads(told.stdout) == {"calls": 0, "unregistered": ["count"]}
 
 
 @pytest.mark.parametrize(

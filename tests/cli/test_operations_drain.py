@@ -7,12 +7,15 @@ import signal
 
 import pytest
 
-from taskqueue import QueueService
-from taskqueue.operations import Operations
+from taskqueue import QueueService, travel
+from taskqueue.cli.operations_drain import Tally
+from taskqueue.operations import Call, Operations
+from taskqueue.signals import item_finished
 from tests.cli.calling import declare
 from tests.cli.conftest import Shell
 from tests.cli.test_in_flask import FlaskShell
 
+NO_HANDLERS = {"told": 0, "failed": 0, "waiting": 0}
 APP = ("--app", "tests.cli.calling:service", "operations")
 
 
@@ -34,7 +37,9 @@ def test_what_is_due_is_executed_and_what_is_not_is_left(shell: Shell, ops: Oper
         "succeeded", "succeeded", "failed", "scheduled"
     ]  # fmt: skip
     again = shell.run(*APP, "drain", "--json")
-    assert json.loads(again.stdout) == {"attempts": 0, "states": {}, "waiting": 1, "dead": 0, "stopped_by": None}
+    assert json.loads(again.stdout) == {
+        "attempts": 0, "states": {}, "waiting": 1, "dead": 0, "handlers": NO_HANDLERS, "stopped_by": None
+    }  # fmt: skip
 
 
 def test_stdout_holds_the_json_alone(shell: Shell, ops: Operations) -> None:
@@ -58,6 +63,8 @@ def test_what_somebody_has_to_look_at_is_exit_code_1(
     ops.defer(name)
     told = shell.run(*APP, "drain", *output)
     assert told.returncode == 1
+    assert "Traceback (most recent call last)" in told.stderr
+    assert told.stderr.splitlines()[-1].startswith("ValueError: ")
     if output:
         assert json.loads(told.stdout)["states"] == states
     else:
@@ -79,8 +86,58 @@ def test_a_handler_of_ends_that_fails_is_said(shell: Shell) -> None:
     ops.defer("print")
     told = shell.run("--app", "tests.cli.calling:telling", "operations", "drain")
     assert told.returncode == 1
-    assert "Made 2 attempts: 1 succeeded, 1 handler of ends failed; 1 waiting" in told.stdout
+    assert told.stdout.splitlines()[-1] == (
+        "Made 1 attempt: 1 succeeded; 1 attempt to tell handlers failed; "
+        "0 waiting, 1 end to be told to handlers, 0 dead."
+    )
+    assert "nobody listens" in told.stderr
     service.close()
+
+
+def test_handlers_are_counted_apart_from_calls(ops: Operations) -> None:
+    ops.finished(lambda call: None)
+    for name in ("print", "print", "fail"):
+        ops.defer(name)
+
+    tally = Tally(ops)
+    with item_finished.connected_to(tally.note):
+        made = ops.drain()
+
+    assert (made, tally.said()) == (5, "3 attempts: 2 succeeded, 1 to be tried again; 2 ends told to handlers")
+
+
+def test_what_looks_whether_a_call_has_stopped_is_no_call(ops: Operations, service: QueueService) -> None:
+    ops.finished(lambda call: None)
+    call = ops.defer("print")
+    queue, tally = service.load("operations"), Tally(ops)
+    held = queue.claim_item()
+    assert held is not None
+    ops.cancel(call.id)
+    queue.release_item(held)
+
+    with travel(60), item_finished.connected_to(tally.note):
+        made = ops.drain()
+
+    assert (made, tally.attempts, tally.told) == (2, 0, 1)
+
+
+def test_a_handler_that_is_dead_can_be_found(shell: Shell, ops: Operations) -> None:
+    def fail(call: Call) -> None:
+        raise ValueError("nobody listens")
+
+    ops.finished(fail)
+    ops.defer("print")
+    for hours in range(5):
+        with travel(3600 * hours):
+            ops.drain()
+
+    told = shell.run(*APP, "drain")
+
+    assert (told.returncode, told.stdout) == (0, "Made 0 attempts; 0 waiting, 0 dead.\n")
+    assert told.stderr == (
+        "1 dead letter beside those of calls, as of handlers that have failed: see 'taskqueue dead list operations'.\n"
+    )
+    assert "nobody listens" in shell.run("dead", "list", "operations").stdout
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -116,7 +173,7 @@ def test_an_operation_that_does_not_listen_is_given_back(
     assert (process.returncode, err) == (code, "")
     if output:
         assert json.loads(out) == {
-            "attempts": 0, "states": {}, "waiting": 1, "dead": 0, "stopped_by": number.name
+            "attempts": 0, "states": {}, "waiting": 1, "dead": 0, "handlers": NO_HANDLERS, "stopped_by": number.name
         }  # fmt: skip
     found = ops.get(call.id)
     assert (found.state, found.attempts) == ("queued", 0)

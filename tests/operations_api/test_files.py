@@ -94,6 +94,7 @@ def test_looking_at_the_headers_consumes_nothing(app: Flask, alice: Client, ops:
     assert alice.get(f"{location}/result?consume=1").data == b"a"
     gone = alice.get(f"{location}/result")
     assert (gone.status_code, gone.get_json()["code"]) == (410, "gone")
+    assert gone.get_json()["detail"].endswith(", or it was read once")
 
 
 @pytest.mark.parametrize("value", [b"\xff" * 10_000_000, "é" * 5_000_000], ids=["file", "json"])

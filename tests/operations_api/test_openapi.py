@@ -127,6 +127,8 @@ def test_kinds_of_results(service: QueueService) -> None:
     OperationsApi(app, ops, identity=lambda: "alice", title="Shop", version="7")
     document = Client(app, None).get("/ops/openapi.json").get_json()
     assert document["info"] == {"title": "Shop", "version": "7"}
+    assert "<title>Shop</title>" in (page := Client(app, None).get("/ops/docs").text)
+    assert '<h1 id="tq-title" class="tq-title">Shop</h1>' in page
     found = {path: [*item["post"]["responses"]["200"]["content"]] for path, item in document["paths"].items()
              if path.count("/") == 2 and "post" in item}  # fmt: skip
     both = ["application/json", "*/*"]

@@ -60,6 +60,20 @@ def test_a_mistyped_option_is_explained(alice: Client) -> None:
     assert answer.get_json()["detail"].startswith("options has no key 'delya' (did you mean 'delay'?)")
 
 
+MOMENT = "a moment with a time zone as '2030-01-31T12:00:00Z'"
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"delay": -1}, "options.delay must be a number of seconds, 0 or more, not -1"),
+    ({"release_time": 5}, f"options.release_time must be {MOMENT}, not 5"),
+    ({"expires": -1}, f"options.expires must be a number of seconds, 0 or more, or {MOMENT}, not -1"),
+    ({"expires": "soon"}, f"options.expires must be a number of seconds, 0 or more, or {MOMENT}, not 'soon'"),
+])  # fmt: skip
+def test_options_say_what_they_must_be(alice: Client, options: Any, said: str) -> None:
+    answer = alice.post("/ops/echo", 1, options)
+    assert (answer.status_code, answer.get_json()["detail"]) == (422, said)
+
+
 @pytest.mark.parametrize(("text", "moment"), [
     ("2100-01-31T12:00:00Z", "2100-01-31T12:00:00Z"), ("2100-01-31t12:00:00.5z", "2100-01-31T12:00:00.500000Z"),
     ("2099-12-31T23:59:60Z", "2100-01-01T00:00:00Z"),

@@ -148,7 +148,11 @@ def test_the_servers_key_knows_the_data(door: Door) -> None:
 def test_a_key_with_other_data_is_refused(door: Door) -> None:
     options = {"launchfromqueue": 1, "ClientRequestIdentifier": "k"}
     _create(door, **options)
-    assert code(_create(door, name="Bea", **options)) == "CLIENT_REQUEST_IDENTIFIER_REUSED"
+    reused = _create(door, name="Bea", **options)
+    assert code(reused) == "CLIENT_REQUEST_IDENTIFIER_REUSED"
+    assert reused["error"]["message"] == (
+        "this ClientRequestIdentifier was sent before with other data: use a new one for a new request"
+    )
     assert len(door.ops.calls()) == 1
 
 
