@@ -118,7 +118,8 @@ class Administration:
         queues = list(self._queues.standing())
         items = sum(queue.number_of_items() for queue in queues)
         letters = {queue.name: number for queue in queues if (number := queue.count_dead_items())}
-        waiting, dead = self._calls.counts() if queues else (0, 0)
+        counted = [self._calls.counts(queue.name) for queue in queues]
+        waiting, dead = sum(one[0] for one in counted), sum(one[1] for one in counted)
         # Counted one after the other: what has ended in between must not make it less than nothing.
         others = max(items - waiting, 0), max(sum(letters.values()) - dead, 0)
         return Counts(waiting, dead, *others, tuple(letters))

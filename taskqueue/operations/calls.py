@@ -181,9 +181,9 @@ class Calls:
             rows = database.statement(read, write=False)
         return rows
 
-    def counts(self) -> tuple[int, int]:
-        """How many calls wait or are being executed, and how many are dead."""
-        return self._service.database.statement(expiry.count_open, write=False)
+    def counts(self, queue_name: str) -> tuple[int, int]:
+        """How many calls of a queue wait or are being executed, and how many are dead."""
+        return self._service.database.statement(partial(expiry.count_open, queue_name=queue_name), write=False)
 
     def outcome(self, call_id: str, *, consume: bool) -> tuple[OperationRow, str | None] | None:
         """A call that has ended, and what it returned, encoded; consumed, nobody is told a second time. None: there is

@@ -128,11 +128,12 @@ def open_calls(tx: Transaction, limit: int, after: tuple[int, str]) -> list[Open
     return [OpenCall(*row) for row in rows]
 
 
-def count_open(tx: Transaction) -> tuple[int, int]:
-    """How many calls wait on a queue or are being executed, and how many are dead letters."""
+def count_open(tx: Transaction, queue_name: str) -> tuple[int, int]:
+    """How many calls of a queue wait or are being executed, and how many are dead letters."""
     row = tx.row(
         "SELECT COUNT(i.id), COUNT(d.id) FROM {operation} o {open_index} LEFT JOIN {item} i ON i.id = o.item_id "
-        "LEFT JOIN {dead} d ON d.id = o.item_id WHERE o.end_time = 0"
+        "LEFT JOIN {dead} d ON d.id = o.item_id WHERE o.end_time = 0 AND o.queue_name = :queue_name",
+        queue_name=queue_name,
     )
     return int(row[0]), int(row[1])
 

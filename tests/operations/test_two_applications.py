@@ -9,6 +9,7 @@ import pytest
 
 from taskqueue import QueueService, SpecError, Worker
 from taskqueue.operations import Operations
+from taskqueue.operations.administration import Counts
 from tests.operations.conftest import drain
 
 
@@ -37,7 +38,7 @@ def test_each_leaves_the_calls_of_the_other_alone(ops: Operations, other: Operat
 
 def test_dead_letters_and_strays_of_the_other_are_none_of_ours(ops: Operations, other: Operations) -> None:
     ops.defer("note", "a")
-    assert other.administration.counts() == (0, 0)
+    assert other.administration.counts() == Counts(0, 0, 0, 0, ())
     ops.finished(lambda call: None)
     stray = ops.defer("note", "b")
     ops.service.load("operations").reset()
