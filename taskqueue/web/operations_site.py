@@ -40,7 +40,7 @@ class OperationsSite:
         if user.id is None:
             raise Problem(401, "not_signed_in", "sign in first", headers={"WWW-Authenticate": self._challenge()})
         if not user.is_active:
-            raise Problem(403, "access_denied", "this user is not active (any more)")
+            raise Problem(403, "access_denied", "this user is unknown or not active")
         return user
 
     def security_scheme(self) -> dict[str, Any]:
