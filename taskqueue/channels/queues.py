@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, DatabaseError
 from ..queues.batch import BatchQueue
+from ..registering import find_or_make
 from ..service import QueueService
 from ..spec import CHANNEL_PAYLOAD
 from ..storage import registry
-from ..storage.committed import after_commit
 from ..storage.registry import Registration
 from .names import CALLS, Address, address_of
 from .queue import TYPE, ChannelQueue
@@ -71,19 +71,13 @@ class Queues:
         seen = self._known.get(name)
         if seen is not None and time.monotonic() - seen <= TRUSTED:
             return
-        service, database = self._service, self._service.database
-        session = session if session is not None else database.current_session
-        if session is None or not database.dialect.single_writer:
-            _refuse_stranger(
-                service.load(name) if service.exists(name) else service.create(TYPE, name, payload=CHANNEL_PAYLOAD)
-            )
-            self._known[name] = time.monotonic()
-            return
-        # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
-        _refuse_stranger(service.create_within(session, TYPE, name, payload=CHANNEL_PAYLOAD))
-        joined = database.orm_session(session)
-        if joined is not None:
-            after_commit(joined, ("channel", name), lambda: self._known.update({name: time.monotonic()}))
+        _refuse_stranger(
+            find_or_make(self._service, session, self._know, type=TYPE, name=name, payload=CHANNEL_PAYLOAD)
+        )
+
+    def _know(self, queue: BatchQueue) -> None:
+        _refuse_stranger(queue)
+        self._known[queue.name] = time.monotonic()
 
 
 def _is_of_channel(read: Callable[[], Registration]) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError, QueueNotFound, SpecError
+from ..queues.batch import BatchQueue
 from ..queues.sql_base import SqlBase
+from ..registering import find_or_make
 from ..service import QueueService
 from ..spec import OPERATION_PAYLOAD, check_name, shown
-from ..storage.committed import after_commit
 from ..storage.operations import OperationRow
 
 if TYPE_CHECKING:
@@ -51,26 +51,12 @@ class CallQueues:
         return self._open(session)
 
     def _open(self, session: Joinable | None) -> SqlBase:
-        database = self._service.database
-        session = session if session is not None else database.current_session
-        if session is None or not database.dialect.single_writer:
-            exists = self._service.exists(self._name)
-            queue = self._checked(
-                self._service.load(self._name)
-                if exists
-                else self._service.create("SqlParallel", self._name, **self._options)
-            )
-            self._know(queue)
-            return queue
-        # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
-        queue = self._checked(self._service.create_within(session, "SqlParallel", self._name, **self._options))
-        joined = database.orm_session(session)
-        if joined is not None:
-            after_commit(joined, ("operations", self._name), partial(self._know, queue))
-        return queue
+        return self._checked(
+            find_or_make(self._service, session, self._know, type="SqlParallel", name=self._name, **self._options)
+        )
 
-    def _know(self, queue: SqlBase) -> None:
-        self._known = queue, time.monotonic()
+    def _know(self, queue: BatchQueue) -> None:
+        self._known = self._checked(queue), time.monotonic()
 
     def _checked(self, queue: object) -> SqlBase:
         if not _is_for_calls(queue):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, SpecError
 from ..execution.flush import flush
 from ..periodic import tick
 from ..queues.batch import BatchQueue
+from ..registering import find_or_make
 from ..service import QueueService
 from ..spec import OUTBOX_PAYLOAD, check_name, nearest, shown
-from ..storage.committed import after_commit
 from .options import ServiceOptions, refuse_unequal
 from .target import Target
 
@@ -90,18 +91,9 @@ class Queues:
         self._known[queue.name] = queue, time.monotonic()
 
     def _open(self, name: str, target: Target, session: Joinable | None) -> BatchQueue:
-        options, database = {**target.options.queue_options(), "name": name}, self._service.database
-        session = session if session is not None else database.current_session
-        if session is None or not database.dialect.single_writer:
-            queue = self._service.load(name) if self._service.exists(name) else self._service.create(**options)
-            self._adopt(queue, target)
-            return queue
-        # The caller may be the one writer: nobody else could make the queue, or the tables, before its commit.
-        queue = self._service.create_within(session, **options)
+        options = {**target.options.queue_options(), "name": name}
+        queue = find_or_make(self._service, session, partial(self._adopt, target=target), **options)
         _refuse_stranger(queue, target)
-        joined = database.orm_session(session)
-        if joined is not None:
-            after_commit(joined, ("outbox", name), lambda: self._adopt(queue, target))
         return queue
 
     def _adopt(self, queue: BatchQueue, target: Target) -> None:

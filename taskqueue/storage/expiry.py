@@ -144,12 +144,12 @@ def _end_strays(database: Database) -> int:
     while rows := database.statement(partial(open_calls, limit=CHUNK, after=after), write=False):
         for call in rows:
             if call.is_stray:
-                number += database.transaction(partial(end_stray, call_id=call.id))
+                number += database.transaction(partial(_end_stray, call_id=call.id))
         after = rows[-1].create_time, rows[-1].id
     return number
 
 
-def end_stray(tx: Transaction, call_id: str) -> bool:
+def _end_stray(tx: Transaction, call_id: str) -> bool:
     """Write down the end of one, unless it is none (any more); whether it was written."""
     operations.lock(tx, call_id)
     call = operations.find(tx, call_id)

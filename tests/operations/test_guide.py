@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import re
@@ -11,15 +10,13 @@ import sys
 from pathlib import Path
 
 from taskqueue.operations import FINAL, STATES, Call, Operations
+from tests.guides import guide, python_in, smallest_example
 
-GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+GUIDE = guide("operations")
 
 
 def test_the_smallest_example_runs_as_shown(tmp_path: Path) -> None:
-    example = re.search(r"```python\n(# office\.py\n.*?)```\n\n```sh\n(.*?)```", GUIDE, re.DOTALL)
-    assert example is not None
-    (tmp_path / "office.py").write_text(example[1], encoding="utf-8")
-    (_, first), (drain, drained), (_, result) = (line.split("#") for line in example[2].splitlines())
+    (_, first), (drain, drained), (_, result) = smallest_example(GUIDE, "office", tmp_path)
 
     def run(*args: str) -> subprocess.CompletedProcess[str]:
         ran = subprocess.run([sys.executable, *args], cwd=tmp_path, capture_output=True, text=True, timeout=60)
@@ -29,15 +26,13 @@ def test_the_smallest_example_runs_as_shown(tmp_path: Path) -> None:
     ran = run("office.py")
     price, call_id = ran.stdout.splitlines()
     assert (price, ran.stderr.strip()) == ("{'thing': 'kettle', 'total': 20}", first.rpartition(":")[2].strip())
-    assert run("-m", *drain.split()).stdout.strip() == drained.strip()
-    assert run("office.py", call_id).stdout.splitlines()[-1] == result.strip()
+    assert run("-m", *drain.split()).stdout.strip() == drained
+    assert run("office.py", call_id).stdout.splitlines()[-1] == result
 
 
 def test_the_other_examples_are_python() -> None:
-    examples = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    examples = python_in(GUIDE)
     assert len(examples) > 3
-    for example in examples:
-        ast.parse(example)
     exec(next(one for one in examples if one.startswith("from taskqueue import Later")), {})  # noqa: S102
 
 

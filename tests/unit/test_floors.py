@@ -33,7 +33,7 @@ FLOORS = (
         "queues.batch",
     ),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
-    ("schedules", "periodic service singles", "execution"),
+    ("schedules", "periodic service singles", "execution registering"),
     ("runs outbox channels operations metrics",),
     ("result remaining", "watching", "drive", "runner loop", "worker"),
     ("web", "cli"),
