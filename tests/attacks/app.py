@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import waitress
-from flask import Flask
+from flask import Flask, request, session
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from taskqueue.metrics import metrics_app
@@ -24,9 +24,9 @@ from tests.web_api.app import create_app, service_of, user
 
 #: Found on every answer of the application, so that those of the server itself can be told apart.
 MARK = ("X-From-Application", "1")
-#: The one who may call operations; "bob" may not.
-CALLER = "ann"
-KEYS = {CALLER: "k3yOfAnn", "bob": "k3yOfBob"}
+#: The one who may call no operations.
+BOB = "bob"
+KEYS = {"ann": "k3yOfAnn", BOB: "k3yOfBob"}
 OPERATIONS = "tests.attacks"
 
 
@@ -37,14 +37,21 @@ def whole_app(
     app = create_app(url, **config)
     ops = app.extensions[OPERATIONS] = Operations(service_of(app))
     _register(ops, summary)
+    app.add_url_rule("/enter", view_func=enter, methods=["POST"])
     OperationsApi(app, ops, identity=_caller, title=title, max_wait=0.05)
     Webservice(app, ops, identity=_caller, access_key=KEYS.get)
     return app
 
 
+def enter() -> str:
+    """Sign in under any name, also one that could not stand in an address."""
+    session["user"] = request.form["name"]
+    return "in"
+
+
 def _caller() -> User | None:
     name = user()
-    return None if name is None else User(name, frozenset({"sales"} if name == CALLER else ()))
+    return None if name is None else User(name, frozenset() if name == BOB else frozenset({"sales"}))
 
 
 def _register(ops: Operations, summary: str) -> None:
