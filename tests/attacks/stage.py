@@ -138,7 +138,7 @@ class Stage:
             ],
             "webservice.endpoint": [
                 (f"/webservice?operation={said}", False), (f"/webservice?operation=echo&element={said}", False),
-                (f"/webservice?operation=getQueuedOperationResult&operationTrackingID={self.calls['refuse']}", True),
+                (f"/webservice?operation=getQueuedOperationResult&operationTrackingID={self.calls['refuse']}", False),
             ],
             "taskqueue.outbox_dead": [(f"/queue/outbox/dead?service={said}", False)],
             "host": [(f"/{said}", False), (f"/ops/{said}", False)],

@@ -62,7 +62,7 @@ def test_given_no_token_check_when_attacked_then_the_violations_are_reported(
 ) -> None:
     monkeypatch.setattr(csrf, "check", _nothing)
     found = [*violations(world, app, call_id, lambda endpoint: endpoint.startswith("taskqueue."))]
-    for verb in ("abort", "pause", "drive", "outbox_delete"):
+    for verb in ("drive", "start", "resume", "retry", "outbox_revive"):
         assert [line for line in found if f"taskqueue.{verb}, " in line], (verb, found)
 
 
