@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Passed on to pytest or to the benchmarks: make test ARGS="-k lease"
 ARGS ?=
-# In how many processes the tests run, which then wait at the same time; 0: in one. make test WORKERS=3
-WORKERS ?= 0
+# In how many processes the tests run, each with servers of its own; 0: in this one. make test WORKERS=0
+WORKERS ?= 2
 # For how long make soak goes on.
 MINUTES ?= 5
 
@@ -46,6 +46,11 @@ soak: $(VENV)/.dev ## Kill workers and put them to sleep for so long: make soak 
 faults: $(VENV)/.dev ## Every fault of a database, and those of a cluster for so long: make faults MINUTES=5
 	@bash tests/install_servers.sh
 	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest tests/faults/test_every_call.py tests/faults/test_galera.py $(ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Damage the package in a dozen ways; its own tests must notice each
+	@bash tests/install_servers.sh
+	@$(python) -m tests.mutants $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and types
