@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Passed on to pytest or to the benchmarks: make test ARGS="-k lease"
 ARGS ?=
-# In how many processes the tests run, which then wait at the same time; 0: in one. make test WORKERS=3
-WORKERS ?= 0
+# In how many processes the tests run, each with servers of its own; 0: in this one. make test WORKERS=0
+WORKERS ?= 2
 # For how long make soak goes on.
 MINUTES ?= 5
 
@@ -52,6 +52,11 @@ attacks: $(VENV)/.dev ## The long form of the attacks on all that answers HTTP
 	@bash tests/install_servers.sh
 	@HOSTILE_REQUESTS=10000 XSS_STRINGS=64 POLLERS=200 POLL_SECONDS=30 OPERATIONS_API_EXAMPLES=300 $(python) -m pytest \
 	  tests/attacks tests/web_api/test_protections.py tests/operations_api/test_schemathesis.py $(ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/.dev ## Damage the package in a dozen ways; its own tests must notice each
+	@bash tests/install_servers.sh
+	@$(python) -m tests.mutants $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and types
