@@ -73,6 +73,12 @@ format: $(VENV)/.dev ## Bring the code into the common format
 bench: $(VENV)/.dev ## Run the benchmarks
 	@$(python) -m benchmarks $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## Run other task queues and ours in turns (needs redis-server for some)
+	@$(MAKE) --no-print-directory venv VENV=$(VENV)/peers
+	@$(VENV)/peers/bin/python -m pip --quiet --disable-pip-version-check install --editable '.[peers]'
+	@$(VENV)/peers/bin/python -m benchmarks.peers $(ARGS)
+
 .PHONY: translations
 translations: $(VENV)/.dev ## Bring the catalogues up to date with the texts, and compile them
 	@mkdir -p build

@@ -45,10 +45,11 @@ class Floor(ABC):
     id_type = text_type = ""
     mark = "%s"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
         self.cursor = self.connect(make_url(url)).cursor()
-        self.execute(_TABLE.format(id=self.id_type, text=self.text_type))
-        self.execute(_INDEX)
+        if create:
+            self.execute(_TABLE.format(id=self.id_type, text=self.text_type))
+            self.execute(_INDEX)
 
     def contestants(self) -> dict[str, Contestant]:
         """The floor of each benchmark."""
@@ -134,6 +135,10 @@ class Floor(ABC):
     def claim(self, limit: int, token: int, until: int) -> Claimed:
         """Lease the next items in one commit."""
 
+    def claim_within(self, limit: int, token: int, until: int) -> Claimed:
+        """:meth:`claim` inside an open transaction."""
+        return self.claim(limit, token, until)
+
     def begin(self) -> None:
         """Open a transaction."""
         self.execute("BEGIN")
@@ -181,17 +186,29 @@ class MariaDBFloor(Floor):
         self.cursor.executemany(f"INSERT INTO bare ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s, %s)", rows)
 
     def claim(self, limit: int, token: int, until: int) -> Claimed:
-        self.execute(f"SELECT id {_READY}", (_QUEUE, limit))
-        candidates = [row_id for (row_id,) in self.cursor.fetchall()]
-        if not candidates:
-            return []
-        self.begin()
+        claimed: Claimed = []
+        while not claimed and (candidates := self._candidates(limit)):
+            self.begin()
+            claimed = self._take(candidates, token, until, limit)
+            self.execute("COMMIT")
+        return claimed
+
+    def _candidates(self, limit: int) -> list[int]:
+        """Twice as many as are wanted, because another worker may just be taking the first ones."""
+        self.execute(f"SELECT id {_READY}", (_QUEUE, 2 * limit))
+        return [row_id for (row_id,) in self.cursor.fetchall()]
+
+    def claim_within(self, limit: int, token: int, until: int) -> Claimed:
+        candidates = self._candidates(limit)
+        return self._take(candidates, token, until, limit) if candidates else []
+
+    def _take(self, candidates: Sequence[int], token: int, until: int, limit: int) -> Claimed:
         locked = f"SELECT id, data FROM bare WHERE id IN ({_listed(candidates)}) AND release_time = 0"
-        self.execute(f"{locked} ORDER BY id FOR UPDATE SKIP LOCKED")
+        self.execute(f"{locked} ORDER BY id LIMIT {limit} FOR UPDATE SKIP LOCKED")
         claimed: Claimed = self.cursor.fetchall()
         taken = _listed(row_id for row_id, _text in claimed)
-        self.execute(f"UPDATE bare SET {_TAKEN} WHERE id IN ({taken})", (until, token))
-        self.execute("COMMIT")
+        if taken:
+            self.execute(f"UPDATE bare SET {_TAKEN} WHERE id IN ({taken})", (until, token))
         return claimed
 
 

@@ -116,6 +116,7 @@ def test_make_without_a_target_lists_the_targets() -> None:
         "lint",
         "format",
         "bench",
+        "bench-peers",
         "translations",
         "wheel",
         "clean",
