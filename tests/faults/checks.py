@@ -19,30 +19,31 @@ _FREE = ("retry", "relinquish")
 #: Seconds by which the clock of a host may be set back while tasks run.
 _SLACK = 0.05
 #: Seconds after the end of a lease, within which all that was in hand is done when the last fault is over.
-_RECOVERY = 5.0
+RECOVERY = 5.0
 
 
 def violations(
     history: Iterable[Line], effects: Iterable[Effect], kills: int = 0, *, lease: float | None = None,
-    sequential: Container[str] = (),
+    recovery: float = RECOVERY, sequential: Container[str] = (),
 ) -> list[str]:  # fmt: skip
     """Every promise that was broken, as a sentence; empty when all were kept (see :func:`broken`)."""
-    return broken(Account(history, effects, sequential), kills, lease=lease)
+    return broken(Account(history, effects, sequential), kills, lease=lease, recovery=recovery)
 
 
-def broken(account: Account, kills: int = 0, *, lease: float | None = None) -> list[str]:
+def broken(account: Account, kills: int = 0, *, lease: float | None = None, recovery: float = RECOVERY) -> list[str]:
     """The same of a history that was read.
 
     Arguments:
         kills: so many tasks may have been run again although no line says why.
         lease: seconds of one lease, if all are alike.
+        recovery: seconds after the end of a lease, within which what was in hand is done.
     """
     return [
         *nothing_is_lost(account),
         *no_two_leases_are_valid(account, lease),
         *each_is_completed_once(account),
         *sequential_queues_keep_their_order(account),
-        *what_was_in_hand_is_done_soon(account, lease),
+        *what_was_in_hand_is_done_soon(account, lease, recovery),
         *nothing_is_run_again_without_reason(account, kills),
     ]
 
@@ -103,9 +104,9 @@ def sequential_queues_keep_their_order(account: Account) -> Iterator[str]:
             yield f"I4: {number} was {what} after {before}"
 
 
-def what_was_in_hand_is_done_soon(account: Account, lease: float | None) -> Iterator[str]:
+def what_was_in_hand_is_done_soon(account: Account, lease: float | None, recovery: float) -> Iterator[str]:
     """I5: within a lease and five seconds after the fault was over. What nobody had in hand may have to wait."""
-    bound = (lease or 0) + _RECOVERY
+    bound = (lease or 0) + recovery
     for healing in account.healings:
         if healing.seconds is None:
             yield f"I5: what was in hand at {healing.since:.3f} was never done"

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from taskqueue import (
-    BatchQueue, DatabaseUnavailable, NothingReady, QueueService, Runner, Task, TaskQueueError, Worker, cli, signals, travel
+    BatchQueue,
+    DatabaseUnavailable,
+    NothingReady,
+    QueueService,
+    Runner,
+    Task,
+    TaskQueueError,
+    Worker,
+    cli,
+    signals,
+    travel,
 )  # fmt: skip
 from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
