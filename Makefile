@@ -44,13 +44,13 @@ soak: $(VENV)/.dev ## All faults for long, with a table of the figures: make soa
 	@bash tests/install_servers.sh
 	@mkdir -p build && rm -f build/soak.jsonl
 	@SOAK_FIGURES=$(CURDIR)/build/soak.jsonl SOAK_SECONDS=$$(($(MINUTES) * 60)) $(aims) HOSTILE_REQUESTS=10000 \
-	  $(python) -m pytest -s tests/faults/test_soak.py tests/faults/test_galera.py tests/faults/test_every_call.py \
+	  $(python) -m pytest -s tests/faults/test_soak.py tests/faults/test_galera*.py tests/faults/test_every_call.py \
 	  tests/web_api $(ARGS); result=$$?; $(python) -m tests.faults.figures build/soak.jsonl; exit $$result
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Every fault of a database, and those of a cluster for so long: make faults MINUTES=5
 	@bash tests/install_servers.sh
-	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest tests/faults/test_every_call.py tests/faults/test_galera.py $(ARGS)
+	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest -s tests/faults/test_every_call.py tests/faults/test_galera*.py $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and types

@@ -55,15 +55,12 @@ def test_given_workers_producers_and_servers_that_are_killed_when_all_is_done_th
     # then
     account = Account(stage.history.stream(), soak.effects(), SEQUENTIAL)
     found = broken(account, lease=LEASE, recovery=RECOVERY if IS_SOAK else BUSY)
-    figures.report(
-        database=database, tasks=soak.sent, worker_kills=soak.kills, producer_kills=soak.producer_kills,
-        sleeps=soak.sleeps, server_kills=soak.server_kills, run_again=account.again,
-        lost=count_of("I1", found), overlapping=count_of("I2", found), twice=count_of("I3", found),
-        seconds_to_heal=max(soak.recoveries), seconds=time.monotonic() - began,
+    figures.note(
+        database, tasks=soak.sent, worker_kills=soak.kills, sleeps=soak.sleeps, server_kills=soak.server_kills,
+        tried_again=account.again, lost=count_of("I1", found), overlapping=count_of("I2", found),
+        twice=count_of("I3", found), seconds_to_heal=round(max(soak.recoveries), 1), producer_kills=soak.producer_kills,
+        heirs=soak.heirs, repairs=len(soak.recoveries), seconds=round(time.monotonic() - began),
     )  # fmt: skip
-    print(f"{database}: {soak.sent} tasks, {soak.kills} + {soak.producer_kills} + {soak.server_kills} kills, "
-          f"{soak.sleeps} sleeps, {soak.heirs} tasks with an heir, {account.again} run again, "
-          f"{max(soak.recoveries):.1f} s to heal, {time.monotonic() - began:.0f} s in all")  # fmt: skip
     assert found[:50] == []
     for name in QUEUES:
         queue = stage.service.load(name)
