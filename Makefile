@@ -45,7 +45,7 @@ soak: $(VENV)/.dev ## All faults for long, with a table of the figures: make soa
 	@mkdir -p build && rm -f build/soak.jsonl
 	@SOAK_FIGURES=$(CURDIR)/build/soak.jsonl SOAK_SECONDS=$$(($(MINUTES) * 60)) $(aims) HOSTILE_REQUESTS=10000 \
 	  $(python) -m pytest -s tests/faults/test_soak.py tests/faults/test_galera*.py tests/faults/test_every_call.py \
-	  tests/web_api $(ARGS); result=$$?; $(python) -m tests.faults.figures build/soak.jsonl; exit $$result
+	  $(wildcard tests/attacks) tests/web_api $(ARGS); result=$$?; $(python) -m tests.faults.figures build/soak.jsonl; exit $$result
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Every fault of a database, and those of a cluster for so long: make faults MINUTES=5

@@ -65,7 +65,8 @@ def test_given_workers_producers_and_servers_that_are_killed_when_all_is_done_th
     for name in QUEUES:
         queue = stage.service.load(name)
         assert queue.statistics() == dict.fromkeys(queue.statistics(), 0), f"queue {name}: {queue.statistics()}"
-    assert soak.heirs >= aims.seconds // 20, "hardly any worker woke up in a task that somebody else had"
+    assert soak.heirs >= aims.seconds // 40, "hardly any worker woke up in a task that somebody else had"
+    stage.history.path.unlink()  # hundreds of megabytes, of no use when all is well
 
 
 def count_of(promise: str, found: list[str]) -> int:
