@@ -5,8 +5,10 @@ VENV ?= .venv
 ARGS ?=
 # In how many processes the tests run, each with servers of its own; 0: in this one. make test WORKERS=0
 WORKERS ?= 2
-# For how long make soak goes on.
+# For how long make soak goes on with each database. What it has to reach, of each, is in proportion: in ten minutes
+# 500 kills of workers, 50 of the server, and a third of a million tasks.
 MINUTES ?= 5
+aims = SOAK_TASKS=$$(($(MINUTES) * 33400)) SOAK_KILLS=$$(($(MINUTES) * 50)) SOAK_SERVER_KILLS=$$(($(MINUTES) * 5))
 
 # The tests start thousands of processes: without this each would compile the package anew where bytecode is not kept.
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,14 +40,17 @@ test: $(VENV)/.dev ## Run the tests against SQLite and private MariaDB and Postg
 	@$(python) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.dev ## Kill workers and put them to sleep for so long: make soak MINUTES=5
+soak: $(VENV)/.dev ## All faults for long, with a table of the figures: make soak MINUTES=10
 	@bash tests/install_servers.sh
-	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest -s tests/faults/test_soak.py $(ARGS)
+	@mkdir -p build && rm -f build/soak.jsonl
+	@SOAK_FIGURES=$(CURDIR)/build/soak.jsonl SOAK_SECONDS=$$(($(MINUTES) * 60)) $(aims) HOSTILE_REQUESTS=10000 \
+	  $(python) -m pytest -s tests/faults/test_soak.py tests/faults/test_galera*.py tests/faults/test_every_call.py \
+	  $(wildcard tests/attacks) tests/web_api $(ARGS); result=$$?; $(python) -m tests.faults.figures build/soak.jsonl; exit $$result
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Every fault of a database, and those of a cluster for so long: make faults MINUTES=5
 	@bash tests/install_servers.sh
-	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest tests/faults/test_every_call.py tests/faults/test_galera.py $(ARGS)
+	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest -s tests/faults/test_every_call.py tests/faults/test_galera*.py $(ARGS)
 
 .PHONY: attacks
 attacks: $(VENV)/.dev ## The long form of the attacks on all that answers HTTP

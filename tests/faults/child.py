@@ -13,13 +13,26 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
-from taskqueue import BatchQueue, NothingReady, QueueService, Runner, Task, TaskQueueError, Worker, cli, signals, travel
+from taskqueue import (
+    BatchQueue,
+    DatabaseUnavailable,
+    NothingReady,
+    QueueService,
+    Runner,
+    Task,
+    TaskQueueError,
+    Worker,
+    cli,
+    signals,
+    travel,
+)  # fmt: skip
 from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
 from tests.faults.chores import KEY, make_chores
 from tests.faults.history import History
 from tests.faults.parcels import book, make_parcels
 from tests.faults.points import Point
+from tests.faults.supplies import supply
 
 #: Seconds: short, so that a dead holder is noticed in a test's time.
 LEASE = 1.2
@@ -54,6 +67,8 @@ class Script:
     first: int = 0
     #: How many threads a worker has.
     threads: int = 1
+    #: Whether it commits completions in groups.
+    grouped: bool = False
     #: What stands behind ``taskqueue`` on the command line.
     arguments: tuple[str, ...] = ()
 
@@ -141,11 +156,20 @@ def _serve(script: Script, service: QueueService, history: History) -> None:
 
 def _work(script: Script, service: QueueService, history: History) -> None:
     """Serve all queues with agent="server" until SIGTERM."""
-    worker = Worker(service, threads=script.threads)
+    worker = Worker(service, threads=script.threads, grouped=script.grouped)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    _reach(service)
     history.write("serving")
     report = worker.run()
     history.write("ended", error=None, executed=report.executed, ended_by=report.ended_by)
+
+
+def _reach(service: QueueService) -> None:
+    """Begin only when the database answers: who finds it away at the very first look ends, to be started again."""
+    while True:
+        with suppress(DatabaseUnavailable):
+            return service.database.ensure_schema()
+        threading.Event().wait(0.1)
 
 
 def _command(script: Script, service: QueueService, history: History) -> None:
@@ -202,6 +226,13 @@ def _produce(script: Script, service: QueueService, history: History) -> None:
         number += 1
 
 
+def _supply(script: Script, service: QueueService, history: History) -> None:
+    """Be a producer of a soak."""
+    most, pause, *names = script.arguments
+    _reach(service)
+    supply(service, history, names, script.first, int(most), float(pause), closing(script.folder))
+
+
 def _let_others_catch_up(queue: BatchQueue, folder: Path) -> None:
     while queue.number_of_items() > 60 and not closing(folder).exists():
         threading.Event().wait(0.01)
@@ -219,6 +250,7 @@ _ROLES = {
     "work": _work,
     "command": _command,
     "produce": _produce,
+    "supply": _supply,
     "deliver": _deliver,
     "book": _book,
     "operate": _operate,

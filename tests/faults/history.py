@@ -10,13 +10,15 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 #: Seconds after which a staged wait gives up: many times what it takes on a busy machine.
 DEADLINE = 30.0
 Line = dict[str, Any]
+#: Counts on whatever is done to the wall clock, and is the same for all processes of the host.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class History:
@@ -29,8 +31,8 @@ class History:
         self._place = 0
 
     def write(self, kind: str, **facts: Any) -> None:
-        """Append one event of this process."""
-        line = json.dumps({"kind": kind, "pid": os.getpid(), "time": time.time(), **facts}) + "\n"
+        """Append one event of this process, or of the one whose ``pid`` is given."""
+        line = json.dumps({"kind": kind, "pid": os.getpid(), "time": time.time(), "mono": mono(), **facts}) + "\n"
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(file, line.encode())
@@ -43,6 +45,12 @@ class History:
         self._lines += news
         wanted = facts if kind is None else {"kind": kind, **facts}
         return [line for line in self._lines if wanted.items() <= line.items()]
+
+    def stream(self) -> Iterator[Line]:
+        """All events so far, one after the other: those of a million tasks are too many for a list."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                yield from (json.loads(line) for line in file if line.endswith(b"\n"))
 
     def read_on(self, place: int) -> tuple[list[Line], int]:
         """The events from a place in the file on, and the place after them."""
@@ -70,6 +78,11 @@ class History:
     def tail(self) -> str:
         """The last events, for a failure message."""
         return "\n".join(str(line) for line in self.lines()[-20:]) or "(nothing happened)"
+
+
+def mono() -> float:
+    """Seconds by the clock of all lines of a history."""
+    return time.clock_gettime(_CLOCK)
 
 
 def wait_until(condition: Callable[[], bool], what: str, explain: Callable[[], str] = str) -> None:

@@ -15,12 +15,11 @@ from tests.faults.history import DEADLINE, History
 
 #: No unique key: what happens twice must show.
 EFFECTS = "CREATE TABLE effects (number INTEGER NOT NULL, fence BIGINT NOT NULL)"
-#: The same, with the order of the inserts; in the words of MariaDB.
+#: The same, with the order of the inserts; what counts them is called differently by each database.
 ORDERED_EFFECTS = (
-    "CREATE TABLE ordered_effects (place BIGINT AUTO_INCREMENT PRIMARY KEY, number INTEGER NOT NULL, "
-    "fence BIGINT NOT NULL)"
+    "CREATE TABLE ordered_effects (place {place} PRIMARY KEY, number INTEGER NOT NULL, fence BIGINT NOT NULL)"
 )
-
+PLACE = {"sqlite": "INTEGER", "mariadb": "BIGINT AUTO_INCREMENT", "postgresql": "BIGSERIAL"}
 
 #: The folder of the present test, for what has no arguments: the step after the last item.
 folders: list[Path] = []
@@ -159,5 +158,6 @@ def _write(ctx: TaskContext, kind: str, folder: str, number: int) -> None:
     assert item is not None
     History(Path(folder)).write(
         kind, number=number, fence=item.fence, run_count=item.run_count, interruptions=item.interruptions,
+        queue=item.queue_name, weight=item.weight,
         until=item.release_time.timestamp() if item.release_time else None,
     )  # fmt: skip

@@ -29,18 +29,17 @@ def test_given_producers_and_runners_when_runners_are_killed_at_random_then_ever
     # when
     kills = kill_at_random(stage, runners, random.Random(seed))
     stage.announce_the_end()
-    healed = time.monotonic()
+    stage.history.write("healed")
     for producer in producers:
         producer.wait_until_done()
     # A servant may have found the queue empty, and ended, just before a producer's last item came.
     for runner in [*runners, stage.start("serve")]:
         runner.wait_until_done()
-    took = time.monotonic() - healed
+    stage.history.write("recovered")
     # then
-    assert violations(stage.history.lines(), stage.effects(), kills) == []
+    assert violations(stage.history.stream(), stage.effects(), lease=LEASE) == []
     assert stage.queue.statistics() == dict.fromkeys(stage.queue.statistics(), 0)
     assert stage.queue.status == "active"
-    assert took < LEASE + 5, f"all was done only {took:.1f} s after the last kill"
     assert kills >= 5 and len(stage.effects()) >= 50, f"too little happened: {kills} kills, {len(stage.effects())} done"
 
 
@@ -52,6 +51,7 @@ def kill_at_random(stage: Stage, runners: list[Child], dice: random.Random) -> i
         threading.Event().wait(dice.uniform(0.05, 0.6))
         place = dice.randrange(len(runners))
         runners[place].kill()
+        stage.history.write("killed", pid=runners[place].pid)
         runners[place] = stage.start("serve")
         kills += 1
     started = len(stage.history.lines("finished"))
