@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -12,12 +11,16 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from ..errors import ConfigurationError
-from .dialects import DIALECTS, STATEMENT_TIMEOUT, is_loopback
+from ..spec import shown
+from .deadlines import LIMITED, limited, ping_idle, ping_within
+from .dialects import CONNECT_TIMEOUT, DIALECTS, STATEMENT_TIMEOUT, is_loopback
 from .faults import masked
-from .hosts import CONNECT_TIMEOUT, Address, Hosts, hosts_of
+from .hosts import CONNECT_TIMEOUT as HOST_TIMEOUT
 from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
+from .hosts import Address, Hosts, hosts_of
 
-_DEADLINES = ("read_timeout", "write_timeout")
+#: Seconds after which a statement in a session of others is given up, on a database of one host.
+SESSION_TIMEOUT = 600
 
 
 class Connector:
@@ -54,21 +57,37 @@ class Connector:
 
     @property
     def statement_timeout(self) -> float | None:
-        """After so many seconds a statement of ours is given up; None: where the driver has no such limit."""
-        if self.given is not None or self.url.get_driver_name() != "pymysql":
+        """After so many seconds without an answer a statement of ours is given up; None: never."""
+        if self.given is not None or self.url.get_driver_name() not in LIMITED:
             return None
-        named = self.url.query.get("read_timeout")
-        if self.addresses:
-            return float(named) if isinstance(named, str) else CLUSTER_TIMEOUT
-        return STATEMENT_TIMEOUT
+        return self._named("read_timeout") or (CLUSTER_TIMEOUT if self.addresses else STATEMENT_TIMEOUT)
+
+    @property
+    def _session_timeout(self) -> int:
+        """The same for statements of others, which may take their time; but of several hosts one may hang."""
+        return self._named("read_timeout") or (CLUSTER_TIMEOUT if self.addresses else SESSION_TIMEOUT)
+
+    @property
+    def _connect_timeout(self) -> int:
+        return self._named("connect_timeout") or (HOST_TIMEOUT if self.addresses else CONNECT_TIMEOUT)
+
+    def _named(self, name: str) -> int | None:
+        """A time limit that the URL names."""
+        text = self.url.query.get(name)
+        if text is None:
+            return None
+        if not isinstance(text, str) or not text.isdecimal() or not 0 < int(text) < 1_000_000:
+            raise ConfigurationError(f"{name} in the database address is no number of seconds: {shown(text)}")
+        return int(text)
 
     @contextmanager
     def connected_to(self, address: Address) -> Iterator[Connection]:
         """A connection to one of the hosts, whatever it is good for."""
-        options = self._with_deadlines(self.dialect.engine_options(self._farthest()))
-        options["connect_args"] = options["connect_args"] | {"connect_timeout": CONNECT_TIMEOUT}
-        url = self.url.set(host=address.host, port=address.port)
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
+        url = self._plain_url.set(host=address.host, port=address.port)
+        engine = create_engine(
+            url, poolclass=NullPool, hide_parameters=True, **self.dialect.engine_options(self._farthest())
+        )
+        self._limit(engine, int(self.statement_timeout or STATEMENT_TIMEOUT))
         with engine.connect() as connection:
             yield connection
 
@@ -78,11 +97,9 @@ class Connector:
             return self.given, self.given
         try:
             options = self.dialect.engine_options(self._farthest())
-            common = {"hide_parameters": True, "pool_size": 10, "max_overflow": 40}
-            timed = self._with_deadlines(options)
-            # Of several hosts one may hang, for which a session would else wait for ever.
-            sessions = create_engine(self.url, pool_pre_ping=True, **common, **(timed if self.addresses else options))
-            hot = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common, **timed)
+            options |= {"hide_parameters": True, "pool_size": 10, "max_overflow": 40}
+            sessions = create_engine(self._plain_url, pool_pre_ping=True, **options)
+            hot = create_engine(self._plain_url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options)
         except (ImportError, NoSuchModuleError) as error:
             raise ConfigurationError(
                 f"the driver for {masked(self.url)} is not installed ({error}): "
@@ -90,25 +107,34 @@ class Connector:
             ) from error
         if self.addresses:
             self._hosts = Hosts(self.addresses, self.dialect.check_writable)
+        self._limit(sessions, self._session_timeout)
+        self._limit(hot, int(self.statement_timeout or STATEMENT_TIMEOUT))
+        if not self.dialect.single_writer:
+            ping_idle(hot)
         for engine in (sessions, hot):
-            if self._hosts is not None:
-                self._hosts.follow(engine)
             event.listen(engine, "connect", lambda connection, _record: self.dialect.prepare(connection))
         if self.dialect.single_writer:
             event.listen(sessions, "begin", lambda connection: connection.exec_driver_sql(self.dialect.begin))
         return sessions, hot
 
+    def _limit(self, engine: Engine, silence: int) -> None:
+        """Let an engine connect to the host that is chosen, with deadlines."""
+        connect = limited(self.url.get_driver_name(), engine.dialect.connect, self._connect_timeout, silence)
+        ping_within(engine, self._connect_timeout)
+        if self._hosts is not None:
+            self._hosts.follow(engine, connect)
+        else:
+            event.listen(engine, "do_connect", lambda _dialect, _record, args, options: connect(*args, **options))
+
+    @property
+    def _plain_url(self) -> URL:
+        """The URL without the limits that not every driver knows."""
+        return self.url.difference_update_query(("read_timeout", "connect_timeout"))
+
     def _farthest(self) -> URL:
         """The URL of a host on another machine, if there is one."""
         away = [address for address in self.addresses if not is_loopback(address.host)]
         return self.url.set(host=away[0].host) if away else self.url
-
-    def _with_deadlines(self, options: dict[str, Any]) -> dict[str, Any]:
-        if self.url.get_driver_name() != "pymysql":
-            return options
-        seconds = CLUSTER_TIMEOUT if self.addresses else STATEMENT_TIMEOUT
-        deadlines = {key: seconds for key in _DEADLINES if not (self.addresses and key in self.url.query)}
-        return {"connect_args": options["connect_args"] | deadlines}
 
 
 def _parse(target: str | URL) -> URL:

@@ -136,7 +136,7 @@ class Database:
 
     @property
     def statement_timeout(self) -> float | None:
-        """After so many seconds a statement of ours is given up; None: where the driver has no such limit."""
+        """After so many seconds a statement of ours without an answer is given up; None: never."""
         return self._connector.statement_timeout
 
     @contextmanager
@@ -289,8 +289,9 @@ class Database:
         except BaseException as error:
             # An interrupt may have cut a conversation in two: nobody can know what comes next on that line.
             interrupted = not isinstance(error, Exception)
-            if interrupted or channel.is_broken or (is_driver_error(error) and classify(error) is Fault.LOST):
-                channel.discard()
+            is_lost = isinstance(error, Exception) and is_driver_error(error) and classify(error) is Fault.LOST
+            if interrupted or channel.is_broken or is_lost:
+                channel.discard(with_older=is_lost)
                 if not is_nested:
                     self._local.channel = None
             raise
