@@ -19,7 +19,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -40,6 +40,8 @@ class Swallow:
     word: str = ""
     #: The statements whose answers got lost.
     hits: list[str] = field(default_factory=list)
+    #: Called when the server has done it, before the client learns of anything.
+    then: Callable[[], object] = lambda: None
 
     def takes(self, sql: str, commits: bool) -> bool:
         """Whether the answer to this statement is to get lost."""
@@ -156,10 +158,10 @@ class DatabaseProxy:
                 self._links.add(link)
             link.start()
 
-    def asks_to_swallow(self, sql: str, commits: bool) -> bool:
-        """Whether the answer to a statement is to get lost."""
+    def swallowing(self, sql: str, commits: bool) -> Swallow | None:
+        """The fault by which the answer to a statement is to get lost, if there is one."""
         with self._lock:
-            return self._swallow is not None and self._swallow.takes(sql, commits)
+            return self._swallow if self._swallow is not None and self._swallow.takes(sql, commits) else None
 
     def forget(self, link: _Link) -> None:
         """A connection has ended."""
@@ -176,7 +178,7 @@ class _Link:
         self._server = server
         self._wire = wire
         self._conversation = Conversation()
-        self._is_swallowing = False
+        self._swallow: Swallow | None = None
         self.is_dead = False
         for half in (client, server):
             half.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -191,8 +193,7 @@ class _Link:
         _end(self._client)
         _end(self._server)
 
-    def _run(self, pump: object) -> None:
-        assert callable(pump)
+    def _run(self, pump: Callable[[], None]) -> None:
         with suppress(OSError):
             pump()
         self.cut()
@@ -203,15 +204,16 @@ class _Link:
             if self.is_dead:
                 continue
             for sql in self._wire.statements(data):
-                if self._proxy.asks_to_swallow(sql, self._conversation.commits(sql)):
-                    self._is_swallowing = True
+                if fault := self._proxy.swallowing(sql, self._conversation.commits(sql)):
                     self._wire.expect_answer()
+                    self._swallow = fault
             self._server.sendall(data)
 
     def _answers(self) -> None:
         while data := self._server.recv(_CHUNK):
-            if self._is_swallowing:
+            if self._swallow is not None:
                 if self._wire.ends_answer(data):
+                    self._swallow.then()
                     return
                 continue
             if self._proxy.delay:

@@ -210,3 +210,21 @@ def test_given_answers_that_get_lost_on_the_wire_when_they_are_asked_for_again_t
     for number in range(TIMES):
         queue = lines.create("Sql" if number % 2 else "SqlParallel", batch_limit=5)
         action(queue, lines)
+
+
+@pytest.mark.xfail(strict=True, reason="who has no row to find cannot know that the item was there, and is done")
+def test_given_an_enqueue_whose_answer_is_lost_when_the_item_is_done_before_it_is_looked_for_then_it_is_not_there_again(
+    lines: Lines,
+) -> None:
+    queue = lines.create("SqlParallel")
+
+    def do_it() -> None:
+        item = lines.seen.claim_item()
+        assert item is not None
+        lines.seen.delete_item(item)
+
+    with lines.losing() as lost:
+        lost.then = do_it
+        queue.create_item("x")
+
+    assert lines.seen.number_of_items() == 0
