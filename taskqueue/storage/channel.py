@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Pool
 
 from .dialects import Dialect, MySQL
 
@@ -13,8 +13,11 @@ from .dialects import Dialect, MySQL
 class Channel:
     """One connection while we use it."""
 
-    def __init__(self, pooled: Any, raw: Any) -> None:
+    def __init__(self, pooled: Any, fairy: Any, pool: Pool) -> None:
         self._pooled = pooled
+        self._fairy = fairy
+        self._pool = pool
+        raw = fairy.driver_connection
         self.cursor = raw.cursor()
         self.is_closed = False
         self.in_transaction = False
@@ -39,9 +42,16 @@ class Channel:
             self.cursor.close()
         self._pooled.close()
 
-    def discard(self) -> None:
-        """Throw the connection away: it is lost, or in a state that nobody knows."""
+    def discard(self, *, with_older: bool = False) -> None:
+        """Throw the connection away: it is lost, or in a state that nobody knows.
+
+        Arguments:
+            with_older: True: those in the pool that were made before are no better; each may hang as long as this one.
+        """
         self.is_closed = True
+        if with_older:
+            with suppress(Exception):
+                self._pool._invalidate(self._fairy, _checkin=False)
         with suppress(Exception):
             self._pooled.invalidate()
         with suppress(Exception):
@@ -52,9 +62,9 @@ def open_channel(engine: Engine, dialect: Dialect, *, own: bool) -> Channel:
     """Check a connection out: of our own pool as it is; of the application's with autocommit for the while."""
     if own:
         fairy = engine.raw_connection()
-        return Channel(fairy, fairy.driver_connection)
+        return Channel(fairy, fairy, engine.pool)
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    channel = Channel(connection, connection.connection.driver_connection)
+    channel = Channel(connection, connection.connection, engine.pool)
     if isinstance(dialect, MySQL):
         channel.execute(dialect.session_setup)
     return channel

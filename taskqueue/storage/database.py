@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session, scoped_session
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from ..errors import (
     ConfigurationError,
@@ -31,11 +31,11 @@ from ..errors import (
     TaskQueueError,
 )
 from .channel import Channel, open_channel
-from .dialects import DIALECTS, STATEMENT_TIMEOUT, is_loopback
+from .connector import Connector
+from .dialects import DIALECTS
 from .faults import Fault, classify, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
-from .hosts import CONNECT_TIMEOUT, Address, Hosts, hosts_of
-from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
+from .hosts import Address
 from .schema import define_tables
 from .transaction import SessionCursor, TaskSession, Transaction
 
@@ -50,7 +50,6 @@ _TURN = 60.0
 CALL_EVERY = 0.01
 #: Faults after which the same work may succeed.
 _PASSING = (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE)
-_DEADLINES = ("read_timeout", "write_timeout")
 _WORD = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 
 
@@ -86,25 +85,12 @@ class Database:
         patience: float = PATIENCE,
         hosts: Sequence[str] | None = None,
     ) -> None:
-        self._addresses: list[Address] = []
-        self._hosts: Hosts | None = None
-        if isinstance(target, Engine):
-            self.url = _on_disk(target.url)
-            if hosts is not None:
-                raise ConfigurationError("hosts= goes with a URL: an Engine connects by itself")
-        else:
-            self.url, self._addresses = hosts_of(_parse(target), hosts)
-        dialect = DIALECTS.get(self.url.get_backend_name())
-        if dialect is None:
-            raise ConfigurationError(
-                f"{masked(self.url)} is of no supported kind: use SQLite, MariaDB/MySQL or PostgreSQL"
-            )
         for name, what in ((prefix, "prefix"), (schema, "schema")):
             if name is not None and not _WORD.fullmatch(name):
                 raise ConfigurationError(f"{what} {name!r} is no plain name: use small letters, digits and '_'")
         self.tables = define_tables(prefix, schema)
-        self.dialect = dialect(self.tables.names)
-        self._given = target if isinstance(target, Engine) else None
+        self._connector = Connector(target, hosts, self.tables.names)
+        self.url, self.dialect = self._connector.url, self._connector.dialect
         self._patience = patience
         self._local = threading.local()
         self._lock = threading.RLock()
@@ -129,7 +115,7 @@ class Database:
         if self._engines is None:
             with self._lock:
                 if self._engines is None:
-                    self._engines = self._make_engines()
+                    self._engines = self._connector.make()
         return self._engines
 
     def forget_parent(self) -> None:
@@ -141,77 +127,27 @@ class Database:
     @property
     def addresses(self) -> list[Address]:
         """All hosts, when there are several, the preferred one first."""
-        return list(self._addresses)
+        return list(self._connector.addresses)
 
     @property
     def host(self) -> Address | None:
         """Of several hosts the one to which connections go."""
-        return self._hosts.current if self._hosts is not None else None
+        return self._connector.host
 
     @property
     def statement_timeout(self) -> float | None:
-        """After so many seconds a statement of ours is given up; None: where the driver has no such limit."""
-        if self._given is not None or self.url.get_driver_name() != "pymysql":
-            return None
-        named = self.url.query.get("read_timeout")
-        if self._addresses:
-            return float(named) if isinstance(named, str) else CLUSTER_TIMEOUT
-        return STATEMENT_TIMEOUT
+        """After so many seconds a statement of ours without an answer is given up; None: never."""
+        return self._connector.statement_timeout
 
     @contextmanager
     def connected_to(self, address: Address | None) -> Iterator[Connection]:
         """A connection to one of the hosts, whatever it is good for; None: as any other."""
-        if address is None:
-            with self.engine.connect() as connection:
-                yield connection
-            return
-        options = self._with_deadlines(self.dialect.engine_options(self._farthest()))
-        options["connect_args"] = options["connect_args"] | {"connect_timeout": CONNECT_TIMEOUT}
-        url = self.url.set(host=address.host, port=address.port)
-        engine = create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
-        with engine.connect() as connection:
+        with self.engine.connect() if address is None else self._connector.connected_to(address) as connection:
             yield connection
-
-    def _make_engines(self) -> tuple[Engine, Engine]:
-        if self._given is not None:
-            return self._given, self._given
-        try:
-            options = self.dialect.engine_options(self._farthest())
-            common = {"hide_parameters": True, "pool_size": 10, "max_overflow": 40}
-            timed = self._with_deadlines(options)
-            # Of several hosts one may hang, for which a session would else wait for ever.
-            sessions = create_engine(self.url, pool_pre_ping=True, **common, **(timed if self._addresses else options))
-            hot = create_engine(self.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **common, **timed)
-        except (ImportError, NoSuchModuleError) as error:
-            raise ConfigurationError(
-                f"the driver for {masked(self.url)} is not installed ({error}): "
-                "for PostgreSQL install taskqueue-runner[postgres]"
-            ) from error
-        if self._addresses:
-            self._hosts = Hosts(self._addresses, self.dialect.check_writable)
-        for engine in (sessions, hot):
-            if self._hosts is not None:
-                self._hosts.follow(engine)
-            event.listen(engine, "connect", lambda connection, _record: self.dialect.prepare(connection))
-        if self.dialect.single_writer:
-            event.listen(sessions, "begin", lambda connection: connection.exec_driver_sql(self.dialect.begin))
-        return sessions, hot
-
-    def _farthest(self) -> URL:
-        """The URL of a host on another machine, if there is one."""
-        away = [address for address in self._addresses if not is_loopback(address.host)]
-        return self.url.set(host=away[0].host) if away else self.url
-
-    def _with_deadlines(self, options: dict[str, Any]) -> dict[str, Any]:
-        if self.url.get_driver_name() != "pymysql":
-            return options
-        seconds = CLUSTER_TIMEOUT if self._addresses else STATEMENT_TIMEOUT
-        deadlines = {key: seconds for key in _DEADLINES if not (self._addresses and key in self.url.query)}
-        return {"connect_args": options["connect_args"] | deadlines}
 
     def close(self) -> None:
         """Close the pooled connections of our own engines; they come back when needed."""
-        if self._engines is not None and self._given is None:
+        if self._engines is not None and self._connector.given is None:
             for engine in self._engines:
                 engine.dispose()
 
@@ -345,7 +281,7 @@ class Database:
         held: Channel | None = getattr(self._local, "channel", None)
         is_nested = held is not None and held.in_transaction
         if held is None or is_nested:  # a transaction that is open on it belongs to somebody else
-            held = open_channel(self._both_engines()[1], self.dialect, own=self._given is None)
+            held = open_channel(self._both_engines()[1], self.dialect, own=self._connector.given is None)
         channel = held
         holding = getattr(self._local, "holding", False) and not is_nested
         try:
@@ -353,8 +289,9 @@ class Database:
         except BaseException as error:
             # An interrupt may have cut a conversation in two: nobody can know what comes next on that line.
             interrupted = not isinstance(error, Exception)
-            if interrupted or channel.is_broken or (is_driver_error(error) and classify(error) is Fault.LOST):
-                channel.discard()
+            is_lost = isinstance(error, Exception) and is_driver_error(error) and classify(error) is Fault.LOST
+            if interrupted or channel.is_broken or is_lost:
+                channel.discard(with_older=is_lost)
                 if not is_nested:
                     self._local.channel = None
             raise
@@ -376,7 +313,7 @@ class Database:
         """Whether somebody holds the write lock at this moment, where there is one for the whole database."""
         if not self.dialect.single_writer:
             return False
-        channel = open_channel(self._both_engines()[1], self.dialect, own=self._given is None)
+        channel = open_channel(self._both_engines()[1], self.dialect, own=self._connector.given is None)
         try:
             channel.execute("PRAGMA busy_timeout = 0")
             channel.execute(self.dialect.begin)
@@ -560,26 +497,3 @@ def _close(session: Session, connection: Connection | None) -> None:
             with suppress(InvalidRequestError):
                 connection.invalidate()
             connection.close()
-
-
-def _parse(target: str | URL) -> URL:
-    try:
-        url = make_url(target)
-    except ArgumentError as error:
-        raise ConfigurationError(
-            "the database address is no URL: write it as sqlite:///file.db, mysql+pymysql://user:password@host/name "
-            "or postgresql+psycopg://user:password@host/name"
-        ) from error
-    return _with_driver(_on_disk(url))
-
-
-def _on_disk(url: URL) -> URL:
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise ConfigurationError("a SQLite database in memory cannot hold a durable queue: use a file, or type Memory")
-    return url
-
-
-def _with_driver(url: URL) -> URL:
-    """``mysql://`` and ``postgresql://`` with the drivers that we depend on."""
-    drivers = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
-    return url.set(drivername=drivers.get(url.drivername, url.drivername))

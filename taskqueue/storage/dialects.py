@@ -203,8 +203,8 @@ class MySQL(Dialect):
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {"MySQL": (8, 0, 1), "MariaDB": (10, 6)}
 
     def engine_options(self, url: URL) -> dict[str, Any]:
-        """Deadlines on every call; on the loopback no TLS, whose context costs 17 ms at each connect."""
-        options: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT}
+        """On the loopback no TLS, whose context costs 17 ms at each connect."""
+        options: dict[str, Any] = {}
         if url.get_driver_name() == "pymysql":
             asked_for_tls = any(key.startswith("ssl") for key in url.query)
             if is_loopback(url.host) and not asked_for_tls:
@@ -276,8 +276,8 @@ class PostgreSQL(Dialect):
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {"PostgreSQL": (120000,)}
 
     def engine_options(self, url: URL) -> dict[str, Any]:
-        """Deadlines also where the network swallows packets, which keepalives alone do not notice."""
-        return {"connect_args": {"connect_timeout": CONNECT_TIMEOUT, "tcp_user_timeout": STATEMENT_TIMEOUT * 1000}}
+        """A deadline where the network swallows packets, which keepalives alone do not notice."""
+        return {"connect_args": {"tcp_user_timeout": STATEMENT_TIMEOUT * 1000}}
 
     def check_writable(self, connection: Any) -> None:
         """No copy of another server."""

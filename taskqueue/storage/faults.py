@@ -97,7 +97,8 @@ def _classify_driver(error: BaseException) -> Fault:
     if sqlstate:
         return Fault.LOST if sqlstate.startswith("08") else _POSTGRESQL.get(sqlstate, Fault.OTHER)
     # A driver that lost its server in mid-conversation has neither a state nor a number to tell.
-    return Fault.LOST if type(error).__name__ in ("OperationalError", "InterfaceError") else Fault.OTHER
+    names = {base.__name__ for base in type(error).__mro__}
+    return Fault.LOST if names & {"OperationalError", "InterfaceError"} else Fault.OTHER
 
 
 def is_driver_error(error: BaseException) -> bool:

@@ -98,19 +98,23 @@ class Hosts:
         #: When (monotonic seconds) one that is preferred is tried again, while they go elsewhere.
         self._look_again = 0.0
 
-    def follow(self, engine: Engine) -> None:
+    def follow(self, engine: Engine, connect: Callable[..., Any]) -> None:
         """Let the connections of an engine go where all go; those to a host that has failed are given up."""
-        event.listen(engine, "do_connect", self._connect)
+
+        def connect_to_one(_dialect: Any, record: Any, args: Any, parameters: dict[str, Any]) -> Any:
+            return self._connect(connect, record, args, parameters)
+
+        event.listen(engine, "do_connect", connect_to_one)
         event.listen(engine, "checkout", self._check_out)
 
-    def _connect(self, dialect: Any, record: Any, args: Any, parameters: dict[str, Any]) -> Any:
+    def _connect(self, connect: Callable[..., Any], record: Any, args: Any, parameters: dict[str, Any]) -> Any:
         problems: list[str] = []
         for address in self._in_order():
-            target = {**parameters, "host": address.host, "connect_timeout": CONNECT_TIMEOUT}
+            target = {**parameters, "host": address.host}
             if address.port is not None:
                 target["port"] = address.port
             try:
-                connection = dialect.connect(*args, **target)
+                connection = connect(*args, **target)
             except Exception as error:
                 problems.append(self._note(address, error))
                 continue

@@ -15,11 +15,15 @@ from typing import Any
 from ..errors import TaskQueueError
 from ..spec import check_name
 from .database import Database
+from .deadlines import within
 from .schema import DELAYED, LEASED, READY
 from .transaction import Transaction
 
 #: Seconds between two probes, and between two looks at the version of a file, which cost next to nothing.
 _PROBE_EVERY, _VERSION_EVERY = 0.019, 0.015
+#: After so long a silence (seconds) who listens asks whether the line works, and waits so long for the answer.
+QUIET = 10.0
+_PROBE_TIMEOUT = 3.0
 _IS_READY = f"state = {READY} AND release_time = 0"
 _IS_DUE = tuple(f"state = {state} AND release_time <= {{now}}" for state in (DELAYED, LEASED))
 
@@ -159,11 +163,14 @@ class Listening(Watch):
         super().__init__(database, stop)
         self._connection: Any = None
         self._host: Any = None
+        #: When (monotonic seconds) it was last known that the line works.
+        self._heard = 0.0
 
     def wait(self, names: Names, seconds: float) -> set[str]:
         """See :class:`Watch`."""
         try:
             connection = self._listening()
+            self._probe(connection)
             told = {notice.payload for notice in connection.notifies(timeout=seconds, stop_after=1)}
         except Exception as error:
             # Whatever it was: this only hurries, and the next call connects anew.
@@ -172,7 +179,17 @@ class Listening(Watch):
             if isinstance(error, TaskQueueError):
                 raise
             return set()
+        if told:
+            self._heard = time.monotonic()
         return told
+
+    def _probe(self, connection: Any) -> None:
+        """A line that is dead is as silent as one on which there is nothing to tell."""
+        if time.monotonic() - self._heard < QUIET:
+            return
+        with within(connection, _PROBE_TIMEOUT):
+            connection.execute("SELECT 1")
+        self._heard = time.monotonic()
 
     def _listening(self) -> Any:
         if self._host != self._database.host:
@@ -182,8 +199,10 @@ class Listening(Watch):
             raw: Any = pooled.driver_connection
             pooled.detach()
             raw.autocommit = True
-            raw.execute(f"LISTEN {self._database.dialect.channel}")
             self._connection, self._host = raw, self._database.host
+            with within(raw, _PROBE_TIMEOUT):
+                raw.execute(f"LISTEN {self._database.dialect.channel}")
+            self._heard = time.monotonic()
         return self._connection
 
     def close(self) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from taskqueue.storage import database
 from taskqueue.storage.channel import Channel, open_channel
-
-_WRITING = ("INSERT", "UPDATE", "DELETE", "WITH")
+from tests.statements import Conversation
 
 #: Called with the statement, whether it makes something durable, and what sends it.
 Tap = Callable[[str, bool, Callable[[], Any]], Any]
@@ -22,16 +21,13 @@ class TappedCursor:
     def __init__(self, cursor: Any, tap: Tap) -> None:
         self._cursor = cursor
         self._tap = tap
-        self._is_open = False
+        self._conversation = Conversation()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
 
     def execute(self, sql: str, *parameters: Any) -> Any:
-        word = sql.split(maxsplit=1)[0]
-        commits = word == "COMMIT" or (not self._is_open and word in _WRITING)
-        self._is_open = word in ("BEGIN", "START") or (self._is_open and word not in ("COMMIT", "ROLLBACK"))
-        return self._tap(sql, commits, lambda: self._cursor.execute(sql, *parameters))
+        return self._tap(sql, self._conversation.commits(sql), lambda: self._cursor.execute(sql, *parameters))
 
 
 def tap(monkeypatch: pytest.MonkeyPatch, through: Tap) -> None:
