@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from itertools import count
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -67,7 +67,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     steps = 0
     #: How often each operation of a queue was called, looks after the steps not counted.
-    calls: Counter[str] = Counter()
+    calls: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, open: Callable[[], Sequence[BatchQueue]]) -> None:
         super().__init__()

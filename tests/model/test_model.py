@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -53,7 +54,7 @@ def _compare(backend: str, type_name: str, services: list[QueueService]) -> None
     names = count()
 
     class Machine(QueueMachine):
-        calls = Counter[str]()
+        calls: ClassVar[Counter[str]] = Counter()
 
         def __init__(self) -> None:
             super().__init__(partial(_views, services, type_name, f"queue_{next(names)}"))
