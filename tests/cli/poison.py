@@ -81,14 +81,10 @@ def cut_lines(ctx: Any) -> None:
 
 
 def change_all(ctx: Any, folder: str) -> None:
-    """Change what belongs to the whole process."""
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    """Change what belongs to the whole process; handlers of signals Python lets no thread but the main one change."""
     os.chdir("/")
     os.environ.clear()
-    os.umask(0o777)
     locale.setlocale(locale.LC_ALL, "C")
-    sys.setrecursionlimit(200)
-    sys.path.clear()
 
 
 def note(ctx: Any, folder: str, number: int) -> None:
