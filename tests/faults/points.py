@@ -1,8 +1,9 @@
-"""Named points of the conversation with the database at which a process kills itself with -9."""
+"""Named points of the conversation with the database at which a process kills itself with -9, or waits to be let on."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,23 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from taskqueue.storage import channel, database
+from tests.faults import tasks
+from tests.faults.history import History
 
-#: What a transaction (or a statement that is one by itself) of that name contains.
+#: What a transaction (or a statement that is one by itself) of that name contains, as a pattern.
 _SIGNS = {
-    "claim": "run_count = run_count + 1",
-    "acknowledge": "DELETE FROM taskqueue_item",
-    "relinquish": "run_count = CASE WHEN run_count > 0",
+    "claim": re.compile(r"run_count = run_count \+ 1"),
+    # Leases that ended by themselves, of items that are ready again.
+    "promote": re.compile(r"holder = '', interruptions = interruptions \+ 1"),
+    "extend": re.compile(r"SET release_time = "),
+    "acknowledge": re.compile(r"DELETE FROM taskqueue_item"),
+    "relinquish": re.compile(r"run_count = CASE WHEN run_count > 0"),
+    "retry": re.compile(r"failures = failures \+ 1, interruptions = 0"),
+    "bury": re.compile(r"INSERT INTO taskqueue_dead"),
+    "complete": re.compile(r"SET status = 'completed', is_begun = 0"),
+    "tick": re.compile(r"UPDATE taskqueue_periodic SET next_time"),
+    # Whatever changes anything.
+    "write": re.compile(r"(?<!FOR )\b(INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP)\b"),
 }
 
 
@@ -24,12 +36,14 @@ _SIGNS = {
 class Point:
     """Just before the n-th commit of that kind is sent, or just after it took place and before anybody knows.
 
-    ``work`` is "claim", "acknowledge", "relinquish", or "effect" for the commit of a task's own transaction.
+    ``work`` is one of those above, or "effect" for the commit of a task's own transaction. What ``pauses`` does not die
+    there, but writes "paused" into the history and waits at the gate of its stage.
     """
 
     work: str
     when: str
     nth: int
+    pauses: bool = False
 
     def __str__(self) -> str:
         return f"{self.when}-{self.work}-{self.nth}"
@@ -44,15 +58,19 @@ class Point:
 
     def is_in(self, statements: str) -> bool:
         """Whether these statements are what the point is about."""
-        return _SIGNS[self.work] in statements
+        return _SIGNS[self.work].search(statements) is not None
 
     def reached(self, when: str) -> None:
-        """Die, if the moment has come."""
+        """Die or wait, if the moment has come."""
         if when != self.when:
             return
         self.nth -= 1
-        if self.nth == 0:
+        if self.nth != 0:
+            return
+        if not self.pauses:
             os.kill(os.getpid(), signal.SIGKILL)
+        History(tasks.folders[-1]).write("paused", point=f"{self.when}-{self.work}")
+        tasks.Gate.wait(str(tasks.folders[-1]))
 
 
 def _watch_cursors(point: Point) -> None:
@@ -73,6 +91,7 @@ class _WatchedCursor:
         self._cursor = cursor
         self._point = point
         self._open: list[str] | None = None
+        self._is_unread = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
@@ -84,11 +103,21 @@ class _WatchedCursor:
             self._open.append(sql)
             return self._cursor.execute(sql, *parameters)
         committed = "\n".join(self._open) if self._open is not None else sql
+        # SQLite commits a statement that returns rows when all of them were read.
+        self._is_unread = self._open is None and "RETURNING" in sql
         self._open = None
         concerns = sql != "ROLLBACK" and self._point.is_in(committed)
         if concerns:
             self._point.reached("before")
         result = self._cursor.execute(sql, *parameters)
-        if concerns:
+        self._is_unread = self._is_unread and concerns
+        if concerns and not self._is_unread:
             self._point.reached("after")
         return result
+
+    def fetchall(self) -> Any:
+        rows = self._cursor.fetchall()
+        if self._is_unread:
+            self._is_unread = False
+            self._point.reached("after")
+        return rows

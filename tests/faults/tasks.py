@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import select
+import signal
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from sqlalchemy import text
 
@@ -72,8 +74,7 @@ def stagger(ctx: TaskContext, folder: str, number: int) -> None:
     _write(ctx, "start", folder, number)
     time.sleep(0.001)
     if random.random() < 1 / 3:
-        _write(ctx, "stumbled", folder, number)
-        raise ValueError("stumbled")
+        _stumble(ctx, folder, number)
     _write(ctx, "end", folder, number)
 
 
@@ -95,6 +96,42 @@ def hold_then_fail(ctx: TaskContext, folder: str, number: int) -> None:
 def effect(ctx: TaskContext, folder: str, number: int) -> None:
     """Insert a row in the task's own transaction."""
     _write(ctx, "start", folder, number)
+    _insert(ctx, folder, number)
+    _write(ctx, "end", folder, number)
+
+
+def effect_slowly(ctx: TaskContext, folder: str, number: int) -> None:
+    """The same, after a time in which the lease has to be renewed."""
+    _write(ctx, "start", folder, number)
+    time.sleep(0.5)
+    _insert(ctx, folder, number)
+    _write(ctx, "end", folder, number)
+
+
+def effect_unless_first(ctx: TaskContext, folder: str, number: int) -> None:
+    """The same, but the first attempt fails."""
+    _write(ctx, "start", folder, number)
+    if ctx.attempt == 1:
+        _stumble(ctx, folder, number)
+    _insert(ctx, folder, number)
+    _write(ctx, "end", folder, number)
+
+
+def effect_once_repaired(ctx: TaskContext, folder: str, number: int) -> None:
+    """The same, but every attempt fails as long as there is no file of that name."""
+    _write(ctx, "start", folder, number)
+    if not (Path(folder) / "repaired").exists():
+        _stumble(ctx, folder, number)
+    _insert(ctx, folder, number)
+    _write(ctx, "end", folder, number)
+
+
+def die(ctx: TaskContext, folder: str, number: int) -> None:
+    """The first attempt kills its process; later ones insert a row."""
+    _write(ctx, "start", folder, number)
+    assert ctx.item is not None
+    if not ctx.item.interruptions:
+        os.kill(os.getpid(), signal.SIGKILL)
     _insert(ctx, folder, number)
     _write(ctx, "end", folder, number)
 
@@ -141,6 +178,11 @@ def end_on_hold(ctx: TaskContext) -> None:
     History(folders[-1]).write("on_end")
     Gate.wait(str(folders[-1]))
     History(folders[-1]).write("on_end_done")
+
+
+def _stumble(ctx: TaskContext, folder: str, number: int) -> NoReturn:
+    _write(ctx, "stumbled", folder, number)
+    raise ValueError("stumbled")
 
 
 def _insert(ctx: TaskContext, folder: str, number: int, *, table: str = "effects", is_held: bool = False) -> None:
