@@ -32,7 +32,7 @@ from ..errors import (
 )
 from .channel import Channel, open_channel
 from .dialects import DIALECTS, STATEMENT_TIMEOUT, is_loopback
-from .faults import Fault, classify, is_driver_error, masked, translate
+from .faults import Fault, classify, is_demoted, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import CONNECT_TIMEOUT, Address, Hosts, hosts_of
 from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
@@ -268,7 +268,7 @@ class Database:
             except Exception as error:
                 if not is_driver_error(error):
                     raise
-                fault = classify(error)
+                fault = self._fault(error)
                 if is_sent and write and fault is Fault.LOST:
                     unsure = unsure or getattr(error, "was_committing", not begin)
                 # From the first failure on: a call that hung for long deserves another try as well.
@@ -277,6 +277,10 @@ class Database:
                     raise self._final(error, fault, unsure) from error
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)
             pause = min(pause * 2, 0.5)
+
+    def _fault(self, error: BaseException) -> Fault:
+        """What an error means here: where there are several hosts, one that takes no writes any more is left."""
+        return Fault.UNREACHABLE if self._hosts is not None and is_demoted(error) else classify(error)
 
     def _final(self, error: Exception, fault: Fault, unsure: bool) -> TaskQueueError:
         if unsure and fault in _PASSING:
@@ -353,7 +357,8 @@ class Database:
         except BaseException as error:
             # An interrupt may have cut a conversation in two: nobody can know what comes next on that line.
             interrupted = not isinstance(error, Exception)
-            if interrupted or channel.is_broken or (is_driver_error(error) and classify(error) is Fault.LOST):
+            is_lost = is_driver_error(error) and self._fault(error) in (Fault.LOST, Fault.UNREACHABLE)
+            if interrupted or channel.is_broken or is_lost:
                 channel.discard()
                 if not is_nested:
                     self._local.channel = None
