@@ -26,12 +26,12 @@ def sqlstate(code: str) -> Exception:
 
 
 AGAIN = [mysql(1213), mysql(1205), mysql(1020), sqlstate("40001"), sqlstate("40P01"), sqlstate("55P03"),
-         sqlite3.OperationalError("database is locked"), sqlite3.OperationalError("database table is locked")]  # fmt: skip
+         sqlite3.OperationalError("database is locked")]  # fmt: skip
 LOST = [*map(mysql, (2006, 2013, 1047, 1053, 1180, 1927, 4031)),
         *map(sqlstate, ("57P01", "57P02", "08000", "08003", "08006", "08P01"))]  # fmt: skip
 UNREACHABLE = [mysql(2003), sqlstate("57P03")]
 NEVER = [*map(mysql, (1406, 1264, 1062, 1452, 1153)), *map(sqlstate, ("22001", "22003", "22P05", "23505", "23503")),
-         sqlite3.IntegrityError("UNIQUE constraint failed: item.id"), postgresql.NumericValueOutOfRange("too large")]  # fmt: skip
+         sqlite3.IntegrityError("UNIQUE constraint failed"), postgresql.NumericValueOutOfRange("big")]  # fmt: skip
 READ_ONLY = [*map(mysql, (1290, 1836, 1792)), sqlstate("25006")]
 NO_RIGHT = [mysql(1142), sqlstate("42501"), sqlite3.OperationalError("attempt to write a readonly database")]
 TABLE = {
