@@ -19,8 +19,9 @@ def count_errors() -> Counter[str]:
         driver = faults.original(error)
         if not getattr(driver, "was_counted", False):
             driver.was_counted = True  # type: ignore[attr-defined]
-            code = getattr(driver, "sqlstate", None) or (driver.args[0] if driver.args else None)
-            met[str(code) if isinstance(code, (int, str)) and len(str(code)) <= 5 else type(driver).__name__] += 1
+            known = (driver.args[0] if driver.args else None, getattr(driver, "sqlstate", None))
+            code = next((str(one) for one in known if isinstance(one, int) or (one and len(str(one)) == 5)), None)
+            met[code or type(driver).__name__] += 1
         return judge(error, **more)
 
     database.classify = judged

@@ -62,9 +62,12 @@ class Work:
                        self.stage.history.tail)  # fmt: skip
 
     def kill_a_runner(self) -> None:
-        """Another one takes its place."""
+        """At any moment of its work."""
         self._runners.pop(0).kill()
         self.worker_kills += 1
+
+    def replace_it(self) -> None:
+        """Let another one take its place, who finds a database: a first use does not wait for one."""
         self._runners.append(self._start("serve"))
 
     def writer(self) -> Node:
@@ -137,6 +140,7 @@ def test_given_producers_and_runners_when_writers_and_runners_die_hang_and_are_c
     work.wait_for_more()
     for _ in range(ROUNDS):
         work.kill_a_runner()
+        work.replace_it()
         work.disturb(Node.kill, Node.start)
         work.disturb(hang, Node.go_on)
         work.disturb(Node.cut_off, Node.join_again)
@@ -151,5 +155,6 @@ def test_given_work_in_hand_when_all_nodes_are_killed_and_recovered_then_nothing
         work.wait_for_more()
         work.kill_a_runner()
         work.kill_all_nodes()
+        work.replace_it()
     work.wait_for_more()
     work.end("Galera, all nodes killed", database)
