@@ -45,7 +45,7 @@ soak: $(VENV)/.dev ## Kill workers and put them to sleep for so long: make soak 
 .PHONY: faults
 faults: $(VENV)/.dev ## Every fault of a database, and those of a cluster for so long: make faults MINUTES=5
 	@bash tests/install_servers.sh
-	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest tests/faults/test_every_call.py tests/faults/test_galera.py $(ARGS)
+	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest -s tests/faults/test_every_call.py tests/faults/test_galera*.py $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and types
