@@ -103,6 +103,15 @@ class Node(MariaDBServer):
         """Let it go on."""
         os.kill(self.pid, signal.SIGCONT)
 
+    def cut_off(self) -> None:
+        """Let nothing pass between it and the other nodes; clients still reach it."""
+        self.execute("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
+
+    def join_again(self) -> None:
+        """Let all pass again, and wait until it takes part."""
+        self.execute("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
+        self.wait_until_synced()
+
     def recovered(self) -> int:
         """The number of the last transaction that the data of the stopped node hold."""
         with self._open_log() as log:
@@ -174,6 +183,18 @@ class Cluster:
             if node.running and node.status("wsrep_ready") == "ON":
                 return node.execute(statement, database=database)
         raise ServerError("no node of the cluster answers")
+
+    def heal(self) -> None:
+        """Make it whole, whatever a test has left."""
+        if all(node.running and node.status("wsrep_cluster_size") == str(len(self.nodes)) for node in self.nodes):
+            return
+        if not any(node.running for node in self.nodes):
+            self.recover()
+        for node in self.nodes:
+            if node.running:
+                node.go_on()
+                node.execute("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
+        self.rejoin()
 
     def rejoin(self) -> None:
         """Start those again that do not run."""

@@ -33,7 +33,7 @@ from ..errors import (
 from .channel import Channel, open_channel
 from .connector import Connector
 from .dialects import DIALECTS
-from .faults import Fault, classify, is_driver_error, masked, translate
+from .faults import Fault, classify, is_demoted, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import Address
 from .schema import define_tables
@@ -204,7 +204,7 @@ class Database:
             except Exception as error:
                 if not is_driver_error(error):
                     raise
-                fault = classify(error)
+                fault = self._fault(error)
                 if is_sent and write and fault is Fault.LOST:
                     unsure = unsure or getattr(error, "was_committing", not begin)
                 # From the first failure on: a call that hung for long deserves another try as well.
@@ -213,6 +213,10 @@ class Database:
                     raise self._final(error, fault, unsure) from error
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)
             pause = min(pause * 2, 0.5)
+
+    def _fault(self, error: BaseException) -> Fault:
+        """What an error means here: where there are several hosts, one that takes no writes any more is left."""
+        return Fault.UNREACHABLE if self._connector.addresses and is_demoted(error) else classify(error)
 
     def _final(self, error: Exception, fault: Fault, unsure: bool) -> TaskQueueError:
         if unsure and fault in _PASSING:
@@ -289,7 +293,8 @@ class Database:
         except BaseException as error:
             # An interrupt may have cut a conversation in two: nobody can know what comes next on that line.
             interrupted = not isinstance(error, Exception)
-            is_lost = isinstance(error, Exception) and is_driver_error(error) and classify(error) is Fault.LOST
+            fault = self._fault(error) if isinstance(error, Exception) and is_driver_error(error) else None
+            is_lost = fault in (Fault.LOST, Fault.UNREACHABLE)
             if interrupted or channel.is_broken or is_lost:
                 channel.discard(with_older=is_lost)
                 if not is_nested:

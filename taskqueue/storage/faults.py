@@ -72,6 +72,11 @@ _SQLITE = (
 )
 
 
+#: What a server says that has become a copy of another one, or is to be stopped; an account without the right to write
+#: meets the same everywhere.
+_DEMOTED = (1290, 1792, 1836, "25006")
+
+
 def original(error: BaseException) -> BaseException:
     """The driver's own error inside one of SQLAlchemy's."""
     return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
@@ -99,6 +104,13 @@ def _classify_driver(error: BaseException) -> Fault:
     # A driver that lost its server in mid-conversation has neither a state nor a number to tell.
     names = {base.__name__ for base in type(error).__mro__}
     return Fault.LOST if names & {"OperationalError", "InterfaceError"} else Fault.OTHER
+
+
+def is_demoted(error: BaseException) -> bool:
+    """Whether the host takes no writes (any more), although the account may write: another one may be its heir."""
+    driver = original(error)
+    number = driver.args[0] if driver.args and isinstance(driver.args[0], int) else None
+    return (number or getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None)) in _DEMOTED
 
 
 def is_driver_error(error: BaseException) -> bool:

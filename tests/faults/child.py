@@ -30,9 +30,11 @@ from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
 from tests.faults.chores import KEY, make_chores
 from tests.faults.history import History
+from tests.faults.met import count_errors
 from tests.faults.parcels import book, make_parcels
 from tests.faults.points import Point
 from tests.faults.supplies import supply
+from tests.faults.taking import take_all
 
 #: Seconds: short, so that a dead holder is noticed in a test's time.
 LEASE = 1.2
@@ -81,6 +83,7 @@ def main(script: Script) -> None:
     if script.point is not None:
         script.point.install()
     history = History(script.folder)
+    met = count_errors()
     service = make_service(script.url, **script.settings)
     service.database._patience = script.patience  # no setting of a service: who needs it shorter than a test?
     if script.is_gated:
@@ -89,6 +92,8 @@ def main(script: Script) -> None:
     with travel(script.shift), recording(history):
         _ROLES[script.role](script, service, history)
     service.close()
+    if met:
+        history.write("met", errors=dict(met))
 
 
 def make_service(url: str, **settings: Any) -> QueueService:
@@ -172,6 +177,11 @@ def _reach(service: QueueService) -> None:
         threading.Event().wait(0.1)
 
 
+def _take(script: Script, service: QueueService, history: History) -> None:
+    """Claim and remove items until nothing is left."""
+    take_all(service.load(script.queue), history)
+
+
 def _command(script: Script, service: QueueService, history: History) -> None:
     """The command line, with a service of its own."""
     cli.main(["--database", script.url, *script.arguments], prog_name="taskqueue")
@@ -248,6 +258,7 @@ _ROLES = {
     "step": _step,
     "serve": _serve,
     "work": _work,
+    "take": _take,
     "command": _command,
     "produce": _produce,
     "supply": _supply,

@@ -270,3 +270,30 @@ def wait_until(condition: Any) -> None:
             return
         end.wait(0.01)
     raise AssertionError("did not happen within 30 s")
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_given_a_connection_when_its_host_becomes_a_copy_then_work_goes_on_at_the_next(
+    make_service: MakeService, server: Server, other: MariaDBServer, database_url: str
+) -> None:
+    # given: two servers with the same tables, and an account that may not write on a copy, as root may
+    other.execute("SET GLOBAL read_only = OFF")
+    for one in (server, other):
+        one.execute("CREATE OR REPLACE USER clerk@'127.0.0.1'")
+        one.execute("GRANT ALL ON `%`.* TO clerk@'127.0.0.1'")
+    url = make_url(database_url).set(username="clerk")
+    heir = make_service(str(url.set(port=other.port)))
+    heir.create("SqlParallel", "mail")
+    service = make_service(str(url), hosts=on(server.port, other.port))
+    queue = service.create("SqlParallel", "mail")
+    queue.create_item("before")
+    # when
+    server.execute("SET GLOBAL read_only = ON")
+    try:
+        queue.create_item("after")
+    finally:
+        server.execute("SET GLOBAL read_only = OFF")
+        server.execute("DROP USER clerk@'127.0.0.1'")
+    # then
+    assert str(service.database.host) == f"127.0.0.1:{other.port}"
+    assert heir.load("mail").number_of_items() == 1
