@@ -13,6 +13,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+
 from taskqueue import BatchQueue, NothingReady, QueueService, Runner, Task, TaskQueueError, Worker, cli, signals, travel
 from taskqueue.storage.database import PATIENCE
 from tests.faults import tasks
@@ -54,6 +56,8 @@ class Script:
     first: int = 0
     #: How many threads a worker has.
     threads: int = 1
+    #: Whether its commits to SQLite do not wait for the disk: a protection that is switched off on purpose.
+    is_careless: bool = False
     #: What stands behind ``taskqueue`` on the command line.
     arguments: tuple[str, ...] = ()
 
@@ -68,6 +72,9 @@ def main(script: Script) -> None:
     history = History(script.folder)
     service = make_service(script.url, **script.settings)
     service.database._patience = script.patience  # no setting of a service: who needs it shorter than a test?
+    if script.is_careless:
+        for engine in service.database._both_engines():
+            event.listen(engine, "connect", lambda raw, _record: raw.execute("PRAGMA synchronous = OFF").close())
     if script.is_gated:
         history.write("ready")
         tasks.Gate.wait(str(script.folder))
