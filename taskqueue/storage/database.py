@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -32,6 +32,7 @@ from ..errors import (
 )
 from .channel import Channel, open_channel
 from .dialects import DIALECTS, STATEMENT_TIMEOUT, is_loopback
+from .durability import warn
 from .faults import Fault, classify, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import CONNECT_TIMEOUT, Address, Hosts, hosts_of
@@ -523,7 +524,13 @@ class Database:
         with self._lock:
             if not self._ready:
                 make_ready(*self._both_engines(), self.dialect, self.tables, self._patience)
+                self._warn()
                 self._ready = True
+
+    def _warn(self) -> None:
+        """Say once what of the database's settings does not keep what is promised."""
+        with suppress(SQLAlchemyError), self._both_engines()[1].connect() as connection:
+            warn(connection, self.dialect)
 
     def _ensure_schema_within(self, connection: Connection) -> None:
         """:meth:`ensure_schema` for whoever joins the caller's transaction.

@@ -1,8 +1,8 @@
 """A platter as a file system: answers the kernel's questions on /dev/fuse (linux/fuse.h), with no library between.
 
 Run as a process of its own, so that whoever waits for the disk never waits for itself:
-``python -m tests.faults.fuse FOLDER``. It takes one command a line, and answers with a line (see ``disk.py``). When
-its input ends it unmounts and ends.
+``python -m tests.faults.fuse FOLDER fuse``. It takes one command a line, and answers with a line (see ``disk.py``).
+When its input ends it unmounts and ends.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class FileSystem:
     """Mounts a platter at a folder."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, kind: str) -> None:
         self._folder = folder.encode()
+        self._kind = kind.encode()
         self._platter = Platter()
         self._is_dead = False
         self._kernel = self._mount()
@@ -70,6 +71,8 @@ class FileSystem:
             platter.cut(int(number) if int(number) >= 0 else None)
             self._is_dead = False
             self._kernel = self._mount()
+        elif command == "settle":
+            platter.settle()
         elif command == "room":
             platter.capacity = platter.used + int(number)
         elif command == "read-only":
@@ -83,7 +86,7 @@ class FileSystem:
     def _mount(self) -> int:
         kernel = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         options = f"fd={kernel},rootmode=40777,user_id=0,group_id=0,allow_other,default_permissions"
-        if _libc.mount(b"forgetful", self._folder, b"fuse", 0, options.encode()):
+        if _libc.mount(b"forgetful", self._folder, self._kind, 0, options.encode()):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
         return kernel
 
@@ -223,7 +226,7 @@ class FileSystem:
 
 if __name__ == "__main__":
     try:
-        system = FileSystem(sys.argv[1])
+        system = FileSystem(*sys.argv[1:3])
     except OSError as problem:
         print(f"! {problem.errno} {problem.strerror}", flush=True)
         sys.exit(1)

@@ -93,6 +93,11 @@ class Platter:
             self.nodes[folder].kept_entries = dict(self.nodes[folder].entries)
         self._renamed.clear()
 
+    def settle(self) -> None:
+        """Keep all that is there, as if it had been there for long."""
+        for number in list(self.nodes):
+            self.sync(number)
+
     def cut(self, torn: int | None) -> None:
         """Forget what was not synced.
 

@@ -1,4 +1,4 @@
-"""The scenario of a power cut: producers and servants at work, the disk forgets what was not synced, and all goes on."""
+"""The scenario of a power cut: producers and servants work, the disk forgets what was not synced, all goes on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.faults.stage import AFTER_THE_LEASE, Child, Stage
 from tests.servers import Server
 
 #: Each cut comes after so many more acknowledged tasks: at another moment of the work each time.
-_STEPS = (23, 40, 31, 57)
+_STEPS = (11, 23, 17, 31)
 _PRODUCERS, _SERVANTS = 2, 1
 
 

@@ -78,17 +78,21 @@ def test_given_the_power_is_gone_then_nothing_works_before_it_is_back(disk: Disk
 def test_given_two_that_map_a_file_then_each_sees_what_the_other_writes(disk: Disk) -> None:
     path = disk.folder / "shared"
     path.write_bytes(bytes(4096))
-    with path.open("r+b") as one, path.open("r+b") as two:
-        with mmap.mmap(one.fileno(), 4096) as first, mmap.mmap(two.fileno(), 4096) as second:
-            first[:5] = b"hello"
-            assert second[:5] == b"hello"
+    with (
+        path.open("r+b") as one,
+        path.open("r+b") as two,
+        mmap.mmap(one.fileno(), 4096) as first,
+        mmap.mmap(two.fileno(), 4096) as second,
+    ):
+        first[:5] = b"hello"
+        assert second[:5] == b"hello"
 
 
 @pytest.mark.parametrize(
     ("fault", "number"), [("full", errno.ENOSPC), ("read-only", errno.EROFS), ("sync", errno.EIO)], ids=str
 )
 def test_given_a_fault_then_the_writer_is_told_until_it_is_healed(disk: Disk, fault: str, number: int) -> None:
-    {"full": lambda: disk.leave_room(100), "read-only": disk.refuse_writes, "sync": disk.fail_to_sync}[fault]()
+    {"full": lambda: disk.fill(100), "read-only": disk.refuse_writes, "sync": disk.fail_to_sync}[fault]()
 
     with pytest.raises(OSError) as caught:
         write(disk.folder / "file", bytes(200), is_synced=True)
