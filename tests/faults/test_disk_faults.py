@@ -76,7 +76,7 @@ def test_given_a_fault_of_the_disk_when_it_is_healed_then_the_worker_goes_on_and
     stage.history.wait_for("start", number=2)
     # when
     break_down(disk, fault)
-    kept = []
+    kept: list[int] = []
     for data in (LETTER, "small"):
         with pytest.raises(DatabaseFull if server is None else SERVER_SAYS) as caught:
             while len(kept) < 10_000:
