@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -67,7 +67,9 @@ class Server(ABC):
     _stop_signal: ClassVar[signal.Signals]
     _abort_signal: ClassVar[str]
 
-    def __init__(self) -> None:
+    def __init__(self, parent: Path | None = None) -> None:
+        # Where its folder is made.
+        self._parent = parent
         self._folder: Path | None = None
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -131,8 +133,11 @@ class Server(ABC):
             self.kill()
         self._forget_process()
 
-    def kill(self) -> None:
-        """End every process of the server at once, as a crash would; its data stays for another ``start``."""
+    def kill(self, then: Callable[[], object] = lambda: None) -> None:
+        """End every process of the server at once, as a crash would; its data stays for another ``start``.
+
+        What to do ``then`` comes before what they have left behind is removed.
+        """
         process = self._process
         if process is None:
             return
@@ -145,6 +150,7 @@ class Server(ABC):
         process.wait()
         _wait_until_gone(family)
         self._forget_process()
+        then()
         self._after_kill()
 
     def close(self) -> None:
@@ -199,7 +205,7 @@ class Server(ABC):
     def _make_folder(self) -> None:
         # A short path that every account may walk through: pytest's own folders are closed to others,
         # and the path of a socket must stay under a hundred characters.
-        parent = "/tmp" if os.access("/tmp", os.W_OK) else None
+        parent = self._parent or ("/tmp" if os.access("/tmp", os.W_OK) else None)
         folder = Path(tempfile.mkdtemp(prefix=f"taskqueue-{self.name}-", dir=parent))
         self._folder = folder
         self._watchdog = subprocess.Popen(

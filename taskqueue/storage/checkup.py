@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +12,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from .database import Database
-from .dialects import MySQL, PostgreSQL
+from .durability import checked, named
 from .hosts import Address
-
-#: A cluster of fewer nodes stands still when it loses one of them.
-_SMALLEST = 3
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,8 @@ def examine(database: Database, lease: float) -> list[Finding]:
         try:
             with database.connected_to(address) as connection:
                 looks.append(_look(connection, host, database))
-                findings += _of_host(connection, host, database)
+                findings.append(Finding(host, "answers", True, "yes"))
+                findings += [Finding(host, *one) for one in checked(connection, database.dialect)]
         except Exception as error:
             findings.append(Finding(host, "answers", False, f"no: {' '.join(str(error).split())}"))
     return findings + list(_of_all(database, looks, lease))
@@ -72,71 +70,8 @@ def _look(connection: Connection, host: str, database: Database) -> _Look:
     told = int(connection.exec_driver_sql(now).scalar() or 0) / 1000
     cluster = ""
     if database.dialect.is_cluster:
-        cluster = _named(connection, "GLOBAL STATUS", "wsrep_cluster_state_uuid")
+        cluster = named(connection, "GLOBAL STATUS", "wsrep_cluster_state_uuid")
     return _Look(host, told - (before + time.time()) / 2, cluster)
-
-
-def _of_host(connection: Connection, host: str, database: Database) -> Iterator[Finding]:
-    yield Finding(host, "answers", True, "yes")
-    checks: Callable[[Connection], Iterator[tuple[str, bool, str]]] = _of_sqlite
-    if isinstance(database.dialect, MySQL):
-        checks = _of_cluster if database.dialect.is_cluster else _of_mysql
-    elif isinstance(database.dialect, PostgreSQL):
-        checks = _of_postgresql
-    for what, is_good, text in checks(connection):
-        yield Finding(host, what, is_good, text)
-
-
-# --- one host ------------------------------------------------------------------------------------
-
-
-def _of_mysql(connection: Connection) -> Iterator[tuple[str, bool, str]]:
-    flush = _named(connection, "GLOBAL VARIABLES", "innodb_flush_log_at_trx_commit")
-    yield (
-        "commits survive a power cut",
-        flush == "1",
-        "yes" if flush == "1" else f"innodb_flush_log_at_trx_commit is {flush}: the last commits are lost; set it to 1",
-    )
-
-
-def _of_cluster(connection: Connection) -> Iterator[tuple[str, bool, str]]:
-    yield from _of_mysql(connection)
-    for name, wanted, hint in (
-        ("wsrep_cluster_status", "Primary", "this node is cut off from the others and takes no writes"),
-        ("wsrep_local_state_comment", "Synced", "this node is still catching up, or gives its data to another one"),
-    ):
-        found = _named(connection, "GLOBAL STATUS", name)
-        yield name, found == wanted, found if found == wanted else f"{found}, not {wanted}: {hint}"
-    size = int(_named(connection, "GLOBAL STATUS", "wsrep_cluster_size") or 0)
-    enough = size >= _SMALLEST
-    yield (
-        "nodes of the cluster",
-        enough,
-        str(size) if enough else f"{size}: it stands still when it loses one; run {_SMALLEST}, or an arbitrator beside",
-    )
-
-
-def _of_postgresql(connection: Connection) -> Iterator[tuple[str, bool, str]]:
-    for name in ("fsync", "synchronous_commit"):
-        found = str(connection.exec_driver_sql(f"SHOW {name}").scalar())
-        is_good = found not in ("off",)
-        yield name, is_good, found if is_good else "off: the last commits are lost in a power cut; set it to on"
-
-
-def _of_sqlite(connection: Connection) -> Iterator[tuple[str, bool, str]]:
-    level = int(connection.exec_driver_sql("PRAGMA synchronous").scalar() or 0)
-    names = ("OFF", "NORMAL", "FULL", "EXTRA")
-    is_good = level >= 2
-    yield (
-        "synchronous",
-        is_good,
-        names[level] if is_good else f"{names[level]}: the last commits are lost in a power cut; set it to FULL",
-    )
-
-
-def _named(connection: Connection, kind: str, name: str) -> str:
-    row = connection.exec_driver_sql(f"SHOW {kind} LIKE '{name}'").fetchone()
-    return str(row[1]) if row else ""
 
 
 # --- all hosts together --------------------------------------------------------------------------
@@ -166,7 +101,7 @@ def _patience_of_cluster(database: Database, timeout: float) -> Iterator[Finding
     if not database.dialect.is_cluster:
         return
     with suppress(Exception), database.engine.connect() as connection:
-        options = _named(connection, "GLOBAL VARIABLES", "wsrep_provider_options")
+        options = named(connection, "GLOBAL VARIABLES", "wsrep_provider_options")
         found: Any = re.search(r"evs\.suspect_timeout *= *PT([\d.]+)S", options)
         if found is None:
             return

@@ -33,6 +33,7 @@ from ..errors import (
 from .channel import Channel, open_channel
 from .connector import Connector
 from .dialects import DIALECTS
+from .durability import warn
 from .faults import Fault, classify, is_demoted, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import Address
@@ -465,7 +466,13 @@ class Database:
         with self._lock:
             if not self._ready:
                 make_ready(*self._both_engines(), self.dialect, self.tables, self._patience)
+                self._warn()
                 self._ready = True
+
+    def _warn(self) -> None:
+        """Say once what of the database's settings does not keep what is promised."""
+        with suppress(SQLAlchemyError), self._both_engines()[1].connect() as connection:
+            warn(connection, self.dialect)
 
     def _ensure_schema_within(self, connection: Connection) -> None:
         """:meth:`ensure_schema` for whoever joins the caller's transaction.

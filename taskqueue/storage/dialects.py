@@ -8,7 +8,6 @@ operations ``{owner_index}``, ``{time_index}`` and ``{open_index}``, hints after
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,6 @@ from .. import clock
 from ..errors import ConfigurationError, DatabaseError
 from .hosts import NotWritable
 
-_log = logging.getLogger(__name__)
 _PARAMETER = re.compile(r":([a-z_]+)")
 #: Seconds after which a connection attempt, or a statement on our own connections, is given up.
 CONNECT_TIMEOUT = 10
@@ -221,17 +219,10 @@ class MySQL(Dialect):
         """Take note of whether the server is a node of a Galera cluster; asked once."""
         if not self._is_known:
             # SHOW is answered also by a node that has lost its cluster; the first variable is MariaDB's alone.
-            found = {str(row[0]): str(row[1]).upper() for row in ask(_ABOUT_SERVER)}
-            self.is_cluster, self._is_known = found.get("wsrep_on") in ("ON", "1"), True
+            found = [str(row[1]).upper() for row in ask("SHOW VARIABLES LIKE 'wsrep_on'")]
+            self.is_cluster, self._is_known = found in (["ON"], ["1"]), True
             if self.is_cluster:
                 self.identity = _CLUSTER_IDENTITY
-            flush = found.get("innodb_flush_log_at_trx_commit", "1")
-            if flush != "1":
-                _log.warning(
-                    "the database loses its last commits in a power cut, and with them tasks: set "
-                    "innodb_flush_log_at_trx_commit to 1, it is %s",
-                    flush,
-                )
 
     def check_writable(self, connection: Any) -> None:
         """Of a cluster a node that has joined it; else a server that is no copy of another one."""
@@ -298,7 +289,6 @@ def _asked(cursor: Any, sql: str) -> list[Any]:
     return list(cursor.fetchall())
 
 
-_ABOUT_SERVER = "SHOW VARIABLES WHERE Variable_name IN ('wsrep_on', 'innodb_flush_log_at_trx_commit')"
 #: The same on all nodes.
 _CLUSTER_IDENTITY = (
     "SELECT CONCAT_WS('/', (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "

@@ -13,6 +13,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+
 from taskqueue import (
     BatchQueue,
     DatabaseUnavailable,
@@ -71,6 +73,8 @@ class Script:
     threads: int = 1
     #: Whether it commits completions in groups.
     grouped: bool = False
+    #: Whether its commits to SQLite do not wait for the disk: a protection that is switched off on purpose.
+    is_careless: bool = False
     #: What stands behind ``taskqueue`` on the command line.
     arguments: tuple[str, ...] = ()
 
@@ -86,6 +90,9 @@ def main(script: Script) -> None:
     met = count_errors()
     service = make_service(script.url, **script.settings)
     service.database._patience = script.patience  # no setting of a service: who needs it shorter than a test?
+    if script.is_careless:
+        for engine in service.database._both_engines():
+            event.listen(engine, "connect", lambda raw, _record: raw.execute("PRAGMA synchronous = OFF").close())
     if script.is_gated:
         history.write("ready")
         tasks.Gate.wait(str(script.folder))

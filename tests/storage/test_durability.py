@@ -1,0 +1,88 @@
+"""At its first use a database that does not keep what is promised is named in the log, once, with what to change."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, event
+
+from taskqueue import QueueService, Worker
+from tests.faults.disk import mounted
+from tests.servers import ALL_DATABASES, MariaDBServer, PostgreSQLServer
+
+
+class LoggingServer(MariaDBServer):
+    """Keeps a binary log, which it does not sync, as is the default."""
+
+    def _command(self, data: Path) -> list[str]:
+        return [*super()._command(data), "--log-bin"]
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What was logged as a warning."""
+    with caplog.at_level(logging.WARNING, "taskqueue"):
+        yield caplog
+
+
+@pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)
+def test_given_a_database_in_order_when_a_worker_starts_then_it_warns_of_nothing(
+    database_url: str, warnings: pytest.LogCaptureFixture
+) -> None:
+    with closing(QueueService(database_url)) as service:
+        Worker(service).drain()
+
+    assert warnings.messages == []
+
+
+def test_given_commits_that_are_not_flushed_when_workers_start_then_it_is_said_once(
+    postgresql_server: PostgreSQLServer, warnings: pytest.LogCaptureFixture
+) -> None:
+    postgresql_server.create_database("careless")
+    postgresql_server.execute("ALTER DATABASE careless SET synchronous_commit = off")
+
+    with closing(QueueService(postgresql_server.url("careless"))) as service:
+        Worker(service).drain()
+        Worker(service).drain()
+
+    (message,) = warnings.messages
+    assert message.endswith("synchronous_commit: off: the last commits are lost in a power cut; set it to on")
+    postgresql_server.drop_database("careless")
+
+
+def test_given_an_engine_of_the_application_that_does_not_sync_then_it_is_said(
+    tmp_path: Path, warnings: pytest.LogCaptureFixture
+) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/test.db")
+    event.listen(engine, "connect", lambda raw, _record: raw.execute("PRAGMA synchronous = NORMAL").close())
+
+    QueueService(engine).queues()
+
+    (message,) = warnings.messages
+    assert message.endswith("synchronous: NORMAL: the last commits are lost in a power cut; set it to FULL")
+    engine.dispose()
+
+
+def test_given_a_sqlite_file_on_a_network_then_it_is_said(tmp_path: Path, warnings: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "far away"
+    folder.mkdir()
+    with mounted(folder, "fuse.sshfs"), closing(QueueService(f"sqlite:///{folder}/test.db")) as service:
+        service.queues()
+
+    (message,) = warnings.messages
+    assert "file system: fuse.sshfs: SQLite loses and damages data over a network; move the file" in message
+
+
+@pytest.mark.usefixtures("mariadb_server")  # which says when there is none
+def test_given_a_binary_log_that_is_not_synced_then_it_is_said(warnings: pytest.LogCaptureFixture) -> None:
+    with LoggingServer() as server:
+        server.create_database("logged")
+        with closing(QueueService(server.url("logged"))) as service:
+            service.queues()
+
+    (message,) = warnings.messages
+    assert message.endswith("sync_binlog is 0: the last commits may be lost; set it to 1")
