@@ -18,6 +18,9 @@ __all__ = ["builtins", "functools", "gadgets", "getoutput", "os", "sys", "system
 #: What the tasks of the present test have done.
 effects: list[Any] = []
 
+#: What the tasks below answer, say or report; it goes in by this way because not everything can be stored.
+answers: list[Any] = []
+
 evaluate = eval
 bound = functools.partial(leave_mark)
 alias = leave_mark
@@ -33,6 +36,21 @@ def good(ctx: Any, *values: Any, **more: Any) -> None:
 def fail(ctx: Any, text: str = "failed on purpose") -> None:
     """Fail with a text."""
     raise ValueError(text)
+
+
+def answer(ctx: Any) -> Any:
+    """Return what stands there."""
+    return answers[0]
+
+
+def fail_with(ctx: Any) -> None:
+    """Fail with the text that stands there."""
+    raise ValueError(answers[0])
+
+
+def report(ctx: Any) -> None:
+    """Report the text that stands there."""
+    ctx.report(1, 2, answers[0])
 
 
 class Holder:
