@@ -247,5 +247,6 @@ OF_VALUES = (
 )
 OF_TEXTS = (
     "key", "title", "dedup_key", "order_key", "queue_name", "error", "report", "run_title", "schedule_name",
-    "header_name", "message_key", "client_key", "producer", "channel", "channel_user", "command_argument", "command_title", "command_key",
+    "header_name", "message_key", "client_key", "producer", "channel", "channel_user",
+    "command_argument", "command_title", "command_key",
 )  # fmt: skip
