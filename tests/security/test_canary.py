@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ import pytest
 from sqlalchemy import make_url
 
 from taskqueue import ErrorMode, QueueService, Runner, SpecError, Task, TaskQueueError
+from taskqueue.outbox import Outbox
 from tests.cli.conftest import Shell
 from tests.security import allowed
 from tests.security.allowed import fail, good
+from tests.web_api.app import ADMIN, Visitor, create_app, service_of
 
 CANARY = "k4n4r1en/v0gel@geheim+#"
 FORMS = {
