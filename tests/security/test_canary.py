@@ -117,16 +117,13 @@ def test_given_a_database_that_cannot_be_reached_when_commands_are_run_then_none
 @pytest.fixture
 def worked(url: str) -> Iterator[QueueService]:
     """A service on which tasks with the canary among their arguments have failed, or wait."""
-    service = QueueService(with_password(url) if not url.startswith("sqlite") else url, allow=[allowed.__name__])
+    address = with_password(url) if url.startswith("postgresql") else url  # which is the one that asks for none
+    service = QueueService(address, allow=[allowed.__name__])
     queue = service.create("Sql", "jobs", error="dead", keep_result=3600)
     for arguments in ARGUMENTS:
         queue.create_item(Task(fail, (f"the call failed with {arguments}"[:20],), "Fails", kwargs=arguments))
         queue.create_item(Task(good, (arguments,), "Works"))
         queue.create_item(Task(good, (), "Works", kwargs=arguments))
-    queue.enqueue(
-        fail, f"cannot connect to mysql://root:{quote(CANARY, safe='')}@db/x?password={quote(CANARY, safe='')}"
-    )
-    queue.enqueue(fail, f"Authorization: Bearer {base64.b64encode(CANARY.encode()).decode()}")
     yield service
     service.close()
 
