@@ -47,6 +47,12 @@ faults: $(VENV)/.dev ## Every fault of a database, and those of a cluster for so
 	@bash tests/install_servers.sh
 	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest tests/faults/test_every_call.py tests/faults/test_galera.py $(ARGS)
 
+.PHONY: attacks
+attacks: $(VENV)/.dev ## The long form of the attacks on all that answers HTTP
+	@bash tests/install_servers.sh
+	@HOSTILE_REQUESTS=10000 XSS_STRINGS=64 POLLERS=200 POLL_SECONDS=30 OPERATIONS_API_EXAMPLES=300 $(python) -m pytest \
+	  tests/attacks tests/web_api/test_protections.py tests/operations_api/test_schemathesis.py $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev ## Check style and types
 	@$(python) -m ruff check

@@ -9,6 +9,7 @@ from flask import Flask, Response, jsonify, make_response, request, url_for
 from werkzeug.exceptions import HTTPException
 
 from ..errors import TaskQueueError
+from ..spec import shown
 from .answers import Refusal, protect, wants_json
 from .i18n import Translations
 from .login import is_signed_in
@@ -61,7 +62,7 @@ class Answers:
 
     def _failed(self, error: TaskQueueError) -> Response:
         _ = self._site.translate().gettext
-        _log.error("%s %s: %s", request.method, request.path, error)
+        _log.error("%s %s: %s", request.method, shown(request.path), error)
         sentence = _("The database cannot be reached at the moment; nothing is lost.")
         return self._message(503, "unavailable", _("Not possible"), sentence)
 

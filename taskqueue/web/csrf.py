@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Flask, Request, current_app, session
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+from ..spec import shown
 from .answers import Refusal
 from .identity import check_secret_key
 
@@ -64,7 +65,7 @@ def check(request: Request, sentence: str = EXPIRED) -> None:
     """
     reason = foreign(request) or _wrong_token(request)
     if reason:
-        _log.warning("refused %s %s: %s", request.method, request.path, reason)
+        _log.warning("refused %s %s: %s", request.method, shown(request.path), reason)
         raise Refusal(403, "csrf", sentence)
 
 

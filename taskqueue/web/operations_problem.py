@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ..errors import DatabaseError, DatabaseFull, DatabaseReadOnly, DatabaseUnavailable, OutcomeUnknown
 from ..operations import OperationError, StillRunning
-from ..spec import is_name
+from ..spec import is_name, shown
 from .operations_log import log_failure
 
 MEDIA_TYPE = "application/problem+json"
@@ -100,7 +100,7 @@ def problem_of(error: BaseException) -> Problem:
         return _of_operation(error)
     if isinstance(error, HTTPException):
         return _of_http(error)
-    log_failure(error, "%s %s failed", request.method, request.path)
+    log_failure(error, "%s %s failed", request.method, shown(request.path))
     if isinstance(error, OutcomeUnknown):
         sentence = "the connection to the database was lost, and nobody knows whether the call was recorded"
         return Problem(503, "outcome_unknown", f"{sentence}: look at the calls before you repeat it")

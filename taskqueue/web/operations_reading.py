@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 from flask import Request
+from werkzeug.exceptions import HTTPException
 
 from ..spec import nearest, shown
 from .csrf import foreign
@@ -107,7 +108,12 @@ def _bytes(request: Request, max_bytes: int) -> bytes:
     too_large = Problem(413, "too_large", f"the body must have at most {max_bytes} bytes")
     if (request.content_length or 0) > max_bytes:
         raise too_large
-    body = request.stream.read(max_bytes + 1)
+    try:
+        body = request.stream.read(max_bytes + 1)
+    except HTTPException:
+        raise
+    except Exception:  # each server has errors of its own for pieces that are none, and they come as it is read
+        raise Problem(400, "bad_json", "the body cannot be read to its end") from None
     if len(body) > max_bytes:
         raise too_large
     return body

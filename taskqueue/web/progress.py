@@ -23,6 +23,7 @@ from ..errors import (
 from ..queues.sql_base import SqlBase
 from ..runs.actions import Actions
 from ..runs.state import RunState
+from ..spec import shown
 from ..storage import runs
 from . import csrf, posted, ticket
 from .answers import Refusal, protect, quiet, wants_json
@@ -326,7 +327,7 @@ def _failed(error: TaskQueueError) -> Response:
     translate = current_site(request.blueprint or "").translate()
     if isinstance(error, RunNotFound):
         return _refused(Refusal(404, "not_found", _hidden(translate)))
-    _log.error("%s %s: %s", request.method, request.path, error, exc_info=not isinstance(error, DatabaseError))
+    _log.error("%s %s: %s", request.method, shown(request.path), error, exc_info=not isinstance(error, DatabaseError))
     if isinstance(error, ConfigurationError):
         sentence = translate.gettext("This page is not set up completely; the log of the server says what is missing.")
         return _refused(Refusal(503, "unavailable", sentence))

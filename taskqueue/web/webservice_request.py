@@ -131,9 +131,11 @@ def _json(request: Request) -> dict[str, Any]:
     return fields
 
 
-def _single(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def _single(pairs: Iterable[tuple[str | None, str]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
+        if name is None:  # as Werkzeug has it of a part without one
+            raise Refused(INVALID, "a part of the form has no name")
         if name in found:
             raise Refused(INVALID, f"the parameter {shown(name)} was sent twice")
         if _PHP_ARRAY.fullmatch(name) and not _means_options(name):

@@ -7,6 +7,7 @@ import logging
 from flask import Request
 
 from ..operations import User
+from ..spec import shown
 from . import csrf
 from .operations_user import UserHook, signed_in
 from .webservice_envelope import Refused
@@ -55,7 +56,7 @@ def _check_origin(request: Request, only_reads: bool) -> None:
     if reason is None and request.method == "GET" and not only_reads and _says_nothing(request):
         reason = "a GET request with cookies, or a login of the browser, of which nothing says where it comes from"
     if reason is not None:
-        _log.warning("refused %s %s: %s", request.method, request.path, reason)
+        _log.warning("refused %s %s: %s", request.method, shown(request.path), reason)
         raise Refused("ACCESS_DENIED", "the request may come from another site: POST it from here, or log in first")
 
 

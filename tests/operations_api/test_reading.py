@@ -264,3 +264,16 @@ def _check_problem(answer: Any, status: int) -> None:
     assert told["detail"]
     assert "\n" not in told["detail"]
     assert len(told["detail"]) < 400
+
+
+def test_a_body_that_breaks_off_while_it_is_read_is_refused(alice: Client) -> None:
+    """As gunicorn raises it, for one that is sent in pieces of which one is none."""
+
+    class Broken:
+        def read(self, *_: int) -> bytes:
+            raise ValueError("an invalid chunk")
+
+    answer = alice.client.post("/ops/echo", content_type=JSON, headers={"Authorization": "Bearer alice"},
+                               environ_overrides={"wsgi.input": Broken(), "wsgi.input_terminated": True,
+                                                  "HTTP_TRANSFER_ENCODING": "chunked"})  # fmt: skip
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "bad_json")

@@ -142,6 +142,7 @@ def test_names_that_differ_in_case_alone_are_taken_exactly(door: Door) -> None:
         ("application/x-www-form-urlencoded", b""),
         ("multipart/form-data; boundary=x", b"--x\r\nbroken"),
         ("multipart/form-data", b"--x"),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nx\r\n--x--\r\n"),
         ("multipart/form-data; boundary=x",
          b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\nx\r\n--x--\r\n'),
     ],

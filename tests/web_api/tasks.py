@@ -18,12 +18,12 @@ JOURNAL = "TASKQUEUE_TEST_JOURNAL"
 
 def ok(ctx: TaskContext, number: int = 0, **_more: object) -> None:
     """Succeed."""
-    _write(f"ok {number}")
+    note(f"ok {number}")
 
 
 def fail(ctx: TaskContext, message: str) -> None:
     """Fail."""
-    _write("fail")
+    note("fail")
     raise ValueError(message)
 
 
@@ -34,7 +34,7 @@ def die(ctx: TaskContext) -> None:
 
 def report_numbers(ctx: TaskContext) -> None:
     """Report the numbers, and let the test look at the run in mid-task."""
-    _write("report")
+    note("report")
     ctx.report(*numbers)
     watchers.pop()(ctx)
 
@@ -46,10 +46,11 @@ watchers: list[Callable[[TaskContext], None]] = []
 
 def end(ctx: TaskContext) -> None:
     """The step after the last item."""
-    _write("end")
+    note("end")
 
 
-def _write(line: str) -> None:
+def note(line: str) -> None:
+    """Write down that something was executed."""
     with Path(os.environ[JOURNAL]).open("a") as journal:
         journal.write(f"{line}\n")
 
