@@ -14,6 +14,8 @@ _SECRET_NAME = re.compile(
     r"passw|passphrase|pwd|secret|token|jwt|credential|private.?key|access.?key|authori[sz]ation|authenticat|x-auth|cookie|api.?key|csrf|xsrf|session",
     re.IGNORECASE,
 )
+#: Who looks for secrets goes no deeper than what can be stored, and reads no more than this of a name.
+_DEEPEST, _LONGEST_NAME = 40, 1000
 _SECRET_VALUE = re.compile(r"\s*(basic|bearer|digest|negotiate)\s+\S", re.IGNORECASE)
 
 
@@ -39,14 +41,16 @@ def without_secrets(what: str, given: Mapping[str, Any] | None, instead: str) ->
     return found
 
 
-def _secret_in(name: str, value: Any) -> str | None:
+def _secret_in(name: str, value: Any, depth: int = 0) -> str | None:
     """The name of the first secret in a value of that name, or None: one by its name, or by what it looks like."""
+    if depth > _DEEPEST:
+        return None  # the serializer refuses what is nested so deep
     text = value.decode("latin-1") if isinstance(value, bytes) else value
-    if _SECRET_NAME.search(name) or (isinstance(text, str) and _SECRET_VALUE.match(text)):
+    if _SECRET_NAME.search(name, 0, _LONGEST_NAME) or (isinstance(text, str) and _SECRET_VALUE.match(text)):
         return name
     inner: Iterable[tuple[str, Any]] = ()
     if isinstance(value, Mapping):
         inner = ((str(key), one) for key, one in value.items())
     elif isinstance(value, (list, tuple, set, frozenset)):
         inner = ((name, one) for one in value)
-    return next(filter(None, (_secret_in(key, one) for key, one in inner)), None)
+    return next(filter(None, (_secret_in(key, one, depth + 1) for key, one in inner)), None)

@@ -83,7 +83,7 @@ class Call:
     def of(cls, row: OperationRow) -> Call:
         """A stored call."""
         state = "cancelled" if row.state == GONE else row.state
-        error = json.loads(row.error) if row.error else _USUAL.get(state)
+        error = _error_in(row.error) if row.error else _USUAL.get(state)
         progress = Progress(row.done, row.total, row.message or "") if row.done is not None else None
         finished = row.end_time or row.dead_time or (row.deadline if state == "expired" else 0)
         return cls(
@@ -105,6 +105,17 @@ class Call:
             **{name: _text(getattr(self, name)) for name in ("created", "due", "deadline", "finished", "expires")},
             "error": self.error,
         }
+
+
+def _error_in(text: str) -> dict[str, Any]:
+    """A stored error; what cannot be read must not keep anybody from looking at the call."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict) and isinstance(found.get("code"), str) and isinstance(found.get("message"), str):
+        return found
+    return {"code": "damaged", "message": "the stored error cannot be read: it was damaged or written by others"}
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -140,11 +140,11 @@ class Connector:
 def _parse(target: str | URL) -> URL:
     try:
         url = make_url(target)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):  # a password with "/" in it may pass for a port
         raise ConfigurationError(
             "the database address is no URL: write it as sqlite:///file.db, mysql+pymysql://user:password@host/name "
-            "or postgresql+psycopg://user:password@host/name"
-        ) from error
+            "or postgresql+psycopg://user:password@host/name, with %2F for a / in the password, and the like"
+        ) from None  # its text may quote the password
     return _with_driver(_on_disk(url))
 
 

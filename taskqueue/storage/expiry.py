@@ -14,6 +14,7 @@ from . import operations
 from .database import Database
 from .rows import CHUNK
 from .transaction import Transaction
+from .wake import letters
 
 #: The time of a result that was read once may be over before that of its client's key.
 _KEY_IS_OVER = "(client_key IS NULL OR end_time + lasting < :before)"
@@ -46,11 +47,13 @@ def empty(tx: Transaction, call_ids: Iterable[str]) -> int:
     """Take the texts of calls away, of those whose time is over; return of how many. The client's key goes when the
     result was to be kept no longer; not when it was read once, and is gone earlier."""
     # They may have begun anew meanwhile; "+ 0", so that they are found by their ids and by nothing else.
+    lists, values = _listed(tx, call_ids)
     return tx.change(
         "UPDATE {operation} SET is_emptied = 1, request = '', error = NULL, result = NULL, "
         "client_key = CASE WHEN end_time + lasting <= {now} THEN NULL ELSE client_key END "
         "WHERE id IN ($ids) AND is_emptied + 0 = 0 AND expire_time + 0 > 0 AND expire_time + 0 <= {now}",
-        _listed(call_ids),
+        lists,
+        **values,
     )
 
 
@@ -69,12 +72,16 @@ def remove_some(tx: Transaction, before: int, limit: int = CHUNK) -> int:
         f"AND {_KEY_IS_OVER} ORDER BY expire_time LIMIT $limit",
         {"limit": str(int(limit))}, before=before,
     )  # fmt: skip
-    return tx.change("DELETE FROM {operation} WHERE id IN ($ids)", _listed(row[0] for row in rows)) if rows else 0
+    if not rows:
+        return 0
+    lists, values = _listed(tx, (row[0] for row in rows))
+    return tx.change("DELETE FROM {operation} WHERE id IN ($ids)", lists, **values)
 
 
-def _listed(ids: Iterable[str]) -> dict[str, str]:
-    """As text of an IN list; they are hexadecimal digits of our own."""
-    return {"ids": ", ".join(f"'{call_id}'" for call_id in sorted(ids))}
+def _listed(tx: Transaction, ids: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """An IN list of parameters, and their values: who can write rows can write anything for an id."""
+    values = {f"call_{letters(index)}": call_id for index, call_id in enumerate(sorted(ids))}
+    return {"ids": tx.dialect.parameters(", ".join(f":{name}" for name in values))}, values
 
 
 def prune_calls(
