@@ -37,6 +37,7 @@ from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import CONNECT_TIMEOUT, Address, Hosts, hosts_of
 from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
 from .schema import define_tables
+from .stranded import Stranded
 from .transaction import SessionCursor, TaskSession, Transaction
 
 Result = TypeVar("Result")
@@ -115,6 +116,7 @@ class Database:
         self._identity: str | None = None
         #: Which process gave a sign of life here, and when (monotonic seconds).
         self.last_beat: tuple[str, float] = ("", 0.0)
+        self.stranded = Stranded()
         self._called = 0.0
         _databases.add(self)
 

@@ -58,6 +58,21 @@ def _done_by_a_stale_holder(lines: list[Line], effects: list[Effect]) -> Iterato
             yield f"{number} was done under fence {fence}, but last started under {newest.get(number)}"
 
 
+def overlaps(history: Iterable[Line]) -> list[str]:
+    """Where a task was started while another start of it had not ended; of holders that were neither killed nor
+    stopped there must be none."""
+    found: list[str] = []
+    at_it: dict[int, list[int]] = {}
+    for line in history:
+        if line["kind"] == "start":
+            others = at_it.setdefault(line["number"], [])
+            found += [f"{line['number']} was started under {line['fence']} while {other} was at it" for other in others]
+            others.append(line["fence"])
+        elif line["kind"] == "end" and line["fence"] in at_it.get(line["number"], ()):
+            at_it[line["number"]].remove(line["fence"])
+    return found
+
+
 def _run_again_for_no_reason(lines: list[Line], kills: int) -> Iterator[str]:
     starts = Counter(line["number"] for line in lines if line["kind"] == "start")
     again = sum(starts.values()) - len(starts)

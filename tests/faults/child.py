@@ -59,10 +59,15 @@ class Script:
 
 
 def main(script: Script) -> None:
+    """Play a part, for as long as the test is there."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    play(script)
+
+
+def play(script: Script) -> None:
     """Play a part."""
     _write_to(script.log)
     tasks.folders.append(script.folder)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     if script.point is not None:
         script.point.install()
     history = History(script.folder)
@@ -153,6 +158,12 @@ def _command(script: Script, service: QueueService, history: History) -> None:
     cli.main(["--database", script.url, *script.arguments], prog_name="taskqueue")
 
 
+def _empty(script: Script, service: QueueService, history: History) -> None:
+    """Serve all queues with agent="server" until they are empty; the looks at the rota may come late."""
+    report = Worker(service, threads=script.threads).drain()
+    history.write("ended", error=None, executed=report.executed)
+
+
 def _deliver(script: Script, service: QueueService, history: History) -> None:
     """Deliver the messages of an outbox until there are none."""
     make_parcels(service, script.folder)
@@ -202,6 +213,14 @@ def _produce(script: Script, service: QueueService, history: History) -> None:
         number += 1
 
 
+def _postpone(script: Script, service: QueueService, history: History) -> None:
+    """Add one item that is to wait for a second."""
+    item = service.load(script.queue).enqueue(tasks.record, str(script.folder), script.first, delay=1.0)
+    assert item.release_time is not None
+    submitted, due = item.submit_time.timestamp(), item.release_time.timestamp()
+    history.write("postponed", number=script.first, submitted=submitted, due=due)
+
+
 def _let_others_catch_up(queue: BatchQueue, folder: Path) -> None:
     while queue.number_of_items() > 60 and not closing(folder).exists():
         threading.Event().wait(0.01)
@@ -217,8 +236,10 @@ _ROLES = {
     "step": _step,
     "serve": _serve,
     "work": _work,
+    "empty": _empty,
     "command": _command,
     "produce": _produce,
+    "postpone": _postpone,
     "deliver": _deliver,
     "book": _book,
     "operate": _operate,
