@@ -13,16 +13,24 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from taskqueue.storage.dialects import Dialect
 from tests.faketime import Clock
 from tests.faults import child
-from tests.faults.history import DEADLINE
+from tests.faults.history import DEADLINE, wait_until
 from tests.faults.stage import Stage
+from tests.faults.tasks import record
 
-#: What a process may do without, to see that it is missed.
-HOST_CLOCK, NO_FENCE = "host clock", "no fence"
+#: What a process may do without, to see that it is missed: the database's time.
+HOST_CLOCK = "host clock"
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+#: By how many seconds the clocks of a crowd of workers are wrong.
+WRONG = (MINUTE, -MINUTE, DAY, -DAY)
+#: How many tasks it has.
+TASKS = 24
 
 
 class Clocked:
@@ -66,33 +74,47 @@ class Clocked:
         return Path(self._log).read_text() if self._log.exists() else "(no log)"
 
 
+#: What the fixture ``start`` gives: it takes a clock, or by how much one is wrong, and the part to play.
+Start = Callable[..., Clocked]
+
+
+def crowd(stage: Stage, start: Start, seconds: float, **script: object) -> list[Clocked]:
+    """Workers with wrong clocks, who begin together."""
+    for number in range(1, TASKS + 1):
+        stage.queue.enqueue(record, str(stage.folder), number, seconds)
+    workers = [start(ahead, "empty", is_gated=True, **script) for ahead in WRONG]
+    stage.history.wait_for("ready", count=len(WRONG))
+    stage.gate.let_through(len(WRONG))
+    return workers
+
+
+def set_and_wait(stage: Stage, clock: Clock, ahead: float) -> None:
+    """Set the clock, and wait until the server goes by it."""
+    before = _now(stage)
+    clock.set(ahead)
+    wait_until(lambda: abs(_now(stage) - before) > abs(ahead) / 2, "the server goes by the new time")
+
+
+def _now(stage: Stage) -> float:
+    """The time of the server."""
+    return stage.service.database.statement(lambda tx: int(tx.row("SELECT {now}")[0]), write=False) / 1000
+
+
 def _main() -> None:
-    script, without = pickle.load(sys.stdin.buffer)
+    script, without = pickle.load(sys.stdin.buffer)  # noqa: S301  (from the test that has started us)
     time.sleep = _sleep
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    take_away(*without)
+    _take_away(*without)
     child.play(script)
 
 
-def take_away(*protections: str) -> None:
-    """Let this process do without."""
-    from taskqueue.storage import dialects, rows, settling
-
+def _take_away(*protections: str) -> None:
     if HOST_CLOCK in protections:
-        for dialect in dialects.DIALECTS.values():
-            dialect.render = _by_host_clock  # type: ignore[method-assign]
-    if NO_FENCE in protections:
-        vars(settling)["guarded"] = _unguarded
+        Dialect.render = _by_host_clock  # type: ignore[method-assign]
 
 
-def _by_host_clock(dialect: Any, template: str) -> str:
+def _by_host_clock(dialect: Dialect, template: str) -> str:
     return str(dialect._render(template.replace("{now}", str(time.time_ns() // 1_000_000)), 0))
-
-
-def _unguarded(held: Any) -> tuple[str, dict[str, str] | None, dict[str, Any]]:
-    from taskqueue.storage.rows import listed
-
-    return "id IN ($ids)", listed(item_id for item_id, _fence in held), {}
 
 
 def _sleep(seconds: float) -> None:

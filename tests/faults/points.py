@@ -1,4 +1,4 @@
-"""Named points of the conversation with the database at which a process kills itself with -9."""
+"""Named points of the conversation with the database at which a process kills itself with -9, or stops."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _SIGNS = {
     "claim": "run_count = run_count + 1",
     "acknowledge": "DELETE FROM taskqueue_item",
     "relinquish": "run_count = CASE WHEN run_count > 0",
+    "retry": "failures = failures + 1, interruptions = 0",
+    "bury": "INSERT INTO taskqueue_dead",
 }
 
 
@@ -24,12 +26,14 @@ _SIGNS = {
 class Point:
     """Just before the n-th commit of that kind is sent, or just after it took place and before anybody knows.
 
-    ``work`` is "claim", "acknowledge", "relinquish", or "effect" for the commit of a task's own transaction.
+    ``work`` is one of the signs, or "effect" for the commit of a task's own transaction.
     """
 
     work: str
     when: str
     nth: int
+    #: With what it stops itself; with SIGSTOP it may be let go on.
+    signal: signal.Signals = signal.SIGKILL
 
     def __str__(self) -> str:
         return f"{self.when}-{self.work}-{self.nth}"
@@ -52,7 +56,7 @@ class Point:
             return
         self.nth -= 1
         if self.nth == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.signal)
 
 
 def _watch_cursors(point: Point) -> None:

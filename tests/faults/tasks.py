@@ -102,6 +102,12 @@ def stumble(ctx: TaskContext, folder: str, number: int) -> None:
     _write(ctx, "end", folder, number)
 
 
+def always_fail(ctx: TaskContext, folder: str, number: int) -> None:
+    """Fail."""
+    _write(ctx, "start", folder, number)
+    raise ValueError("failed")
+
+
 def effect(ctx: TaskContext, folder: str, number: int, seconds: float = 0) -> None:
     """Insert a row in the task's own transaction, after so much time."""
     _write(ctx, "start", folder, number)

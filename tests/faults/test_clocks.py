@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from taskqueue import Task
 from taskqueue.worker import roster
-from tests import faketime
 from tests.faketime import Clock
 from tests.faults.checks import overlaps, violations
 from tests.faults.child import LEASE
-from tests.faults.clocked import Clocked
+from tests.faults.clocked import DAY, HOUR, MINUTE, TASKS, WRONG, Start, crowd
 from tests.faults.history import Line, wait_until
 from tests.faults.stage import Stage
 from tests.faults.tasks import effect, record, stumble
@@ -27,39 +25,6 @@ from tests.servers import SERVER_DATABASES
 
 pytestmark = pytest.mark.chaos
 on_servers = pytest.mark.parametrize("database_url", SERVER_DATABASES, indirect=True)
-MINUTE, HOUR, DAY = 60, 3600, 86_400
-#: By how many seconds the clocks of the workers are wrong.
-WRONG = (MINUTE, -MINUTE, DAY, -DAY)
-TASKS = 24
-Start = Callable[..., Clocked]
-
-
-@pytest.fixture
-def start(stage: Stage, tmp_path: Path) -> Iterator[Start]:
-    """Starts a process with a clock of its own, or with a given one."""
-    faketime.require()
-    started: list[Clocked] = []
-
-    def begin(clock: Clock | float, role: str, **script: object) -> Clocked:
-        if not isinstance(clock, Clock):
-            clock = Clock(tmp_path / f"clock-{len(started)}", clock)
-        started.append(Clocked(stage, clock, role, **script))
-        return started[-1]
-
-    yield begin
-    for process in started:
-        process.kill()
-
-
-def crowd(stage: Stage, start: Start, seconds: float, **script: object) -> None:
-    """Workers with wrong clocks, who begin together, until all is done."""
-    for number in range(1, TASKS + 1):
-        stage.queue.enqueue(record, str(stage.folder), number, seconds)
-    workers = [start(ahead, "empty", is_gated=True, **script) for ahead in WRONG]
-    stage.history.wait_for("ready", count=len(WRONG))
-    stage.gate.let_through(len(WRONG))
-    for worker in workers:
-        worker.wait_until_done()
 
 
 @on_servers
@@ -70,7 +35,8 @@ def test_given_workers_with_wrong_clocks_when_they_share_a_queue_then_no_two_hav
     # given
     stage.create(type, agent="server", error="dead")
     # when
-    crowd(stage, start, seconds=0.05)
+    for worker in crowd(stage, start, seconds=0.05):
+        worker.wait_until_done()
     # then
     assert overlaps(stage.history.lines()) == []
     assert stage.history.times("end") == Counter(range(1, TASKS + 1))
@@ -161,7 +127,9 @@ def test_given_sqlite_when_the_clock_of_its_host_jumps_then_nothing_is_lost_nor_
         worker.wait_until_done()
     # then: a lease that the jump has ended lets a task run again, and its first holder cannot complete it
     sent = [{"kind": kind, "number": number} for number in range(1, 17) for kind in ("sent", "acknowledged")]
-    assert violations([*sent, *stage.history.lines()], stage.effects(), kills=len(overlaps(stage.history.lines()))) == []
+    assert (
+        violations([*sent, *stage.history.lines()], stage.effects(), kills=len(overlaps(stage.history.lines()))) == []
+    )
     if jump < 0:
         assert overlaps(stage.history.lines()) == []
     assert sorted(number for number, _fence in stage.effects()) == list(range(1, 17))

@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from taskqueue.errors import LeaseLost
-from tests import faketime
-from tests.conftest import require
 from tests.faketime import Clock
 from tests.faults.checks import overlaps
-from tests.faults.child import LEASE, recording
-from tests.faults.history import wait_until
+from tests.faults.child import LEASE
+from tests.faults.clocked import HOUR, set_and_wait
 from tests.faults.stage import Stage
 from tests.faults.tasks import hold, hold_then_effect
-from tests.servers import SERVERS, Server
 
 pytestmark = pytest.mark.chaos
-HOUR = 3600
-
-
-@pytest.fixture(scope="module")
-def clock() -> Iterator[Clock]:
-    """The clock of the servers, which run under accounts of their own."""
-    faketime.require()
-    folder = Path(tempfile.mkdtemp(prefix="taskqueue-clock-", dir="/tmp" if os.access("/tmp", os.W_OK) else None))
-    folder.chmod(0o755)
-    yield Clock(folder / "ahead")
-    shutil.rmtree(folder)
-
-
-@pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS)
-def server(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Server]:
-    """A server with that clock."""
-    require(request.param)
-    with request.param(clock.environment) as server:
-        yield server
-
-
-@pytest.fixture
-def stage(server: Server, clock: Clock, tmp_path: Path) -> Iterator[Stage]:
-    """A stage on that server, whose clock is right."""
-    clock.set(0)
-    server.create_database("moving")
-    stage = Stage(server.url("moving"), tmp_path)
-    with recording(stage.history):
-        yield stage
-    stage.close()
-    server.drop_database("moving")
-
-
-def set_and_wait(stage: Stage, clock: Clock, ahead: float) -> None:
-    """Set the clock, and wait until the server goes by it."""
-    before = now(stage)
-    clock.set(ahead)
-    wait_until(lambda: abs(now(stage) - before) > abs(ahead) / 2, "the server goes by the new time")
-
-
-def now(stage: Stage) -> float:
-    """The time of the server."""
-    return stage.service.database.statement(lambda tx: int(tx.row("SELECT {now}")[0]), write=False) / 1000
 
 
 @pytest.mark.parametrize("type", ["Sql", "SqlParallel"])
 def test_given_a_dead_holder_when_the_clock_is_set_back_an_hour_then_its_item_is_free_after_two_leases(
-    stage: Stage, clock: Clock, type: str
+    stage_by_clock: Stage, servers_clock: Clock, type: str
 ) -> None:
     # given
+    stage = stage_by_clock
     stage.create(type)
     stage.create_effects()
     stage.fill(hold_then_effect)
@@ -80,7 +30,7 @@ def test_given_a_dead_holder_when_the_clock_is_set_back_an_hour_then_its_item_is
     stage.history.wait_for("start", number=1)
     dead.kill()
     # when
-    set_and_wait(stage, clock, -HOUR)
+    set_and_wait(stage, servers_clock, -HOUR)
     wait = stage.queue.wait()
     assert wait is not None and wait.seconds > HOUR - 2 * LEASE, "its lease has an hour more"
     stage.gate.let_through()
@@ -94,14 +44,17 @@ def test_given_a_dead_holder_when_the_clock_is_set_back_an_hour_then_its_item_is
     assert stage.queue.number_of_items() == 0
 
 
-def test_given_a_living_holder_when_the_clock_is_set_back_then_it_keeps_its_item(stage: Stage, clock: Clock) -> None:
+def test_given_a_living_holder_when_the_clock_is_set_back_then_it_keeps_its_item(
+    stage_by_clock: Stage, servers_clock: Clock
+) -> None:
     # given
+    stage = stage_by_clock
     stage.create("SqlParallel")
     stage.fill(hold)
     holder = stage.start()
     stage.history.wait_for("start", number=1)
     # when
-    set_and_wait(stage, clock, -HOUR)
+    set_and_wait(stage, servers_clock, -HOUR)
     give_up = time.monotonic() + 3 * LEASE
     while time.monotonic() < give_up:
         stage.queue.announce()  # type: ignore[attr-defined]  # as whoever wants items does again and again
@@ -116,9 +69,10 @@ def test_given_a_living_holder_when_the_clock_is_set_back_then_it_keeps_its_item
 
 
 def test_given_a_holder_when_the_clock_is_set_forward_then_it_loses_its_lease_and_can_change_nothing(
-    stage: Stage, clock: Clock
+    stage_by_clock: Stage, servers_clock: Clock
 ) -> None:
     # given
+    stage = stage_by_clock
     stage.create("SqlParallel")
     stage.create_effects()
     stage.fill(hold_then_effect)
@@ -128,7 +82,7 @@ def test_given_a_holder_when_the_clock_is_set_forward_then_it_loses_its_lease_an
     assert held is not None
     holder.freeze()  # else its heartbeat may come first, and finds that out by itself
     # when
-    set_and_wait(stage, clock, HOUR)
+    set_and_wait(stage, servers_clock, HOUR)
     heir = stage.queue.claim_item()
     assert heir is not None and heir.fence == held.fence + 1
     holder.thaw()
