@@ -62,9 +62,9 @@ def servers_clock() -> Iterator[Clock]:
 
 @pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS)
 def server_by_clock(request: pytest.FixtureRequest, servers_clock: Clock) -> Iterator[Server]:
-    """A server with that clock."""
+    """A server with that clock, which shows the time of Berlin."""
     require(request.param)
-    with request.param(servers_clock.environment) as server:
+    with request.param({**servers_clock.environment, "TZ": "Europe/Berlin"}) as server:
         yield server
 
 

@@ -47,9 +47,8 @@ def test_given_a_zombie_that_stopped_at_a_point_when_it_goes_on_after_its_lease_
     is_waited_for = (work, when) == ("claim", "after")
     heir = threading.Thread(target=stage.run_rest, args=[0 if is_waited_for else AFTER_THE_LEASE], daemon=True)
     heir.start()
-    heir.join(
-        DEADLINE if is_waited_for else _SOON
-    )  # inside a transaction the zombie keeps what it has locked: then the heir comes after it
+    # Inside a transaction the zombie keeps what it has locked: then the heir comes after it.
+    heir.join(DEADLINE if is_waited_for else _SOON)
     # when
     zombie.thaw()
     heir.join(DEADLINE)
