@@ -139,7 +139,12 @@ def waiting_for_locks(dialect: str) -> str:
 
 def orders(first: int, second: int) -> Iterator[str]:
     """All orders of so many steps of A and of B; of more than four each what :data:`_WANTED` says."""
-    if _WANTED != "all":
-        first, second = min(first, int(_WANTED)), min(second, int(_WANTED))
-    for places in combinations(range(first + second), first):
-        yield "".join("A" if place in places else "B" for place in range(first + second))
+    most = max(first, second) if _WANTED == "all" else int(_WANTED)
+    steps = {"A": min(first, most), "B": min(second, most)}
+    # What comes before the last ones only reads, and is one step.
+    long = {"A": first - steps["A"] + 1, "B": second - steps["B"] + 1}
+    for places in combinations(range(sum(steps.values())), steps["A"]):
+        order = "".join("A" if place in places else "B" for place in range(sum(steps.values())))
+        for name, length in long.items():
+            order = order.replace(name, name * length, 1)
+        yield order
