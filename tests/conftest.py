@@ -34,7 +34,7 @@ def pytest_runtest_makereport() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDBServer]:
     """A private MariaDB server, started when first asked for."""
-    _require(MariaDBServer)
+    require(MariaDBServer)
     with MariaDBServer() as server:
         yield server
 
@@ -42,7 +42,7 @@ def mariadb_server() -> Iterator[MariaDBServer]:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgreSQLServer]:
     """A private PostgreSQL server, started when first asked for."""
-    _require(PostgreSQLServer)
+    require(PostgreSQLServer)
     with PostgreSQLServer() as server:
         yield server
 
@@ -85,7 +85,8 @@ def shared_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     return url
 
 
-def _require(server: type[Server]) -> None:
+def require(server: type[Server]) -> None:
+    """At home a test without its server is skipped; in CI that would hide that it never ran."""
     reason = server.missing()
     if not reason:
         return

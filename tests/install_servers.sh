@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the database servers that the tests start privately, and the browser in which they open pages, where they
-# are missing and apt-get may be used. Nothing is started here: the tests start servers of their own, in folders and on
-# ports of their own.
+# Installs the database servers that the tests start privately, what moves their clocks, and the browser in which they
+# open pages, where they are missing and apt-get may be used. Nothing is started here: the tests start servers of their
+# own, in folders and on ports of their own.
 set -euo pipefail
 
 policy=/usr/sbin/policy-rc.d
@@ -42,6 +42,10 @@ has_chromium() {
     return 1
 }
 
+has_faketime() {
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || [ -r /usr/local/lib/faketime/libfaketimeMT.so.1 ]
+}
+
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
 }
@@ -77,6 +81,7 @@ has_mariadb || missing+=(mariadb)
 has_galera || missing+=(galera)
 has_postgresql || missing+=(postgresql)
 has_chromium || missing+=(chromium)
+has_faketime || missing+=(faketime)
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 reason=
@@ -101,6 +106,10 @@ if may_install; then
                 ;;
             postgresql)
                 install postgresql || true
+                ;;
+            # Clocks that a test moves.
+            faketime)
+                install faketime || true
                 ;;
             # Without a font there would be no text to look at. Some systems have only the whole browser.
             chromium)

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar
@@ -67,7 +67,9 @@ class Server(ABC):
     _stop_signal: ClassVar[signal.Signals]
     _abort_signal: ClassVar[str]
 
-    def __init__(self, parent: Path | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, *, parent: Path | None = None) -> None:
+        #: What stands in the environment of the server besides: for a clock that can be moved, see ``faketime``.
+        self._environment = dict(environment or {})
         # Where its folder is made.
         self._parent = parent
         self._folder: Path | None = None
@@ -256,7 +258,7 @@ class Server(ABC):
             command,
             cwd=self._home,
             # Nothing of the caller's environment (PGDATA, MYSQL_HOME, ...) may reach the server.
-            env={"PATH": _search_path(), "HOME": str(self._home), "LC_ALL": "C"},
+            env={"PATH": _search_path(), "HOME": str(self._home), "LC_ALL": "C", **self._environment},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

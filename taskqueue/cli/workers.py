@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import Any
 
 import click
@@ -42,7 +41,7 @@ def list_workers(given: Given, as_json: bool) -> None:
 
 
 def _ago(info: WorkerInfo) -> str:
-    return f"{duration(max((datetime.now(timezone.utc) - info.last_beat).total_seconds(), 0))} ago"
+    return f"{duration(info.beat_age)} ago"
 
 
 def _in_hand(info: WorkerInfo) -> str:

@@ -38,7 +38,7 @@ class Reports:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._stored is not None:
-            self._try(lambda tx: presence.ended(tx, [self._item.id]))
+            self._try(lambda tx: presence.ended(tx, [(self._item.id, self._item.fence)]))
 
     def report(self, done: float, total: float | None, message: str, *, is_writing: bool) -> None:
         """It is so far.

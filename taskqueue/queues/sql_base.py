@@ -109,6 +109,7 @@ class SqlBase(BatchQueue):
         self.database.statement(
             lambda tx: presence.beat(tx, process.token, process.label, clock.to_ms(self.settings.heartbeat))
         )
+        self.database.statement(lambda tx: self.database.stranded.free(tx, clock.to_ms(self.settings.lease_slice)))
 
     def begin(self) -> None:
         if self.spec.complete_when_empty:

@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import DatabaseError, OutcomeUnknown
 from ..queues.sql_base import SqlBase
 from ..storage import presence, runs
+from ..storage.rows import Held
 from ..storage.runs import RunRow
 from ..storage.transaction import Transaction
 from . import on_record
@@ -40,7 +41,7 @@ class _Entry:
     last_title: str = ""
     lines: list[dict[str, Any]] = field(default_factory=list)
     #: Items whose activity is to be forgotten.
-    ended: list[int] = field(default_factory=list)
+    ended: list[Held] = field(default_factory=list)
     total: int | None = None
     #: How many items were done with before it was sent, and whether its answer never came.
     before: int = 0
@@ -152,10 +153,10 @@ class Ledger:
             if len(self._open.lines) < _MOST_LINES or kind == "failed":
                 self._open.lines.append(line(kind, text, level=level, item_id=item_id))
 
-    def forget(self, item_id: int) -> None:
-        """What this item has reported is of no interest any more."""
+    def forget(self, item_id: int, fence: int) -> None:
+        """What this item has reported, under that fence, is of no interest any more."""
         with self._lock:
-            self._open.ended.append(item_id)
+            self._open.ended.append((item_id, fence))
 
     def counted(self, remaining: int) -> None:
         """So many items are left, counted between two items."""

@@ -192,7 +192,7 @@ class Recorder:
     def _let_go(self) -> None:
         hand, self._in_hand = self._in_hand, None
         if hand is not None and hand.is_stored:
-            self._ledger.forget(hand.item.id)
+            self._ledger.forget(hand.item.id, hand.item.fence)
 
     def _logged(self, level: str, item_id: int, text: str) -> None:
         hand = self._in_hand

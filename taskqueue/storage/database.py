@@ -38,6 +38,7 @@ from .faults import Fault, classify, is_demoted, is_driver_error, masked, transl
 from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import Address
 from .schema import define_tables
+from .stranded import Stranded
 from .transaction import SessionCursor, TaskSession, Transaction
 
 Result = TypeVar("Result")
@@ -102,6 +103,7 @@ class Database:
         self._identity: str | None = None
         #: Which process gave a sign of life here, and when (monotonic seconds).
         self.last_beat: tuple[str, float] = ("", 0.0)
+        self.stranded = Stranded()
         self._called = 0.0
         _databases.add(self)
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .rows import Held, listed
 from .schema import LEASED
 from .transaction import Transaction
 
@@ -124,12 +125,13 @@ def beat_of(tx: Transaction, token: str) -> Beat | None:
 
 def report(tx: Transaction, activity: dict[str, Any]) -> None:
     """Store what an item in hand reports: ``item``, ``queue``, ``fence``, ``age`` (ms since it began), ``done``,
-    ``total``, ``message``, ``silence`` (ms since it reported, or None)."""
+    ``total``, ``message``, ``silence`` (ms since it reported, or None). A later holder's report stays as it is."""
     reported = "{now} - :silence" if activity["silence"] is not None else "0"
     values = {key: value for key, value in activity.items() if key != "silence" or value is not None}
     changed = tx.change(
         f"UPDATE {{activity}} SET fence = :fence, start_time = {{now}} - :age, done = :done, total = :total, "
-        f"message = :message, report_time = {reported} WHERE item_id = :item AND queue_name = :queue",
+        f"message = :message, report_time = {reported} WHERE item_id = :item AND queue_name = :queue "
+        "AND fence <= :fence",
         **values,
     )
     if not changed:
@@ -140,10 +142,11 @@ def report(tx: Transaction, activity: dict[str, Any]) -> None:
         )
 
 
-def ended(tx: Transaction, item_ids: Sequence[int]) -> None:
-    """These items are in hand no more."""
-    ids = ", ".join(str(int(item_id)) for item_id in item_ids)
-    tx.change("DELETE FROM {activity} WHERE item_id IN ($ids)", {"ids": ids})
+def ended(tx: Transaction, held: Sequence[Held]) -> None:
+    """These items, by (id, fence), are in hand no more; what later holders of them report stays."""
+    lists = listed(item_id for item_id, _fence in held)
+    lists["fences"] = " ".join(f"WHEN {int(item_id)} THEN {int(fence)}" for item_id, fence in held)
+    tx.change("DELETE FROM {activity} WHERE item_id IN ($ids) AND fence <= CASE item_id $fences END", lists)
 
 
 def clear(tx: Transaction, queue_name: str) -> None:

@@ -40,6 +40,8 @@ class WorkerInfo:
     state: str
     #: (queue, id, title) of what it has in hand.
     items: tuple[tuple[str, int, str], ...] = ()
+    #: Seconds since the latest sign of life, by the database's clock; this host's may be another one.
+    beat_age: float = 0.0
 
 
 def sign_of_life(service: QueueService, queues: list[str], threads: int, state: str) -> None:
@@ -49,6 +51,8 @@ def sign_of_life(service: QueueService, queues: list[str], threads: int, state: 
     period = clock.to_ms(service.settings.heartbeat)
     service.database.last_beat = process.token, time.monotonic()
     service.database.statement(lambda tx: presence.beat_of_worker(tx, process.token, process.label, period, facts))
+    lease = clock.to_ms(service.settings.lease_slice)
+    service.database.statement(lambda tx: service.database.stranded.free(tx, lease))
 
 
 def sign_off(service: QueueService) -> None:
@@ -79,6 +83,7 @@ def _info(row: WorkerRow, stale_after: int) -> WorkerInfo:
     return WorkerInfo(
         row.token, str(facts.get("host", "")), _number(facts, "pid"), names, _number(facts, "threads"),
         clock.from_ms(row.start_time), clock.from_ms(row.beat_time), state,
+        beat_age=row.beat.age / 1000,
     )  # fmt: skip
 
 

@@ -134,3 +134,18 @@ def nothing_is_run_again_without_reason(account: Account, kills: int) -> Iterato
                 found.append(f"I6: {number} was run again after fence {before.fence} for no reason")
     if len(found) > kills:
         yield from found
+
+
+def overlaps(history: Iterable[Line]) -> list[str]:
+    """Where a task was started while another start of it had not ended; of holders that were neither killed nor
+    stopped there must be none."""
+    found: list[str] = []
+    at_it: dict[int, list[int]] = {}
+    for line in history:
+        if line["kind"] == "start":
+            others = at_it.setdefault(line["number"], [])
+            found += [f"{line['number']} was started under {line['fence']} while {other} was at it" for other in others]
+            others.append(line["fence"])
+        elif line["kind"] == "end" and line["fence"] in at_it.get(line["number"], ()):
+            at_it[line["number"]].remove(line["fence"])
+    return found

@@ -28,7 +28,9 @@ from taskqueue import (
     signals,
     travel,
 )  # fmt: skip
+from taskqueue.storage import settling
 from taskqueue.storage.database import PATIENCE
+from taskqueue.storage.rows import listed
 from tests.faults import tasks
 from tests.faults.chores import KEY, make_chores
 from tests.faults.history import History
@@ -64,6 +66,8 @@ class Script:
     wait: float | None = 0
     #: Whether it says that it is ready, and begins when it is let through the gate.
     is_gated: bool = False
+    #: False: it writes whatever its fence, as a harness must notice.
+    has_fence: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
     #: For how long a database that is away is tried again.
     patience: float = PATIENCE
@@ -80,10 +84,17 @@ class Script:
 
 
 def main(script: Script) -> None:
+    """Play a part, for as long as the test is there."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    play(script)
+
+
+def play(script: Script) -> None:
     """Play a part."""
     _write_to(script.log)
     tasks.folders.append(script.folder)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if not script.has_fence:
+        vars(settling)["guarded"] = unguarded
     if script.point is not None:
         script.point.install()
     history = History(script.folder)
@@ -194,6 +205,12 @@ def _command(script: Script, service: QueueService, history: History) -> None:
     cli.main(["--database", script.url, *script.arguments], prog_name="taskqueue")
 
 
+def _empty(script: Script, service: QueueService, history: History) -> None:
+    """Serve all queues with agent="server" until they are empty; the looks at the rota may come late."""
+    report = Worker(service, threads=script.threads).drain()
+    history.write("ended", error=None, executed=report.executed)
+
+
 def _deliver(script: Script, service: QueueService, history: History) -> None:
     """Deliver the messages of an outbox until there are none."""
     make_parcels(service, script.folder)
@@ -250,9 +267,22 @@ def _supply(script: Script, service: QueueService, history: History) -> None:
     supply(service, history, names, script.first, int(most), float(pause), closing(script.folder))
 
 
+def _postpone(script: Script, service: QueueService, history: History) -> None:
+    """Add one item that is to wait for a second."""
+    item = service.load(script.queue).enqueue(tasks.record, str(script.folder), script.first, delay=1.0)
+    assert item.release_time is not None
+    submitted, due = item.submit_time.timestamp(), item.release_time.timestamp()
+    history.write("postponed", number=script.first, submitted=submitted, due=due)
+
+
 def _let_others_catch_up(queue: BatchQueue, folder: Path) -> None:
     while queue.number_of_items() > 60 and not closing(folder).exists():
         threading.Event().wait(0.01)
+
+
+def unguarded(held: Any) -> tuple[str, dict[str, str] | None, dict[str, Any]]:
+    """In the place of ``rows.guarded``: whoever has had an item may write."""
+    return "id IN ($ids)", listed(item_id for item_id, _fence in held), {}
 
 
 def closing(folder: Path) -> Path:
@@ -269,6 +299,8 @@ _ROLES = {
     "command": _command,
     "produce": _produce,
     "supply": _supply,
+    "empty": _empty,
+    "postpone": _postpone,
     "deliver": _deliver,
     "book": _book,
     "operate": _operate,

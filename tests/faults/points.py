@@ -1,4 +1,4 @@
-"""Named points of the conversation with the database at which a process kills itself with -9, or waits to be let on."""
+"""Named points of the conversation with the database at which a process kills itself with -9, or stops."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from taskqueue.storage import channel, database
-from tests.faults import tasks
-from tests.faults.history import History
 
 #: What a transaction (or a statement that is one by itself) of that name contains, as a pattern.
 _SIGNS = {
@@ -36,14 +34,14 @@ _SIGNS = {
 class Point:
     """Just before the n-th commit of that kind is sent, or just after it took place and before anybody knows.
 
-    ``work`` is one of those above, or "effect" for the commit of a task's own transaction. What ``pauses`` does not die
-    there, but writes "paused" into the history and waits at the gate of its stage.
+    ``work`` is one of the signs, or "effect" for the commit of a task's own transaction.
     """
 
     work: str
     when: str
     nth: int
-    pauses: bool = False
+    #: With what it stops itself; with SIGSTOP it may be let go on.
+    signal: signal.Signals = signal.SIGKILL
 
     def __str__(self) -> str:
         return f"{self.when}-{self.work}-{self.nth}"
@@ -61,16 +59,12 @@ class Point:
         return _SIGNS[self.work].search(statements) is not None
 
     def reached(self, when: str) -> None:
-        """Die or wait, if the moment has come."""
+        """Die or stop, if the moment has come."""
         if when != self.when:
             return
         self.nth -= 1
-        if self.nth != 0:
-            return
-        if not self.pauses:
-            os.kill(os.getpid(), signal.SIGKILL)
-        History(tasks.folders[-1]).write("paused", point=f"{self.when}-{self.work}")
-        tasks.Gate.wait(str(tasks.folders[-1]))
+        if self.nth == 0:
+            os.kill(os.getpid(), self.signal)
 
 
 def _watch_cursors(point: Point) -> None:

@@ -75,6 +75,10 @@ class Child:
     def freeze(self) -> None:
         """Stop it in the middle of whatever it does, and wait until it really stands."""
         self._signal(signal.SIGSTOP)
+        self.wait_until_frozen()
+
+    def wait_until_frozen(self) -> None:
+        """Wait until it stands, also where it has stopped itself."""
         wait_until(lambda: self._state() == "T", "the process stands still", self._state)
 
     def thaw(self) -> None:

@@ -93,9 +93,25 @@ def hold_then_fail(ctx: TaskContext, folder: str, number: int) -> None:
         raise ValueError("too late to matter")
 
 
-def effect(ctx: TaskContext, folder: str, number: int) -> None:
-    """Insert a row in the task's own transaction."""
+def stumble(ctx: TaskContext, folder: str, number: int) -> None:
+    """Fail in the first attempt only."""
     _write(ctx, "start", folder, number)
+    assert ctx.item is not None
+    if not ctx.item.failures:
+        raise ValueError("stumbled")
+    _write(ctx, "end", folder, number)
+
+
+def always_fail(ctx: TaskContext, folder: str, number: int) -> None:
+    """Fail."""
+    _write(ctx, "start", folder, number)
+    raise ValueError("failed")
+
+
+def effect(ctx: TaskContext, folder: str, number: int, seconds: float = 0) -> None:
+    """Insert a row in the task's own transaction, after so much time."""
+    _write(ctx, "start", folder, number)
+    time.sleep(seconds)
     _insert(ctx, folder, number)
     _write(ctx, "end", folder, number)
 

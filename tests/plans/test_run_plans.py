@@ -201,7 +201,7 @@ def test_given_a_crowd_when_a_page_or_a_recorder_asks_then_nothing_is_scanned_or
 def test_given_a_crowd_when_a_flush_stores_all_then_nothing_is_scanned_or_sorted(crowd: Crowd) -> None:
     ledger = Ledger(Runs.of(crowd.queue), crowd.queue, crowd.run_id, "me", 2000)
     ledger.done("x")
-    ledger.forget(1)
+    ledger.forget(1, 1)
 
     def store(tx: Transaction) -> None:
         ledger._write(tx, ledger._open, 0, ACTIVITY)
