@@ -7,6 +7,8 @@ import logging
 from datetime import datetime, timezone
 from typing import Any
 
+from .redact import redact_text
+
 #: What ``ctx.log`` and the lines on an item carry; those on its failure also the title.
 _PLACE = ("queue", "item", "attempt")
 _FACTS = (*_PLACE, "title")
@@ -30,7 +32,7 @@ class JsonFormatter(logging.Formatter):
             "message": _without_place(record.getMessage(), facts),
         }
         if trouble := self._trouble(record):
-            line["exception"] = trouble
+            line["exception"] = redact_text(trouble)
         return json.dumps(line, default=str)
 
     def _trouble(self, record: logging.LogRecord) -> str:

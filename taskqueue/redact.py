@@ -1,4 +1,4 @@
-"""Arguments of tasks as they may be shown: what looks like a secret is hidden."""
+"""Arguments and errors of tasks as they may be shown: what looks like a secret is hidden."""
 
 from __future__ import annotations
 
@@ -25,6 +25,21 @@ _ASSIGNED = re.compile(
 )
 # ... and a header without its name.
 _BEARER = re.compile(r"\b(bearer|basic)\s[\w.~+/=-]{16,}", re.IGNORECASE)
+
+
+# In prose, such as the text of an error, "key: x" and "token: x" are seldom secrets.
+_ASSIGNED_IN_PROSE = re.compile(
+    r"""((?:passw|pwd|secret|credential|authori[sz]ation|api.?key|access.?token)[\w.-]{0,64}["']?\s{0,4}[=:]\s{0,4})"""
+    r"""(?:bearer\s|basic\s)?("[^"]*"|'[^']*'|[^\s&;,]+)""",
+    re.IGNORECASE,
+)
+
+
+def redact_text(text: str) -> str:
+    """Prose, such as the text of an error, without passwords in addresses, "password=x" and "Bearer x"."""
+    text = _USER_INFO.sub(f"{HIDDEN}@", text)
+    text = _ASSIGNED_IN_PROSE.sub(rf"\g<1>{HIDDEN}", text)
+    return _BEARER.sub(rf"\g<1> {HIDDEN}", text)
 
 
 def redact(value: Any, hook: RedactHook | None = None) -> Any:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from ..redact import redact_text
 from .output import printable
 
 
 class _Printable(logging.Formatter):
-    """Tasks and strangers have a say in what is logged, but none in what the terminal does."""
+    """Tasks and strangers have a say in what is logged, but none in what the terminal does; their secrets have none."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(printable(line) for line in super().format(record).splitlines())
+        return "\n".join(printable(line) for line in redact_text(super().format(record)).splitlines())
 
 
 def log_to_terminal(formatter: logging.Formatter | None = None, level: int = logging.WARNING) -> None:

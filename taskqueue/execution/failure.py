@@ -7,6 +7,7 @@ from types import FrameType, TracebackType
 
 from ..errors import CallbackRefused, PayloadError, TaskFailed
 from ..interrupts import let_interrupt_pass
+from ..redact import redact_text
 from ..serializer import storable
 from ..verdicts import Later
 
@@ -26,10 +27,10 @@ class RemoteTraceback(Exception):
 
 
 def error_text(exception: BaseException | None) -> str:
-    """What is stored of a failure: its type and message, fit for every database."""
+    """What is stored of a failure: its type and message, fit for every database, without what looks like a secret."""
     if exception is None:
         return ""
-    kind, message = type(exception).__name__, message_of(exception)
+    kind, message = type(exception).__name__, redact_text(message_of(exception))
     is_plain = isinstance(exception, PLAIN)
     text = (message if is_plain else f"{kind}: {message}") if message else kind
     return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
@@ -54,7 +55,7 @@ def traceback_text(exception: BaseException | None) -> str | None:
         return None
     if isinstance(exception.__cause__, RemoteTraceback):
         return str(exception.__cause__)
-    text = storable("".join(traceback.format_exception(*told)).rstrip())
+    text = redact_text(storable("".join(traceback.format_exception(*told)).rstrip()))
     return text if len(text) <= _LONGEST else "… " + text[2 - _LONGEST :]
 
 

@@ -24,6 +24,7 @@ from ..service import QueueService
 from . import roster
 from .budget import Budget
 from .lookout import Lookout
+from .room import Room
 from .rota import Rota
 from .turn import Hand, Turn
 
@@ -75,6 +76,7 @@ class Crew:
         self._executor: Executor | None = None
         self._rota = Rota()
         self._hands = [Hand() for _number in range(orders.threads)]
+        self._room = Room() if orders.threads > 1 and orders.executor is None else None
         self._ending = threading.Event()
         self._asked = 0
         local = {queue.name for queue in service.local_queues()}
@@ -130,7 +132,9 @@ class Crew:
 
     def _serve(self, hand: Hand) -> None:
         while (line := self._rota.take()) is not None:
-            turn = Turn(line, self._rota, hand, self._budget, self._execution, self._ending, self._orders.prefetch)
+            turn = Turn(
+                line, self._rota, hand, self._budget, self._execution, self._ending, self._orders.prefetch, self._room
+            )  # fmt: skip
             try:
                 turn.run()
             except TaskQueueError as error:

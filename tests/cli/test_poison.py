@@ -31,6 +31,8 @@ LOST = "worker lost 3 times"
 PROGRAM = ("-c", "import sys, taskqueue.worker.processes as p; p._YOUNG = 0.0; "
            "sys.argv[0] = 'taskqueue'; from taskqueue.cli import main; main()")  # fmt: skip
 NEIGHBOURS = 12
+#: So often a neighbour is executed at most: its process is lost twice, then it is alone.
+MOST = 3
 
 
 def fill(queue: BatchQueue, folder: Path, *poisons: Callable[..., Any]) -> dict[int, str]:
@@ -56,8 +58,6 @@ def test_given_poison_when_workers_serve_then_it_is_parked_with_the_reason_and_i
     # given
     queue = service.create(type_, "q", error="dead")
     deadly = DEADLY if type_ == "SqlParallel" else DEADLY[:2]
-    if "--threads" in options:
-        deadly = []  # what ends a process takes along what its other threads have in hand
     ids = fill(queue, shell.folder, *deadly, *FAILING)
     # when
     process = shell.start("--app", f"{poison.__name__}:service", "work", "q", "--drain", *options, program=PROGRAM,
@@ -72,7 +72,11 @@ def test_given_poison_when_workers_serve_then_it_is_parked_with_the_reason_and_i
     assert {name: reason.split(":")[0] for name, reason in reasons.items() if reason != LOST} == {
         task.__name__: reason for task, reason in FAILING.items()
     }
-    assert noted(shell.folder) == Counter(range(NEIGHBOURS))
+    executed = noted(shell.folder)
+    if "--threads" in options:  # who ends a process takes along what its other threads have in hand, until it is alone
+        assert set(executed) == set(range(NEIGHBOURS)) and max(executed.values()) <= MOST
+    else:
+        assert executed == Counter(range(NEIGHBOURS))
     assert queue.statistics() == dict.fromkeys(queue.statistics(), 0) | {"dead": len(ids)}
 
 

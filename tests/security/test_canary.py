@@ -120,6 +120,8 @@ def worked(url: str) -> Iterator[QueueService]:
     address = with_password(url) if url.startswith("postgresql") else url  # which is the one that asks for none
     service = QueueService(address, allow=[allowed.__name__])
     queue = service.create("Sql", "jobs", error="dead", keep_result=3600)
+    for text in ERRORS:
+        queue.create_item(Task(fail, (text,), "Fails"))
     for arguments in ARGUMENTS:
         queue.create_item(Task(fail, (f"the call failed with {arguments}"[:20],), "Fails", kwargs=arguments))
         queue.create_item(Task(good, (arguments,), "Works"))
@@ -128,6 +130,13 @@ def worked(url: str) -> Iterator[QueueService]:
     service.close()
 
 
+#: What errors of drivers and clients quote.
+ERRORS = [
+    f"cannot reach mysql://root:{quote(CANARY, safe='')}@db/shop",
+    f"401 for Authorization: Bearer {CANARY}",
+    f"login failed: password={CANARY}",
+    f"refused api_key='{CANARY}'",
+]
 ARGUMENTS: list[dict[str, Any]] = [
     {name: CANARY}
     for name in ("password", "db_passwd", "pwd", "client_secret", "access_token", "api_key", "Authorization", "cookie",
