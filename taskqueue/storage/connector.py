@@ -20,7 +20,7 @@ from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
 from .hosts import Address, Hosts, hosts_of
 
 #: Seconds after which a statement in a session of others is given up, on a database of one host.
-SESSION_TIMEOUT = 600
+SESSION_TIMEOUT = 3600
 
 
 class Connector:
