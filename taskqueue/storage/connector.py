@@ -87,7 +87,7 @@ class Connector:
         engine = create_engine(
             url, poolclass=NullPool, hide_parameters=True, **self.dialect.engine_options(self._farthest())
         )
-        self._limit(engine, int(self.statement_timeout or STATEMENT_TIMEOUT))
+        self._limit(engine, int(self.statement_timeout or STATEMENT_TIMEOUT), None)
         with engine.connect() as connection:
             yield connection
 
@@ -107,8 +107,8 @@ class Connector:
             ) from error
         if self.addresses:
             self._hosts = Hosts(self.addresses, self.dialect.check_writable)
-        self._limit(sessions, self._session_timeout)
-        self._limit(hot, int(self.statement_timeout or STATEMENT_TIMEOUT))
+        self._limit(sessions, self._session_timeout, self._hosts)
+        self._limit(hot, int(self.statement_timeout or STATEMENT_TIMEOUT), self._hosts)
         if not self.dialect.single_writer:
             ping_idle(hot)
         for engine in (sessions, hot):
@@ -117,12 +117,12 @@ class Connector:
             event.listen(sessions, "begin", lambda connection: connection.exec_driver_sql(self.dialect.begin))
         return sessions, hot
 
-    def _limit(self, engine: Engine, silence: int) -> None:
-        """Let an engine connect to the host that is chosen, with deadlines."""
+    def _limit(self, engine: Engine, silence: int, hosts: Hosts | None) -> None:
+        """Let an engine connect with deadlines: to the one of ``hosts`` that is chosen, or where its URL says."""
         connect = limited(self.url.get_driver_name(), engine.dialect.connect, self._connect_timeout, silence)
         ping_within(engine, self._connect_timeout)
-        if self._hosts is not None:
-            self._hosts.follow(engine, connect)
+        if hosts is not None:
+            hosts.follow(engine, connect)
         else:
             event.listen(engine, "do_connect", lambda _dialect, _record, args, options: connect(*args, **options))
 
