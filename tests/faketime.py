@@ -7,11 +7,15 @@ later (EINVAL); even without, see ``faults.clocked``. Besides, no step of a host
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 _LIBRARY = "faketime/libfaketimeMT.so.1"
+#: A process that has looked at the file does so again when the second after the next one has begun.
+_CACHED = 1
+_FORGOTTEN_AFTER = _CACHED + 1.1
 
 
 def missing() -> str:
@@ -28,18 +32,30 @@ def require() -> None:
 
 
 class Clock:
-    """A wall clock that is so many seconds ahead of the right one, for all processes with this :attr:`environment`."""
+    """A wall clock that is so many seconds ahead of the right one, for all processes with this :attr:`environment`.
 
-    def __init__(self, file: Path, ahead: float = 0) -> None:
+    Arguments:
+        is_at_once: whether a new time counts for all processes at the same moment, as on a real host. They then look
+            at the file whenever they look at the clock, which is slow. Else each finds out at a moment of its own.
+    """
+
+    def __init__(self, file: Path, ahead: float = 0, *, is_at_once: bool = False) -> None:
         self._file = file
+        self._is_at_once = is_at_once
+        self._known_at = 0.0
         self.set(ahead)
 
     def set(self, ahead: float) -> None:
-        """It is so many seconds ahead, for those that run already within a second."""
+        """It is so many seconds ahead."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{ahead:+.3f}\n")
         new.chmod(0o644)
         new.replace(self._file)  # nobody may read half of it
+        self._known_at = time.monotonic() + (0 if self._is_at_once else _FORGOTTEN_AFTER)
+
+    def wait_until_known(self) -> None:
+        """Wait until every process goes by what was set last, also those that others have forked since."""
+        time.sleep(max(self._known_at - time.monotonic(), 0))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -47,8 +63,7 @@ class Clock:
         return {
             "LD_PRELOAD": str(_library()),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            # Not at each look at the clock, which would slow everything down; so a new time counts within a second.
-            "FAKETIME_CACHE_DURATION": "1",
+            **({"FAKETIME_NO_CACHE": "1"} if self._is_at_once else {"FAKETIME_CACHE_DURATION": str(_CACHED)}),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DONT_RESET": "1",

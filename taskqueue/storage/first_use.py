@@ -12,7 +12,8 @@ from .dialects import Dialect
 from .faults import Fault, classify, is_driver_error, masked, translate
 from .schema import REVISION, Tables, create_tables
 
-_ADVISORY_LOCK = 0x7461736B71  # any number that nobody else is likely to use
+#: Held on PostgreSQL by whoever creates or changes our tables.
+ADVISORY_LOCK = 0x7461736B71  # any number that nobody else is likely to use
 
 
 def make_ready(engine: Engine, reader: Engine, dialect: Dialect, tables: Tables, patience: float) -> None:
@@ -102,7 +103,7 @@ def _create(engine: Engine, dialect: Dialect, tables: Tables, patience: float) -
         try:
             with engine.begin() as connection:
                 if dialect.name == "postgresql":
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
                 create_tables(tables, connection)
             return
         except Exception as error:

@@ -116,7 +116,7 @@ def test_given_sqlite_when_the_clock_of_its_host_jumps_then_nothing_is_lost_nor_
     # given
     stage.create("SqlParallel", agent="server", error="dead")
     stage.create_effects()
-    clock = Clock(tmp_path / "of-the-host")
+    clock = Clock(tmp_path / "of-the-host", is_at_once=True)
     for number in range(1, 17):
         stage.queue.enqueue(effect, str(stage.folder), number, 0.1)
     workers = [start(clock, "empty") for _ in range(2)]

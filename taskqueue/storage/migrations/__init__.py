@@ -5,50 +5,93 @@ An application that uses Alembic itself keeps our tables out of its autogenerate
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 
 from ...errors import SchemaError
 from ..database import Database
-from ..faults import is_driver_error, masked, translate
-from ..schema import REVISION, create_tables
+from ..faults import Fault, classify, is_driver_error, masked, translate
+from ..first_use import ADVISORY_LOCK
+from ..schema import REVISION
+from .whole import make_whole, missing
+
+#: So often an upgrade is begun that others get in the way of.
+_ATTEMPTS = 30
 
 
 def upgrade(database: Database) -> str:
     """Bring the tables to this release, creating what is missing; return a sentence about what was done.
 
+    Of several at the same moment one does it, and the others find it done. SQLite and PostgreSQL let one in after the
+    other. MariaDB ends a transaction at each change of a table, and its locks do not reach the other nodes of a
+    cluster: there whoever was not the first looks again.
+
     Raises :class:`DatabaseError` (or one of its kind) when the database refuses.
     """
-    before: str | None = None
-    try:
-        with database.engine.begin() as connection:
-            before = _revision(database, connection)
-            missing = _missing(database, connection)
-            command.upgrade(configuration(database, connection), "head")
-            create_tables(database.tables, connection)
-    except CommandError as error:
+    attempts = 1 if database.dialect.single_writer else _ATTEMPTS
+    while True:
+        attempts -= 1
+        try:
+            with database.engine.begin() as connection:
+                return _upgrade(database, connection)
+        except Exception as error:
+            if not attempts or not _comes_of_others(error):
+                _explain(database, error)
+                raise
+        time.sleep(random.uniform(0.05, 0.5))  # noqa: S311  (jitter, not a secret)
+
+
+def _upgrade(database: Database, connection: Connection) -> str:
+    if database.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+    where, config = masked(database.url), configuration(database, connection)
+    before = _revision(database, connection)
+    if before is not None and before not in _known(config):
         raise SchemaError(
-            f"the tables in {masked(database.url)} are of revision {before}, which this release does not know: "
+            f"the tables in {where} are of revision {before}, which this release does not know: "
             "upgrade taskqueue-runner here"
-        ) from error
-    except Exception as error:
-        if not is_driver_error(error):
-            raise
-        raise translate(error, database.url) from error
-    where = masked(database.url)
+        )
+    lacking = missing(database.tables, connection)
+    if before is not None:  # else two at the same moment would note two revisions
+        command.upgrade(config, "head")
+    make_whole(database.tables, connection)
     if before is None:
         return f"created the tables in {where} (revision {REVISION})"
-    if before == REVISION and missing:
-        return f"created what was missing in {where}: {', '.join(missing)} (revision {REVISION})"
+    if before == REVISION and lacking:
+        return f"created what was missing in {where}: {', '.join(lacking)} (revision {REVISION})"
     if before == REVISION:
         return f"the tables in {where} were up to date (revision {REVISION})"
     return f"upgraded the tables in {where} from revision {before} to {REVISION}"
+
+
+def _comes_of_others(error: Exception) -> bool:
+    """Whether others who change the same tables may be the reason."""
+    if isinstance(error, CommandError):
+        return True  # they have moved the revision
+    return is_driver_error(error) and classify(error) in (Fault.CONFLICT, Fault.SCHEMA, Fault.OTHER)
+
+
+def _explain(database: Database, error: Exception) -> None:
+    """Raise an error with a sentence, where this one has none."""
+    if isinstance(error, CommandError):
+        raise SchemaError(
+            f"the tables in {masked(database.url)} are being changed by others ({error}): try again"
+        ) from error
+    if is_driver_error(error):
+        raise translate(error, database.url) from error
+
+
+def _known(config: Config) -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
 
 
 def configuration(database: Database, connection: Connection) -> Config:
@@ -73,18 +116,6 @@ def leave_out(prefix: str = "taskqueue_") -> Callable[[str | None, str, Any], bo
         return not (type_ == "table" and name is not None and name.startswith(prefix))
 
     return include_name
-
-
-def _missing(database: Database, connection: Connection) -> list[str]:
-    there = inspect(connection)
-    missing = []
-    for table in database.tables.metadata.sorted_tables:
-        if not there.has_table(table.name, schema=table.schema):
-            missing.append(table.name)
-            continue
-        indexes = {index["name"] for index in there.get_indexes(table.name, schema=table.schema)}
-        missing += [str(index.name) for index in table.indexes if index.name not in indexes]
-    return missing
 
 
 def _revision(database: Database, connection: Connection) -> str | None:
