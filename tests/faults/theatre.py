@@ -42,6 +42,15 @@ class Case:
     #: How many items there are, and how the first one is held: not, for long, or under a lease that is over.
     items: int = 1
     held: str = ""
+    #: Whether one of them removes the queue.
+    removes_queue: bool = False
+
+
+def _promote(scene: Scene) -> int:
+    """What a claim does first: what is due becomes ready."""
+    queue = scene.mine
+    assert isinstance(queue, SqlBase)
+    return queue.database.transaction(queue.rows.promote)
 
 
 CASES = {
@@ -64,6 +73,10 @@ CASES = {
     "delete-claim": Case(
         lambda scene: scene.mine.cancel_item(scene.item.id), lambda scene: scene.yours.claim_item(LONG), 2
     ),
+    "delete_queue-claim": Case(
+        lambda scene: scene.mine.delete(), lambda scene: scene.yours.claim_item(LONG), 2, removes_queue=True
+    ),
+    "promote-complete": Case(_promote, lambda scene: scene.yours.delete_item(scene.item), 2, "over"),
 }
 
 
@@ -72,6 +85,7 @@ class Theatre:
 
     def __init__(self, url: str, type: str) -> None:
         self._services = [QueueService(url) for _ in range(3)]
+        self._type = type
         self._services[0].create(type, "stage")
         self._queues = [service.load("stage") for service in self._services]
         for queue in self._queues:  # what only the first call does
@@ -87,6 +101,7 @@ class Theatre:
     def play(self, case: Case, order: str) -> tuple[Scene, Session, Session]:
         """Both operations in that order, on a queue that was empty before."""
         mine, yours, other = self._queues
+        self._services[2].create(self._type, "stage")  # again, where the last play has removed it
         for queue in (mine, yours):
             assert isinstance(queue, SqlBase)
             queue._promoted = (0, 0)  # it looks for what is due at its next claim
@@ -104,6 +119,8 @@ class Theatre:
         return scene, *pair.run(order)
 
     def _waiting(self) -> int:
+        if self._services[2].database.dialect.single_writer:
+            return int(self._services[2].database.is_being_written())
         with self._services[2].engine.connect() as connection:
             return int(connection.execute(text(waiting_for_locks(connection.dialect.name))).scalar() or 0)
 
@@ -113,7 +130,9 @@ class Theatre:
         played = [self.play(case, order) for order in ("A" * 20, "B" * 20)]
         first, second = (max(len(sessions[which].statements) for _, *sessions in played) for which in (0, 1))
         return [
-            f"{order}: {said}" for order in orders(first, second) for said in violations(self, *self.play(case, order))
+            f"{order}: {said}"
+            for order in orders(first, second)
+            for said in violations(self, case, *self.play(case, order))
         ]
 
     def rows(self) -> dict[int, tuple[int, int]]:
@@ -123,7 +142,7 @@ class Theatre:
             return {row.id: (row.fence, row.state) for row in found}
 
 
-def violations(theatre: Theatre, scene: Scene, first: Session, second: Session) -> list[str]:
+def violations(theatre: Theatre, case: Case, scene: Scene, first: Session, second: Session) -> list[str]:
     """Each promise that was broken, as a sentence."""
     found = [
         f"{session.name} got {session.error!r}"
@@ -137,6 +156,8 @@ def violations(theatre: Theatre, scene: Scene, first: Session, second: Session) 
         found.append(f"one item was leased to both: {leases}")
     if scene.mine.spec.type == "Sql" and len(leases) > 1:
         found.append(f"two leases on a sequential queue: {leases}")
+    if case.removes_queue:
+        return found + [f"item {item_id} has outlived its queue" for item_id in rows]
     for item_id, fence in leases:
         if rows.get(item_id) != (fence, LEASED):
             found.append(f"item {item_id} was leased under {fence} and is {rows.get(item_id)}")
