@@ -29,6 +29,8 @@ class InHand:
     #: Whether something of it was stored, and whether something new is there to store.
     is_stored: bool = False
     is_changed: bool = True
+    #: Whether the attempt ended under our lease; None until it has ended.
+    was_ours: bool | None = None
 
     def report(self, done: float, total: float | None, message: str) -> None:
         """The item says how far it is."""

@@ -21,6 +21,7 @@ from ..storage.rows import Held
 from ..storage.runs import RunRow
 from ..storage.transaction import Transaction
 from . import on_record
+from .in_hand import InHand
 from .state import RunState
 from .store import Runs, line
 
@@ -39,7 +40,8 @@ class _Entry:
     failed: int = 0
     skipped: int = 0
     last_title: str = ""
-    lines: list[dict[str, Any]] = field(default_factory=list)
+    #: With the item in hand that has said it, where that must still be ours to be heard.
+    lines: list[tuple[dict[str, Any], InHand | None]] = field(default_factory=list)
     #: Items whose activity is to be forgotten.
     ended: list[Held] = field(default_factory=list)
     total: int | None = None
@@ -51,11 +53,11 @@ class _Entry:
     def finished(self) -> int:
         return self.done + self.failed + self.skipped
 
-    def all_lines(self) -> list[dict[str, Any]]:
-        """Its lines, and one for all that went well."""
+    def summary(self) -> list[dict[str, Any]]:
+        """A line for all that went well."""
         if self.done == 1:
-            return [line("done", self.last_title), *self.lines]
-        return [line("many", f"{self.done} {self.last_title}"), *self.lines] if self.done else self.lines
+            return [line("done", self.last_title)]
+        return [line("many", f"{self.done} {self.last_title}")] if self.done else []
 
     def absorb(self, later: _Entry) -> None:
         """Take over what happened later."""
@@ -147,11 +149,11 @@ class Ledger:
         with self._lock:
             self._open.skipped += 1
 
-    def note(self, kind: str, text: str, *, level: str, item_id: int) -> None:
-        """A line for the log."""
+    def note(self, kind: str, text: str, *, level: str, item_id: int, hand: InHand | None = None) -> None:
+        """A line for the log; what an item in hand has said is left out when another holder has it by then."""
         with self._lock:
             if len(self._open.lines) < _MOST_LINES or kind == "failed":
-                self._open.lines.append(line(kind, text, level=level, item_id=item_id))
+                self._open.lines.append((line(kind, text, level=level, item_id=item_id), hand))
 
     def forget(self, item_id: int, fence: int) -> None:
         """What this item has reported, under that fence, is of no interest any more."""
@@ -185,10 +187,10 @@ class Ledger:
             return True
 
     def _store_one(self, entry: _Entry, activity: dict[str, Any] | None) -> bool:
-        made_up = self._made_up
+        made_up, waiting = self._made_up, []
 
         def work(tx: Transaction) -> None:
-            nonlocal made_up
+            nonlocal made_up, waiting
             row = runs.find(tx, self._run_id, lock=True)
             if row is None:
                 return
@@ -196,21 +198,42 @@ class Ledger:
                 return  # it was stored, only the answer was lost
             credit = min(row.made_up - self._made_up, entry.finished)
             entry.before, made_up = _finished(row) - credit, row.made_up
-            self._write(tx, entry, credit, activity)
+            heard, waiting = self._sorted(tx, entry)
+            self._write(tx, entry, heard, credit, activity)
 
         if not self._try(work, entry):
             return False
         self._made_up = made_up
+        with self._lock:
+            self._open.lines[:0] = waiting
         return True
 
-    def _write(self, tx: Transaction, entry: _Entry, credit: int, activity: dict[str, Any] | None) -> None:
+    def _sorted(self, tx: Transaction, entry: _Entry) -> tuple[list[dict[str, Any]], list[tuple[Any, InHand | None]]]:
+        """The lines that may be written, and those of which that is not known yet; what a stale holder said is gone.
+
+        Who has just settled its item does not find it under its fence either: its end tells whose it was.
+        """
+        open_hands = {hand.item.id for _line, hand in entry.lines if hand is not None and hand.was_ours is None}
+        fences = self._queue.rows.fences(tx, open_hands) if open_hands else {}
+        heard, waiting = entry.summary(), []
+        for said, hand in entry.lines:
+            was_ours = hand.was_ours if hand is not None else True
+            if was_ours or (hand is not None and was_ours is None and _is_held(hand, fences)):
+                heard.append(said)
+            elif was_ours is None:
+                waiting.append((said, hand))
+        return heard, waiting
+
+    def _write(
+        self, tx: Transaction, entry: _Entry, lines: list[dict[str, Any]], credit: int, activity: dict[str, Any] | None
+    ) -> None:
         more = {"done": entry.done - credit, "failed": entry.failed, "skipped": entry.skipped}
         if entry.total is not None:
             more["total"] = entry.total
         if self._pace is not None and entry.finished:
             more["pace"] = max(int(self._pace * 1e6), 1)
         runs.count(tx, self._run_id, self._driver, self._lasting, **more)
-        if lines := entry.all_lines():
+        if lines:
             runs.write(tx, self._run_id, lines)
         if entry.ended:
             presence.ended(tx, entry.ended)
@@ -236,6 +259,10 @@ class Ledger:
         span, self._paced = moment - self._paced, moment
         share = 1.0 if self._pace is None else 1 - math.exp(-span / _MEMORY)
         self._pace = (self._pace or 0.0) * (1 - share) + span / finished * share
+
+
+def _is_held(hand: InHand, fences: dict[int, tuple[int, int]]) -> bool:
+    return fences.get(hand.item.id, (None, None))[0] == hand.item.fence
 
 
 def _finished(run: RunRow | RunState) -> int:

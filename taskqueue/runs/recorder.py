@@ -172,7 +172,7 @@ class Recorder:
 
     def ended(self, item: QueueItem, outcome: Outcome, error: str) -> None:
         """The item in hand came to this."""
-        self._let_go()
+        self._let_go(was_ours=outcome is not Outcome.LEASE_LOST)
         if outcome is Outcome.OK:
             self._ledger.done(item.title)
             return
@@ -187,17 +187,19 @@ class Recorder:
 
     def put_off(self) -> None:
         """The item in hand asked to be called later; that is worth no line, however often it does."""
-        self._let_go()
+        self._let_go(was_ours=True)
 
-    def _let_go(self) -> None:
+    def _let_go(self, *, was_ours: bool | None = None) -> None:
         hand, self._in_hand = self._in_hand, None
+        if hand is not None:
+            hand.was_ours = was_ours
         if hand is not None and hand.is_stored:
             self._ledger.forget(hand.item.id, hand.item.fence)
 
     def _logged(self, level: str, item_id: int, text: str) -> None:
         hand = self._in_hand
         if hand is not None and hand.item.id == item_id:  # else it is of another drive on the same queue
-            self._ledger.note("log", text[:_LINE_LENGTH], level=level, item_id=item_id)
+            self._ledger.note("log", text[:_LINE_LENGTH], level=level, item_id=item_id, hand=hand)
 
     def counted(self, remaining: int) -> None:
         """So many items are left, counted between two items."""

@@ -85,6 +85,15 @@ def hold(ctx: TaskContext, folder: str, number: int) -> None:
     _write(ctx, "end", folder, number)
 
 
+def hold_and_say(ctx: TaskContext, folder: str, number: int) -> None:
+    """The same, and log something after that."""
+    _write(ctx, "start", folder, number)
+    Gate.wait(folder)
+    assert ctx.item is not None
+    ctx.log.warning("goes on under %s", ctx.item.fence)
+    _write(ctx, "end", folder, number)
+
+
 def hold_then_fail(ctx: TaskContext, folder: str, number: int) -> None:
     """Wait at the gate; fail in the first attempt only."""
     hold(ctx, folder, number)

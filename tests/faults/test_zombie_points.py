@@ -17,7 +17,7 @@ from taskqueue.storage import presence
 from tests.faults.history import DEADLINE
 from tests.faults.points import Point
 from tests.faults.stage import AFTER_THE_LEASE, Stage
-from tests.faults.tasks import always_fail, record, stumble
+from tests.faults.tasks import always_fail, hold_and_say, record, stumble
 from tests.servers import ALL_DATABASES
 
 pytestmark = pytest.mark.chaos
@@ -106,6 +106,32 @@ def test_given_an_item_that_was_taken_over_when_its_first_holder_writes_then_all
     queue.database.statement(lambda tx: presence.ended(tx, [(first.id, first.fence)]))
     assert everything(stage) == before
     queue.delete_item(heir)
+
+
+@on_all_databases
+def test_given_a_zombie_that_logs_when_it_goes_on_then_the_log_of_the_run_has_the_lines_of_its_heir_alone(
+    stage: Stage, type: str
+) -> None:
+    # given
+    stage.create(type)
+    stage.fill(hold_and_say)
+    zombie = stage.start()
+    stage.history.wait_for("start", number=1)
+    zombie.freeze()
+    heir = stage.start(shift=AFTER_THE_LEASE)
+    stage.history.wait_for("start", number=1, count=2)
+    # when
+    zombie.thaw()
+    stage.gate.let_through(2)
+    for child in (zombie, heir):
+        child.wait_until_done()
+    # then
+    newest = max(line["fence"] for line in stage.history.lines("start"))
+    assert len(stage.history.lines("end")) == 2, "the zombie has said nothing"
+    with stage.service.engine.connect() as connection:
+        lines = connection.execute(text("SELECT kind, message FROM taskqueue_run_log ORDER BY id")).all()
+    assert [message for kind, message in lines if kind == "log"] == [f"goes on under {newest}"]
+    assert "late" in [kind for kind, _message in lines], "that it came too late is said"
 
 
 def report_of(item: QueueItem, message: str) -> dict[str, Any]:
