@@ -187,7 +187,8 @@ class Ledger:
             return True
 
     def _store_one(self, entry: _Entry, activity: dict[str, Any] | None) -> bool:
-        made_up, waiting = self._made_up, []
+        made_up = self._made_up
+        waiting: list[tuple[Any, InHand | None]] = []
 
         def work(tx: Transaction) -> None:
             nonlocal made_up, waiting
@@ -215,7 +216,8 @@ class Ledger:
         """
         open_hands = {hand.item.id for _line, hand in entry.lines if hand is not None and hand.was_ours is None}
         fences = self._queue.rows.fences(tx, open_hands) if open_hands else {}
-        heard, waiting = entry.summary(), []
+        heard: list[dict[str, Any]] = entry.summary()
+        waiting: list[tuple[Any, InHand | None]] = []
         for said, hand in entry.lines:
             was_ours = hand.was_ours if hand is not None else True
             if was_ours or (hand is not None and was_ours is None and _is_held(hand, fences)):
