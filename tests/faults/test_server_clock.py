@@ -7,6 +7,7 @@ import time
 import pytest
 
 from taskqueue.errors import LeaseLost
+from taskqueue.worker import roster
 from tests.faketime import Clock
 from tests.faults.checks import overlaps
 from tests.faults.child import LEASE
@@ -96,3 +97,16 @@ def test_given_a_holder_when_the_clock_is_set_forward_then_it_loses_its_lease_an
         stage.queue.delete_item(held)
     assert stage.queue.fetch_item(heir.id) == heir
     stage.queue.delete_item(heir)
+
+
+def test_given_a_server_with_a_wrong_clock_when_a_worker_has_just_given_a_sign_of_life_then_its_age_is_small(
+    stage_by_clock: Stage, servers_clock: Clock
+) -> None:
+    service = stage_by_clock.service
+    set_and_wait(stage_by_clock, servers_clock, HOUR)
+
+    roster.sign_of_life(service, [], 1, "serving")
+
+    (worker,) = roster.workers(service)
+    assert 0 <= worker.beat_age < 60, "that is by the clock of this host"
+    assert worker.state == "serving"
