@@ -69,14 +69,17 @@ def test_given_a_task_that_forks_when_both_use_the_database_then_both_go_on(serv
     queue = service.create("Sql", "q")
     service.create("SqlParallel", "other")
     services[:], codes[:] = [service], []
-    for task in (fork_and_add, fork_in_transaction, fork_and_add):
+    # SQLite knows no forks: in the child it believes for ever that it holds the lock of the parent's transaction itself.
+    in_transaction = [] if service.database.dialect.single_writer else [fork_in_transaction]
+    tasks = [fork_and_add, *in_transaction, fork_and_add]
+    for task in tasks:
         queue.enqueue(task)
 
     result = Runner(queue).run_all()
 
-    assert (result.completed, result.exception, codes) == (3, None, [0, 0, 0])
+    assert (result.completed, result.exception, codes) == (len(tasks), None, [0] * len(tasks))
     assert queue.number_of_items() == 0
-    assert sorted(item.data.args[0] for item in service.load("other").items()) == sorted([*range(2 * EACH)] * 3)
+    assert sorted(item.data.args[0] for item in service.load("other").items()) == sorted([*range(2 * EACH)] * len(tasks))
 
 
 def test_given_open_connections_when_the_process_forks_then_the_child_speaks_on_none_of_them(

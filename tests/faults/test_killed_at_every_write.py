@@ -21,8 +21,8 @@ from tests.migrations.first_release import differences, make_first_release, stru
 from tests.servers import ALL_DATABASES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)]
-#: Of a run and an upgrade, which commit often, every so many-th commit is tried; ``KILL_STRIDE=1`` tries all.
-STRIDE = int(os.environ.get("KILL_STRIDE", "7"))
+#: Of a run, and of an upgrade, which commit often, every so many-th commit is tried; ``KILL_STRIDE=1`` tries all.
+STRIDE, UPGRADE_STRIDE = (int(os.environ.get("KILL_STRIDE", usual)) for usual in ("7", "13"))
 
 
 @pytest.mark.parametrize("name", DEEDS)
@@ -66,15 +66,14 @@ def test_given_an_upgrade_killed_at_any_statement_when_it_is_given_again_then_it
         complete = structure(connection)
     # when
     kills = 0
-    for nth in count(1, STRIDE):
+    for nth in count(1, UPGRADE_STRIDE):
         _drop_all(database)
         make_first_release(database)
         child = stage.start("command", arguments=("db", "upgrade"), point=Point("upgrade", "after", nth))
         if not child.wait_whether_killed():
             break
         kills += 1
-        again = stage.start("command", arguments=("db", "upgrade"))
-        again.wait_until_done()
+        upgrade(database)
         # then
         with database.engine.connect() as connection:
             assert structure(connection) == complete, f"killed after statement {nth}"
