@@ -69,7 +69,7 @@ def test_given_a_task_that_forks_when_both_use_the_database_then_both_go_on(serv
     queue = service.create("Sql", "q")
     service.create("SqlParallel", "other")
     services[:], codes[:] = [service], []
-    # SQLite knows no forks: in the child it believes for ever that it holds the lock of the parent's transaction itself.
+    # SQLite knows no forks: in a child it believes for ever that it holds the parent's lock itself.
     in_transaction = [] if service.database.dialect.single_writer else [fork_in_transaction]
     tasks = [fork_and_add, *in_transaction, fork_and_add]
     for task in tasks:
@@ -79,7 +79,8 @@ def test_given_a_task_that_forks_when_both_use_the_database_then_both_go_on(serv
 
     assert (result.completed, result.exception, codes) == (len(tasks), None, [0] * len(tasks))
     assert queue.number_of_items() == 0
-    assert sorted(item.data.args[0] for item in service.load("other").items()) == sorted([*range(2 * EACH)] * len(tasks))
+    added = [item.data.args[0] for item in service.load("other").items()]
+    assert sorted(added) == sorted([*range(2 * EACH)] * len(tasks))
 
 
 def test_given_open_connections_when_the_process_forks_then_the_child_speaks_on_none_of_them(
