@@ -41,6 +41,16 @@ def abort(ctx: Any) -> None:
     os.abort()
 
 
+def kill_group(ctx: Any) -> None:
+    """End all processes of the command, its supervisor too."""
+    os.killpg(0, signal.SIGKILL)
+
+
+def handle_signals(ctx: Any) -> None:
+    """Take no notice of SIGTERM any more, which Python allows the main thread only."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def take_memory(ctx: Any) -> None:
     """Ask for more memory than there may be: Python can say so."""
     before = resource.getrlimit(resource.RLIMIT_AS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from taskqueue import BatchQueue, ErrorMode, QueueService, Runner
 from tests.cli import poison
 from tests.cli.conftest import Shell
 from tests.cli.working import finish
+from tests.contract.records import counted, counters, run_of
 from tests.servers import ALL_DATABASES
 
 pytestmark = pytest.mark.chaos
@@ -25,6 +27,7 @@ FAILING: dict[Callable[..., Any], str] = {
     poison.exit_by_exception: "SystemExit",
     poison.interrupt: "KeyboardInterrupt",
     poison.stop_generator: "GeneratorExit",
+    poison.handle_signals: "ValueError",
 }
 LOST = "worker lost 3 times"
 #: Starts the command; the pause before a process is replaced does not grow.
@@ -78,6 +81,47 @@ def test_given_poison_when_workers_serve_then_it_is_parked_with_the_reason_and_i
     else:
         assert executed == Counter(range(NEIGHBOURS))
     assert queue.statistics() == dict.fromkeys(queue.statistics(), 0) | {"dead": len(ids)}
+
+
+@pytest.mark.parametrize("options", [("--processes", "2"), ("--threads", "3")], ids=["processes", "threads"])
+def test_given_a_task_that_kills_its_process_group_when_the_command_is_given_again_and_again_then_it_is_parked(
+    shell: Shell, service: QueueService, options: tuple[str, ...]
+) -> None:
+    # given: somebody who starts the command again whenever it dies
+    queue = service.create("Sql", "q", error="dead")
+    fill(queue, shell.folder, poison.kill_group)
+    kills = 0
+    # when
+    while True:
+        process = shell.start("--app", f"{poison.__name__}:service", "work", "q", "--drain", *options,
+                              env={"TASKQUEUE_DATABASE_URL": shell.url}, start_new_session=True)  # fmt: skip
+        code, _out, err = finish(process)
+        if code != -signal.SIGKILL or kills > 3:
+            break
+        kills += 1
+    # then
+    assert (code, kills) == (0, 3), err
+    assert [letter.error for letter in queue.dead_items()] == [LOST]
+    assert noted(shell.folder) == Counter(range(NEIGHBOURS))
+
+
+@pytest.mark.parametrize("options", [("--processes", "2"), ("--threads", "3")], ids=["processes", "threads"])
+def test_given_deadly_poison_in_a_background_run_then_the_run_comes_to_its_end_and_counts_it_as_failed(
+    shell: Shell, service: QueueService, options: tuple[str, ...]
+) -> None:
+    # given
+    queue = service.create("SqlParallel", "q", agent="server", error="dead")
+    fill(queue, shell.folder, poison.leave)
+    Runner(queue).run_all_via_background()
+    # when
+    process = shell.start("--app", f"{poison.__name__}:service", "work", "--drain", *options, program=PROGRAM,
+                          env={"TASKQUEUE_DATABASE_URL": shell.url})  # fmt: skip
+    code, _out, err = finish(process)
+    # then
+    assert code == 0, err
+    run = run_of(queue)
+    assert (run.status, counters(run)) == ("completed", counted(NEIGHBOURS + 1, done=NEIGHBOURS, failed=1))
+    assert [letter.error for letter in queue.dead_items()] == [LOST]
 
 
 def test_given_a_task_that_changes_its_whole_process_then_the_next_ones_are_executed(

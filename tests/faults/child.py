@@ -31,8 +31,9 @@ from taskqueue import (
 from taskqueue.storage import settling
 from taskqueue.storage.database import PATIENCE
 from taskqueue.storage.rows import listed
-from tests.faults import tasks
+from tests.faults import deeds, tasks
 from tests.faults.chores import KEY, make_chores
+from tests.faults.deeds import DEEDS
 from tests.faults.history import History
 from tests.faults.met import count_errors
 from tests.faults.parcels import book, make_parcels
@@ -118,7 +119,7 @@ def make_service(url: str, **settings: Any) -> QueueService:
     """A service as all processes of a test use it."""
     # Kills at random may hit the same item again and again, which is no fault of its own.
     settings = {"lease_slice": LEASE, "heartbeat": HEARTBEAT, "interrupt_limit": 1000, **settings}
-    return QueueService(url, allow=[tasks.__name__], **settings)
+    return QueueService(url, allow=[tasks.__name__, deeds.__name__], **settings)
 
 
 def recording(history: History) -> Any:
@@ -203,6 +204,12 @@ def _take(script: Script, service: QueueService, history: History) -> None:
 def _command(script: Script, service: QueueService, history: History) -> None:
     """The command line, with a service of its own."""
     cli.main(["--database", script.url, *script.arguments], prog_name="taskqueue")
+
+
+def _do(script: Script, service: QueueService, history: History) -> None:
+    """Do one deed at a queue."""
+    (name,) = script.arguments
+    DEEDS[name].do(service, script.queue)
 
 
 def _empty(script: Script, service: QueueService, history: History) -> None:
@@ -299,6 +306,7 @@ _ROLES = {
     "command": _command,
     "produce": _produce,
     "supply": _supply,
+    "do": _do,
     "empty": _empty,
     "postpone": _postpone,
     "deliver": _deliver,

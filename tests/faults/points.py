@@ -8,7 +8,8 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Engine, event
+from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import Session
 
 from taskqueue.storage import channel, database
@@ -34,7 +35,8 @@ _SIGNS = {
 class Point:
     """Just before the n-th commit of that kind is sent, or just after it took place and before anybody knows.
 
-    ``work`` is one of the signs, or "effect" for the commit of a task's own transaction.
+    ``work`` is one of the signs, "effect" for the commit of a task's own transaction, or "upgrade" for each statement
+    that changes the tables, some of which are durable by themselves, and for each commit after them.
     """
 
     work: str
@@ -51,12 +53,14 @@ class Point:
         if self.work == "effect":
             hook = "before_commit" if self.when == "before" else "after_commit"
             event.listen(Session, hook, lambda _session: self.reached(self.when))
+        elif self.work == "upgrade":
+            _watch_engines(self)
         else:
             _watch_cursors(self)
 
     def is_in(self, statements: str) -> bool:
         """Whether these statements are what the point is about."""
-        return _SIGNS[self.work].search(statements) is not None
+        return _SIGNS["write" if self.work == "upgrade" else self.work].search(statements) is not None
 
     def reached(self, when: str) -> None:
         """Die or stop, if the moment has come."""
@@ -76,6 +80,26 @@ def _watch_cursors(point: Point) -> None:
         return found
 
     vars(database)["open_channel"] = watched  # where it is called from
+
+
+def _watch_engines(point: Point) -> None:
+    def reached(when: str) -> Any:
+        def executed(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if point.is_in(statement):
+                point.reached(when)
+
+        return executed
+
+    def do_commit(dialect: DefaultDialect, connection: Any) -> None:
+        point.reached("before")
+        committed(dialect, connection)
+        point.reached("after")
+
+    event.listen(Engine, "before_cursor_execute", reached("before"))
+    event.listen(Engine, "after_cursor_execute", reached("after"))
+    dialects: Any = DefaultDialect
+    committed = dialects.do_commit
+    dialects.do_commit = do_commit  # no event comes after a commit
 
 
 class _WatchedCursor:

@@ -63,6 +63,14 @@ class Child:
         self._join()
         assert self.process.exitcode == -signal.SIGKILL, f"not killed but {self.process.exitcode}: {self.log_text()}"
 
+    def wait_whether_killed(self) -> bool:
+        """Wait until it has ended; whether it was killed, and did not come to its end."""
+        self._join()
+        if self.process.exitcode != -signal.SIGKILL:
+            self.wait_until_done()
+            return False
+        return True
+
     def wait_until_done(self) -> None:
         """Wait until it has come to its end."""
         self._join()

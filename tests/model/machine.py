@@ -1,36 +1,25 @@
-"""Drives a real queue and the model side by side, and compares them after every step.
-
-All leases and delays end 500 s past a full thousand, and time moves by full thousands: no step ever comes
-near an edge, however long the step itself takes.
-"""
+"""The steps: each does the same to a real queue and to the model; both are compared after it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import timedelta
-from itertools import count
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from taskqueue import Batch, QueueItem, Task, clock
+from taskqueue import clock
 from taskqueue.errors import ItemNotFound, LeaseLost
 from taskqueue.queues import settlement
 from taskqueue.queues.batch import BatchQueue
 from taskqueue.queues.settlement import Settlement
 from taskqueue.spec import STATUSES
-from tests.model.model import Held, Model, ModelItem, places
+from tests.model.side_by_side import AFTERWARDS, TOLERANCE, Act, Counted, Pick, SideBySide, held
 
 BATCH_LIMIT = 3
 DEFAULT_LEASE, DEFAULT_DELAY = 2500, 1500
 OPTIONS: dict[str, Any] = {"batch_limit": BATCH_LIMIT, "lease_time": DEFAULT_LEASE, "retry_interval": DEFAULT_DELAY}
-#: Measured times may differ from the model's by the time that the steps themselves take.
-TOLERANCE = 250
-
-AFTERWARDS = Task("tests.contract.tasks:note")
 
 weights = st.sampled_from([0, 0, 1, -1])
 delays = st.sampled_from([None, 0, 500, 1500, 3500])
@@ -40,58 +29,9 @@ keys = st.sampled_from([None, None, "a", "b"])
 picks = st.integers(0, 12)
 several = st.lists(picks, min_size=1, max_size=4)
 
-Pick = Sequence[int]
-#: Settles items and returns the lost ones.
-Act = Callable[[list[QueueItem]], list[QueueItem]]
 
-
-class Counted:
-    """A queue whose operations are counted by their names."""
-
-    def __init__(self, queue: BatchQueue, calls: Counter[str]) -> None:
-        self._queue = queue
-        self._calls = calls
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._queue, name)
-        if callable(found):
-            self._calls[name] += 1
-        return found
-
-
-class QueueMachine(RuleBasedStateMachine):
-    """One run: a fresh queue, a fresh model, and all handles that the queue ever gave out.
-
-    ``open`` gives views of the same queue, as two processes have them; they take turns.
-    """
-
-    steps = 0
-    #: How often each operation of a queue was called, looks after the steps not counted.
-    calls: ClassVar[Counter[str]] = Counter()
-
-    def __init__(self, open: Callable[[], Sequence[BatchQueue]]) -> None:
-        super().__init__()
-        self._open = open
-        self._queues = queues = open()
-        self._counted = [cast(BatchQueue, Counted(queue, self.calls)) for queue in queues]
-        self._turn, self._looks, self._outcomes = count(), count(), count()
-        self._numbers = count()
-        self._time = ExitStack()
-        self.model = Model(queues[0].is_sequential)
-        self.handles: list[QueueItem] = []
-
-    def teardown(self) -> None:
-        self._time.close()
-        self._queues[0].delete()
-
-    @property
-    def queue(self) -> BatchQueue:
-        return self._counted[next(self._turn) % len(self._counted)]
-
-    @property
-    def seen(self) -> BatchQueue:
-        """The same for looks after a step, which are not counted."""
-        return self._queues[next(self._turn) % len(self._queues)]
+class QueueMachine(SideBySide):
+    """All operations of a queue."""
 
     # --- coming in ---
 
@@ -117,13 +57,6 @@ class QueueMachine(RuleBasedStateMachine):
         moment = clock.from_ms(clock.now_ms()) + timedelta(seconds=offset)
         self._created(self.queue.create_item(number, weight=weight, release_time=moment), weight, number, offset)
 
-    def _created(
-        self, item: QueueItem, weight: int, data: object, delay: int, key: str | None = None, until_start: bool = False
-    ) -> None:
-        expected = self.model.with_key(key) or self.model.create(item.id, weight, data, delay, key, until_start)
-        self._same(item, expected)
-        self.handles.append(item)
-
     @rule(weight=weights, size=st.integers(0, 3))
     def create_batch(self, weight: int, size: int) -> None:
         numbers = [next(self._numbers) for _ in range(size)]
@@ -133,14 +66,6 @@ class QueueMachine(RuleBasedStateMachine):
             self.model.create(item.id, weight, item.data).batch = expected
             self.handles.append(item)
         self._find_callbacks()
-
-    def _find_callbacks(self) -> None:
-        """What follows the batches that have just ended gets its id from the queue."""
-        followed, self.model.followed = self.model.followed, []
-        found = {item.data.kwargs["batch"]["id"]: item for item in self.seen.items() if isinstance(item.data, Task)}
-        for batch in followed:
-            facts = {"id": batch.id, "total": batch.total, "failed": batch.failed}
-            self._created(found[batch.id], batch.weight, Task(AFTERWARDS.callback, kwargs={"batch": facts}), 0)
 
     @rule(weight=weights, size=st.integers(0, 4))
     def create_many(self, weight: int, size: int) -> None:
@@ -169,12 +94,6 @@ class QueueMachine(RuleBasedStateMachine):
         stolen = self.model.steal(lease or DEFAULT_LEASE)
         self._leased([item] if item else [], [stolen] if stolen else [])
 
-    def _leased(self, items: Sequence[QueueItem], expected: Sequence[ModelItem]) -> None:
-        assert [(item.id, item.fence) for item in items] == places(expected)
-        for item, model_item in zip(items, expected, strict=True):
-            self._same(item, model_item)
-        self.handles += items
-
     @rule(lease=leases)
     def claim_many_and_steal(self, lease: int | None) -> None:
         """By chance alone, several leases at once would rarely meet a thief."""
@@ -188,7 +107,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(pick=picks, lease=leases)
     def extend_lease(self, pick: int, lease: int | None) -> None:
         item = self._handle(pick)
-        kept = self.model.extend(_held(item), lease or DEFAULT_LEASE)
+        kept = self.model.extend(held(item), lease or DEFAULT_LEASE)
         assert _succeeds(lambda: self.queue.extend_lease(item, lease)) == kept
 
     @rule(lease=leases, seconds=st.sampled_from([1000, 5000]))
@@ -202,7 +121,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(pick=picks, delay=delays)
     def release_item(self, pick: int, delay: int | None) -> None:
         item = self._handle(pick)
-        kept = self.model.release(_held(item), DEFAULT_DELAY if delay is None else delay)
+        kept = self.model.release(held(item), DEFAULT_DELAY if delay is None else delay)
         assert _succeeds(lambda: self.queue.release_item(item, delay)) == kept
         self._find_callbacks()
 
@@ -210,7 +129,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def delete_item(self, pick: int) -> None:
         item = self._handle(pick)
-        kept = self.model.finish(_held(item), "ok")
+        kept = self.model.finish(held(item), "ok")
         assert _succeeds(lambda: self.queue.delete_item(item)) == kept
         self._find_callbacks()
         self._same_outcome(item)
@@ -235,8 +154,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.create_batch(-1, BATCH_LIMIT - 1)
         self.claim_items(BATCH_LIMIT, 1500)
         self.cancel_item(0)
-        more = {"release_items": [None], "retry": [0], "give_up": ["delete"]}.get(way, [])
-        getattr(self, way)([0, 1], *more)
+        more: dict[str, list[Any]] = {"release_items": [None], "retry": [0], "give_up": ["delete"]}
+        getattr(self, way)([0, 1], *more.get(way, []))
 
     @precondition(lambda self: self.handles)
     @rule(chosen=several, delay=delays)
@@ -278,12 +197,6 @@ class QueueMachine(RuleBasedStateMachine):
 
     def _settling(self, how: Settlement) -> Act:
         return lambda items: self.queue.settle(items, how)
-
-    def _settled(self, chosen: Pick, act: Act, expect: Callable[..., bool], *more: object) -> None:
-        items = list({item.id: item for item in map(self._handle, chosen)}.values())
-        lost = act(items)
-        assert [_held(item) for item in lost] == [_held(item) for item in items if not expect(_held(item), *more)]
-        self._find_callbacks()
 
     # --- time, the queue, dead letters ---
 
@@ -371,57 +284,6 @@ class QueueMachine(RuleBasedStateMachine):
         if found is not None and expected is not None:
             assert abs(found.seconds - expected[0]) < TOLERANCE
             assert found.is_leased == expected[1]
-
-    # --- after every step ---
-
-    @invariant()
-    def order_and_fences_agree(self) -> None:
-        type(self).steps += 1
-        assert [_held(item) for item in self.seen.items()] == places(self.model.in_order())
-
-    @invariant()
-    def one_of_the_rest_agrees(self) -> None:
-        """One after the other comes up: looking at all would take longer than everything else."""
-        looks = (self._look_at_statistics, self._look_at_dead, self._look_at_status, self._look_at_batch,
-                 self._look_at_outcome)  # fmt: skip
-        looks[next(self._looks) % len(looks)]()
-
-    def _look_at_statistics(self) -> None:
-        assert self.seen.statistics() == self.model.statistics()
-        assert self.seen.number_of_items() == len(self.model.items)
-
-    def _look_at_dead(self) -> None:
-        assert [dead.id for dead in self.seen.dead_items()] == sorted(self.model.dead)
-
-    def _look_at_status(self) -> None:
-        assert self.seen.status == self.model.status
-
-    def _look_at_batch(self) -> None:
-        if self.model.batches:
-            latest = max(self.model.batches.values(), key=lambda batch: batch.id)
-            expected = Batch(latest.id, latest.total, latest.pending, latest.failed)
-            assert self.seen.batch(latest.id) == expected
-
-    def _look_at_outcome(self) -> None:
-        if self.handles:
-            self._same_outcome(self.handles[next(self._outcomes) % len(self.handles)])
-
-    def _handle(self, pick: int) -> QueueItem:
-        return self.handles[-1 - pick % len(self.handles)]
-
-    def _same_outcome(self, item: QueueItem) -> None:
-        assert self.seen.outcome_of(item.id) in self.model.outcomes(item.id)
-
-    def _same(self, item: QueueItem, expected: ModelItem) -> None:
-        named = ("id", "weight", "data", "fence", "run_count", "failures", "interruptions", "last_error",
-                 "is_cancelled", "batch_id")  # fmt: skip
-        assert {name: getattr(item, name) for name in named} == {name: getattr(expected, name) for name in named}
-        left = (item.release_time - clock.from_ms(clock.now_ms())).total_seconds() if item.release_time else 0
-        assert abs(max(left, 0) - max(expected.until - self.model.now, 0)) < TOLERANCE
-
-
-def _held(item: QueueItem) -> Held:
-    return item.id, item.fence
 
 
 def _succeeds(act: Callable[[], object]) -> bool:
