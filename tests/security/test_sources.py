@@ -29,8 +29,10 @@ NAMES = {
 #: are chosen by what is asked for; values are bound, and numbers in lists went through ``int``. A part that is new here
 #: has to be looked at: can any of it come from outside?
 PARTS = {
-    # The dialect's own words, and names of settings from a table beside.
-    "storage/checkup.py": {"database.dialect.now", "kind", "name"},
+    # The dialect's own words.
+    "storage/checkup.py": {"database.dialect.now"},
+    # Names of settings, which the calls beside give as constants.
+    "storage/durability.py": {"kind", "name"},
     "storage/items.py": {"below", "column", "due", "self._dialect.call", "statement", "told", "value"},
     "storage/wake.py": {"key", "self._database.dialect.channel", "state"},
     # Conditions, columns and assignments.
