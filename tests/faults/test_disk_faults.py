@@ -52,7 +52,7 @@ def faulty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Faulty]:
             if reason := SERVERS[kind].missing():
                 (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
             disk = stack.enter_context(small(folder, 300))
-            server = stack.enter_context(SERVERS[kind](folder))
+            server = stack.enter_context(SERVERS[kind](parent=folder))
             server.create_database("faulty")
             url = server.url("faulty")
         stage = Stage(url, tmp_path)

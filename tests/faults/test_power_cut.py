@@ -57,7 +57,7 @@ def test_given_a_server_when_its_power_is_cut_then_nothing_acknowledged_is_lost(
     if reason := SERVERS[kind].missing():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     # given
-    with SERVERS[kind](disk.folder) as server:
+    with SERVERS[kind](parent=disk.folder) as server:
         server.create_database("power")
         disk.settle()
         stage = Stage(server.url("power"), tmp_path)

@@ -111,7 +111,7 @@ def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def connected(hosts: Hosts, dialect: Dialect) -> tuple[Any, Record]:
     """A new connection, used once."""
     record = Record()
-    connection = hosts._connect(dialect, record, (), {})
+    connection = hosts._connect(dialect.connect, record, (), {})
     hosts._check_out(connection, record, None)
     return connection, record
 
@@ -174,7 +174,7 @@ def test_connections_go_back_when_the_preferred_host_has_come_back(moment: list[
 def test_a_new_connection_is_used_whatever_others_have_found_meanwhile(moment: list[float]) -> None:
     hosts, dialect = Hosts([ONE, TWO], lambda _: None), Dialect()
     record = Record()
-    connection = hosts._connect(dialect, record, (), {})
+    connection = hosts._connect(dialect.connect, record, (), {})
     dialect.away = {"one"}
     connected(hosts, dialect)
 

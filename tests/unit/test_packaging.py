@@ -112,6 +112,7 @@ def test_make_without_a_target_lists_the_targets() -> None:
         "test",
         "soak",
         "faults",
+        "attacks",
         "mutants",
         "lint",
         "format",
