@@ -16,7 +16,6 @@ from .transaction import Transaction
 
 #: How often the length of a lease it may at most be ahead, unless its holder is alive.
 _FARTHEST = 2
-_FAR = f"state = {LEASED} AND release_time > {{now}} + :far AND SUBSTR(holder, 1, {TOKEN_LENGTH}) = :token"
 
 
 class Stranded:
@@ -44,14 +43,14 @@ class Stranded:
 
 
 def _end(tx: Transaction, token: str, beat_time: int, lease: int) -> int:
-    far = _FARTHEST * lease
-    rows = tx.rows(f"SELECT id FROM {{item}} WHERE {_FAR}", far=far, token=token)
+    far = f"state = {LEASED} AND release_time > {{now}} + {_FARTHEST * int(lease)}"
+    rows = tx.rows(f"SELECT id FROM {{item}} WHERE {far} AND SUBSTR(holder, 1, {TOKEN_LENGTH}) = :token", token=token)
     ended = 0
     if rows:
         ended = tx.change(
-            f"UPDATE {{item}} SET release_time = {{now}} WHERE id IN ($ids) AND {_FAR}",
+            f"UPDATE {{item}} SET release_time = {{now}} WHERE id IN ($ids) AND {far} "
+            f"AND SUBSTR(holder, 1, {TOKEN_LENGTH}) = :token",
             listed(row[0] for row in rows),
-            far=far,
             token=token,
         )
     # So that nobody has to look for them again.

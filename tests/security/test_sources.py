@@ -49,6 +49,8 @@ PARTS = {
         "', '.join((f':{key}' for key in values))", "', '.join([slot, *added, *stored, *total])", "also",
         "assignments", "condition", "free", "of_one", "started", "wanted",
     },
+    # A condition of constants and a number that went through ``int``.
+    "storage/stranded.py": {"_FARTHEST * int(lease)", "far"},
     "storage/settling.py": {"also", "changes", "guard", "holder", "place"},
     "storage/turns.py": {
         "_first(DELAYED)", "_first(READY)", "_of_key(':key', LEASED)", "_of_key(':key', READY)",
