@@ -54,7 +54,7 @@ def _serve(service: Scheduling, row: PeriodicRow) -> float:
     except _StillStandingError:
         return _STILL_STANDING
     except TaskQueueError as error:
-        _complain(row.name, row.next_time, str(error))
+        _complain(str(service.database.url), row.name, row.queue_name, row.next_time, str(error))
         return _AGAIN
     if problem:
         _log.warning("schedule %r was due, but queue %r %s: this time is left out", row.name, row.queue_name, problem)
@@ -64,9 +64,9 @@ def _serve(service: Scheduling, row: PeriodicRow) -> float:
 
 
 @lru_cache
-def _complain(name: str, next_time: int, problem: str) -> None:
-    """Cached, so that it is said once for each time that is due, however often it is met."""
-    _log.error("schedule %r is due and left to other processes: %s", name, problem)
+def _complain(database: str, name: str, queue_name: str, next_time: int, problem: str) -> None:
+    """Cached, so that it is said once on each database for each time that is due, however often it is met."""
+    _log.error("schedule %r of queue %r is due and left to other processes: %s", name, queue_name, problem)
 
 
 def _queue(service: Scheduling, row: PeriodicRow) -> SqlBase | None:

@@ -19,6 +19,9 @@ from .options import check_seconds, json_option, queue_argument
 from .output import one_line, print_json
 from .service import Given, pass_given
 
+#: As many has the largest number that an item can hold.
+_DIGITS = 4300
+
 
 @click.command("add")
 @queue_argument
@@ -71,9 +74,23 @@ def values(arguments: Sequence[str]) -> list[Any]:
     return [_value(index, text) for index, text in enumerate(arguments, start=1)]
 
 
+class _Huge(ValueError):
+    """A number that no item can hold; some Pythons would read it, others refuse with a sentence for programmers."""
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise _Huge
+    return int(text)
+
+
 def _value(index: int, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
+    except _Huge as error:
+        raise SpecError(
+            f"argument {index} has a number of more than {_DIGITS} digits, which cannot be stored; pass it as text"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise SpecError(
             f"argument {index} is no JSON: {shown(text)} ({error}); write text in quotes of its own, as '\"text\"'"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from ..errors import PayloadError
 from ..payload import Codec
 from ..storage.runs import OPEN, RunRow
 
+_log = logging.getLogger(__name__)
 #: The item id of the step after the last item (``on_end``): ids of items begin at 1.
 END_STEP = 0
 BUTTONS = ("retry", "skip", "abort")
@@ -162,6 +165,7 @@ class RunState:
             definition, damage = Definition.unpack(codec, row.definition, row.queue_name, row.id), ""
         except PayloadError as error:
             definition, damage = Definition(title=f"Run {row.id[:8]}"), str(error)
+            _complain(row.id, row.queue_name, damage)
         values.update(
             definition=definition,
             damage=damage,
@@ -201,3 +205,9 @@ class RunState:
     def elapsed(self) -> float:
         """Seconds since its start, until its end."""
         return max((self.end_time or self.now) - self.start_time, 0) / 1000 if self.start_time else 0.0
+
+
+@lru_cache
+def _complain(run_id: str, queue_name: str, damage: str) -> None:
+    """Cached, so that it is said once, however often such a run is looked at."""
+    _log.error("run %r of queue %r is not carried on: %s", run_id, queue_name, damage)

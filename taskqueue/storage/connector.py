@@ -14,6 +14,7 @@ from ..errors import ConfigurationError
 from ..spec import shown
 from .deadlines import LIMITED, limited, ping_idle, ping_within
 from .dialects import CONNECT_TIMEOUT, DIALECTS, STATEMENT_TIMEOUT, is_loopback
+from .driver_options import known_only
 from .faults import masked
 from .hosts import CONNECT_TIMEOUT as HOST_TIMEOUT
 from .hosts import STATEMENT_TIMEOUT as CLUSTER_TIMEOUT
@@ -105,6 +106,9 @@ class Connector:
                 f"the driver for {masked(self.url)} is not installed ({error}): "
                 "for PostgreSQL install taskqueue-runner[postgres]"
             ) from error
+        except ValueError:  # its text quotes the value
+            names = ", ".join(map(shown, self._plain_url.query))
+            raise ConfigurationError(f"an option in the database address has no value of its kind: {names}") from None
         if self.addresses:
             self._hosts = Hosts(self.addresses, self.dialect.check_writable)
         self._limit(sessions, self._session_timeout, self._hosts)
@@ -120,6 +124,7 @@ class Connector:
     def _limit(self, engine: Engine, silence: int, hosts: Hosts | None) -> None:
         """Let an engine connect with deadlines: to the one of ``hosts`` that is chosen, or where its URL says."""
         connect = limited(self.url.get_driver_name(), engine.dialect.connect, self._connect_timeout, silence)
+        connect = known_only(connect, self._plain_url.query)
         ping_within(engine, self._connect_timeout)
         if hosts is not None:
             hosts.follow(engine, connect)

@@ -115,6 +115,8 @@ class Hosts:
                 target["port"] = address.port
             try:
                 connection = connect(*args, **target)
+            except ConfigurationError:  # of the address, which is wrong for all
+                raise
             except Exception as error:
                 problems.append(self._note(address, error))
                 continue

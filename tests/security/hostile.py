@@ -126,6 +126,29 @@ VALUES: dict[str, Any] = {
     **TEXTS,
 }
 
+#: JSON, or nearly, as somebody may type it.
+JSON_TEXTS = {
+    "nothing": "",
+    "half of a list": "[1,",
+    "two values": "1 2",
+    "NaN": "NaN",
+    "1e400": "1e400",
+    "minus zero": "-0.0",
+    "-2**63": str(-(2**63)),
+    "2**63": str(2**63),
+    "5000 digits": "9" * 5_000,
+    "5000 digits in a list": f"[-{'9' * 5_000}]",
+    "5000 digits in text": f'"{"9" * 5_000}"',
+    "depth 100000": "[" * 100_000 + "]" * 100_000,
+    "depth 40": "[" * 40 + "]" * 40,
+    "a key twice": '{"a":1,"a":2}',
+    "a key like a tag": '{"$int":"ff"}',
+    "NUL": '"\\u0000"',
+    "half of a character": '"\\ud800"',
+    "four bytes": '"😀"',
+    "17 MB": f'"{"x" * 17_000_000}"',
+}
+
 
 def generated(number: int) -> list[str]:
     """So many texts, which are the same each time."""

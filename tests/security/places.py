@@ -148,6 +148,10 @@ class Store:
     def command_argument(self, value: Any) -> Any:
         return self._added(json.dumps(value)).data.args[0]
 
+    def command_json(self, text: Any) -> Any:
+        found, meant = self._added("--", text).data.args[0], json.loads(text)
+        return text if repr(found) == repr(meant) else found
+
     def command_title(self, value: Any) -> Any:
         return self._added("1", "--title", value).data.title
 
@@ -243,7 +247,6 @@ OF_VALUES = (
     "input",
     "channel_data",
     "run_as",
-    "command_argument",
 )
 OF_TEXTS = (
     "key", "title", "dedup_key", "order_key", "queue_name", "error", "report", "run_title", "schedule_name",

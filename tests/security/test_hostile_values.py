@@ -15,7 +15,7 @@ from tests.security.places import OF_TEXTS, OF_VALUES, Store
 from tests.servers import ALL_DATABASES
 
 #: No value takes a place so long (seconds), on the busiest machine either: what cannot be stored is not tried for ever.
-LONGEST = 60.0
+LONGEST = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +94,25 @@ def test_given_generated_texts_when_stored_then_all_databases_answer_alike(
 ) -> None:
     texts = hostile.generated(200)
     assert len(texts) >= 150
-    if place in ("message", "input", "error"):  # each of which takes several transactions
+    if place in ("message", "input", "error", "command_argument"):  # each of which takes several transactions
         texts = texts[::8]
 
     outcomes(stores, place, dict(zip(texts, texts, strict=True)))
+
+
+def test_given_hostile_json_on_the_command_line_when_stored_then_all_databases_answer_alike(
+    stores: dict[str, Store],
+) -> None:
+    table = outcomes(stores, "command_json", hostile.JSON_TEXTS)
+
+    kept = {name for name, found in table.items() if found == "stored"}
+    assert kept == {
+        "minus zero", "-2**63", "2**63", "5000 digits in text", "a key twice", "a key like a tag", "four bytes",
+    }  # fmt: skip
+    refused = {name: found for name, found in table.items() if name not in kept}
+    assert all(found.startswith("refused: TaskFailed: Error: ") and len(found) < 400 for found in refused.values())
+    for name in ("5000 digits", "5000 digits in a list"):
+        assert "argument 1 has a number of more than 4300 digits" in table[name]
 
 
 def test_given_a_statement_that_the_server_refuses_for_its_size_when_sent_then_it_is_not_sent_for_ever(

@@ -29,8 +29,10 @@ NAMES = {
 #: are chosen by what is asked for; values are bound, and numbers in lists went through ``int``. A part that is new here
 #: has to be looked at: can any of it come from outside?
 PARTS = {
-    # The dialect's own words, and names of settings from a table beside.
-    "storage/checkup.py": {"database.dialect.now", "kind", "name"},
+    # The dialect's own words.
+    "storage/checkup.py": {"database.dialect.now"},
+    # Names of settings, which the calls beside give as constants.
+    "storage/durability.py": {"kind", "name"},
     "storage/items.py": {"below", "column", "due", "self._dialect.call", "statement", "told", "value"},
     "storage/wake.py": {"key", "self._database.dialect.channel", "state"},
     # Conditions, columns and assignments.
@@ -47,6 +49,8 @@ PARTS = {
         "', '.join((f':{key}' for key in values))", "', '.join([slot, *added, *stored, *total])", "also",
         "assignments", "condition", "free", "of_one", "started", "wanted",
     },
+    # A condition of constants and a number that went through ``int``.
+    "storage/stranded.py": {"_FARTHEST * int(lease)", "far"},
     "storage/settling.py": {"also", "changes", "guard", "holder", "place"},
     "storage/turns.py": {
         "_first(DELAYED)", "_first(READY)", "_of_key(':key', LEASED)", "_of_key(':key', READY)",

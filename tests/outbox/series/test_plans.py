@@ -199,7 +199,8 @@ def test_given_a_queue_that_was_deleted_when_it_is_due_then_it_waits_for_the_que
     for _ in range(2):
         assert tick(service) == 60
     assert [record.getMessage() for record in caplog.records] == [
-        "schedule 'outbox:flights:replicate' is due and left to other processes: there is no queue 'outbox'"
+        "schedule 'outbox:flights:replicate' of queue 'outbox' is due and left to other processes: "
+        "there is no queue 'outbox'"
     ]
 
     starting = Outbox(QueueService(url))
