@@ -87,7 +87,7 @@ class Execution:
         self._reporter = reporter
         self._calls = Calls(self._queue, by_executor=executor is not None)
         self._decision = Decision(self._queue, policy)
-        self._group = Group(self._queue) if grouped else None
+        self._group = Group(self._queue, holding.is_sure) if grouped else None
         self._engine: Engine = call_here
         if executor is not None:
             self._engine = Remote(executor, self._calls.handler)
@@ -202,7 +202,7 @@ class Execution:
             trial.is_grouped = True
             self._group.add(trial.item, partial(self._stored, trial, seconds))
             return outcome, 0.0
-        if self._queue.settle([trial.item], how):
+        if self._queue.settle([trial.item], how, self._holding.is_sure):
             trial.context.log.warning("lost its lease: the outcome %s was dropped", outcome)
             return Outcome.LEASE_LOST, 0.0
         return outcome, how.delay / 1000

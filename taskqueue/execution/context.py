@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LeaseLost, NotSupported, SpecError
 from ..item import QueueItem
 from ..queues.batch import BatchQueue
+from ..queues.settlement import always
 from ..spec import shown
 from .holding import Holding
 
@@ -149,7 +150,7 @@ class TaskContext:
         assert self.item is not None  # noqa: S101  (only on_end has none)
         self.is_open = True
         try:
-            with self.queue.completing(self.item) as session:
+            with self.queue.completing(self.item, self._holding.is_sure if self._holding else always) as session:
                 yield session
         except LeaseLost as lost:
             self.is_lost = lost.item is self.item  # not one that the task itself has lost elsewhere

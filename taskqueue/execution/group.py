@@ -10,6 +10,7 @@ from ..item import QueueItem
 from ..outcome import Outcome
 from ..queues import settlement
 from ..queues.batch import BatchQueue
+from ..queues.settlement import Sure
 
 #: So many are committed together at most, and none waits longer than so many seconds for the next one to begin.
 _SIZE, _PATIENCE = 100, 0.005
@@ -18,8 +19,9 @@ _SIZE, _PATIENCE = 100, 0.005
 class Group:
     """Collects the finished items of one thread; another one may look after them while it is busy."""
 
-    def __init__(self, queue: BatchQueue) -> None:
+    def __init__(self, queue: BatchQueue, sure: Sure) -> None:
         self._queue = queue
+        self._sure = sure
         self._lock = threading.Lock()
         self._finished: list[tuple[QueueItem, Callable[[Outcome], None]]] = []
         self._oldest = 0.0
@@ -43,7 +45,7 @@ class Group:
             if not self._finished:
                 return
             items = [item for item, _stored in self._finished]
-            lost = {item.id for item in self._queue.settle(items, settlement.DONE)}
+            lost = {item.id for item in self._queue.settle(items, settlement.DONE, self._sure)}
             finished, self._finished = self._finished, []
         for item, stored in finished:
             stored(Outcome.LEASE_LOST if item.id in lost else Outcome.OK)

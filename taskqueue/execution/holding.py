@@ -151,6 +151,13 @@ class Holding:
         hold = self._holds.get(item.id)
         return hold is None or hold.is_lost
 
+    def is_sure(self, item_id: int) -> bool:
+        """Whether nobody else can have held the item until now: our latest lease of it has certainly not ended."""
+        hold = self._holds.get(item_id)
+        if hold is None or hold.is_lost:
+            return False
+        return time.monotonic() - hold.renewed < self.queue.settings.lease_slice
+
     def is_overdue(self, item: QueueItem) -> bool:
         """Whether the attempt has exceeded the queue's ``lease_time`` without reporting."""
         hold = self._holds.get(item.id)

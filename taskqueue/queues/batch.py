@@ -20,7 +20,7 @@ from . import settlement
 from .archived import ArchivedQueue
 from .arguments import Seconds, check_callback, check_id, check_key, check_unique_until, delay_ms, due
 from .base import STATISTICS, Batch, NewItem, Wait
-from .settlement import Settlement
+from .settlement import Settlement, Sure, always
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -207,10 +207,15 @@ class BatchQueue(ArchivedQueue):
         """The ids of those whose holder was asked to stop."""
         return set()
 
-    def settle(self, items: Sequence[QueueItem], how: Settlement) -> list[QueueItem]:
-        """Carry a settlement out for all whose fence has not moved on; return the others."""
+    def settle(self, items: Sequence[QueueItem], how: Settlement, sure: Sure = always) -> list[QueueItem]:
+        """Carry a settlement out for all whose fence has not moved on; return the others.
+
+        Arguments:
+            sure: whether nobody else can have held an item until this moment. Asked when the answer to a commit was
+                lost and the item is gone: then we have ended it, or else an heir may have.
+        """
         mine = self._newest(items)
-        return self._lost(items, mine, self._settle(mine, how) if mine else set())
+        return self._lost(items, mine, self._settle(mine, how, sure) if mine else set())
 
     def _lost(self, items: Sequence[QueueItem], mine: Sequence[QueueItem], kept: set[int]) -> list[QueueItem]:
         held = {(item.id, item.fence) for item in mine if item.id in kept}
@@ -305,8 +310,11 @@ class BatchQueue(ArchivedQueue):
         """What has to pass until something can be claimed, or None when the queue is empty."""
 
     @abstractmethod
-    def completing(self, item: QueueItem) -> AbstractContextManager[Session]:
-        """A session whose commit includes the completion of ``item``. Raises :class:`LeaseLost`, rolled back."""
+    def completing(self, item: QueueItem, sure: Sure = always) -> AbstractContextManager[Session]:
+        """A session whose commit includes the completion of ``item``. Raises :class:`LeaseLost`, rolled back.
+
+        ``sure`` as in :meth:`settle`.
+        """
 
     # --- primitives of a driver ---
 
@@ -332,7 +340,7 @@ class BatchQueue(ArchivedQueue):
     def _steal(self, lease: int) -> QueueItem | None: ...
 
     @abstractmethod
-    def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]: ...
+    def _settle(self, items: Sequence[QueueItem], how: Settlement, sure: Sure) -> set[int]: ...
 
     @abstractmethod
     def _renew(self, items: Sequence[QueueItem], lease: int) -> set[int]: ...

@@ -22,7 +22,7 @@ from .batch import BatchQueue
 from .ended import DeadItem
 from .memory_archive import MemoryArchive
 from .memory_records import BatchRecord, Record
-from .settlement import Settlement
+from .settlement import Settlement, Sure, always
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -203,7 +203,7 @@ class MemoryQueue(BatchQueue):
                     kept.add(item.id)
             return kept
 
-    def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
+    def _settle(self, items: Sequence[QueueItem], how: Settlement, sure: Sure) -> set[int]:
         with self._lock:
             kept = set()
             for item in items:
@@ -266,7 +266,7 @@ class MemoryQueue(BatchQueue):
         batch.failed += failed
         self._follow(batch)
 
-    def completing(self, item: QueueItem) -> AbstractContextManager[Session]:
+    def completing(self, item: QueueItem, sure: Sure = always) -> AbstractContextManager[Session]:
         raise NotSupported(
             f"queue {self.name!r} is of type Memory and has no transactions: use type Sql or SqlParallel"
         )

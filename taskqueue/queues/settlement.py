@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,15 @@ class Settlement:
     def is_success(self) -> bool:
         """Whether the item was finished, as opposed to whatever else may become of it."""
         return not self.stays and self.record is None
+
+
+#: Whether nobody else can have held the item of that id until this moment.
+Sure = Callable[[int], bool]
+
+
+def always(item_id: int) -> bool:
+    """For who cannot know better."""
+    return True
 
 
 DONE = Settlement(stays=False)

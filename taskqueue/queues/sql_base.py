@@ -36,7 +36,7 @@ from . import settlement
 from .arguments import check_id, check_ids
 from .base import Batch, NewItem, Wait
 from .batch import BatchQueue
-from .settlement import Settlement
+from .settlement import Settlement, Sure, always
 from .sql_archive import SqlArchive
 from .sql_inserts import Inserts, batch_of
 
@@ -338,13 +338,15 @@ class SqlBase(BatchQueue):
         self.settle_within(tx, [(item_id, found[0])], settlement.cancel(why))
         return True
 
-    def _settle(self, items: Sequence[QueueItem], how: Settlement) -> set[int]:
+    def _settle(self, items: Sequence[QueueItem], how: Settlement, sure: Sure) -> set[int]:
         held = [(item.id, item.fence) for item in items]
         if len(held) == 1 and how.record is None and how.result is None and self._concerns_nobody(items[0]):
-            settled = self.database.statement(lambda tx: self._settle_one(tx, held, how))
+            settled = self.database.statement(lambda tx: self._settle_one(tx, held, how, sure))
             if settled or how.is_success:
                 return settled  # else it is lost, or was cancelled meanwhile
-        settled, makes_ready = self.database.transaction(lambda tx: (self.settle_within(tx, held, how), tx.makes_ready))
+        settled, makes_ready = self.database.transaction(
+            lambda tx: (self.settle_within(tx, held, how, sure), tx.makes_ready)
+        )
         if makes_ready:
             self.settings.bell.ring(self.name)
         return settled
@@ -356,15 +358,17 @@ class SqlBase(BatchQueue):
     def _hand_on(self, tx: Transaction, order_keys: Iterable[str | None]) -> None:
         """Items with these keys have left the hands of their holder, or the queue: it may be the turn of others."""
 
-    def _settle_one(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
+    def _settle_one(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement, sure: Sure) -> set[int]:
         """The hot path: one statement that is its own transaction."""
         if self._carry_out(tx, held, how):
             return {held[0][0]}
-        return self._already_settled(tx, held, how) if tx.unsure else set()
+        return self._already_settled(tx, held, how, sure) if tx.unsure else set()
 
-    def settle_within(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
+    def settle_within(
+        self, tx: Transaction, held: list[tuple[int, int]], how: Settlement, sure: Sure = always
+    ) -> set[int]:
         """:meth:`settle` inside a transaction of ours, by (id, fence); the ids that were still under their fence."""
-        settled = self._already_settled(tx, held, how) if tx.unsure else set()
+        settled = self._already_settled(tx, held, how, sure) if tx.unsure else set()
         rest = [pair for pair in held if pair[0] not in settled]
         valid = self.rows.valid(tx, rest) if rest else {}
         cancelled = {item_id for item_id, found in valid.items() if found.is_cancelled and not how.is_success}
@@ -409,13 +413,13 @@ class SqlBase(BatchQueue):
         holder = WAITS_ITS_TURN if how.awaits_turn else ""
         return self.rows.put_back(tx, held, delay=how.delay, changes=changes, holder=holder, **more)
 
-    def _already_settled(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement) -> set[int]:
+    def _already_settled(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement, sure: Sure) -> set[int]:
         """Which of them my own commit, whose answer never came, has settled: gone, or one fence further and free.
 
-        What was cancelled is gone although it should have stayed.
+        What was cancelled is gone although it should have stayed. What is gone after my lease may be an heir's work.
         """
         found = self.rows.fences(tx, (item_id for item_id, _fence in held))
-        gone = {item_id for item_id, _fence in held if item_id not in found}
+        gone = {item_id for item_id, _fence in held if item_id not in found and sure(item_id)}
         if not how.stays:
             return gone
         cancelled = {item_id for item_id in gone if self.dead.ending_of(tx, item_id) == "cancelled"}
@@ -423,7 +427,7 @@ class SqlBase(BatchQueue):
         return cancelled | {item_id for item_id, fence in held if free.get(item_id) == fence + 1}
 
     @contextmanager
-    def completing(self, item: QueueItem) -> Iterator[Session]:
+    def completing(self, item: QueueItem, sure: Sure = always) -> Iterator[Session]:
         held = [(item.id, item.fence)]
         finishing = makes_ready = False
         try:
@@ -438,7 +442,7 @@ class SqlBase(BatchQueue):
                 finishing, makes_ready = True, tx.makes_ready
         except DatabaseUnavailable:
             # The answer to the commit never came: the row tells whether it took place.
-            if not finishing or self._read(lambda tx: self.rows.fences(tx, [item.id])):
+            if not finishing or self._read(lambda tx: self.rows.fences(tx, [item.id])) or not sure(item.id):
                 raise
         if makes_ready:
             self.settings.bell.ring(self.name)
