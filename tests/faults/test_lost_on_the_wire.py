@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import pytest
 from sqlalchemy import text
 
 from taskqueue import QueueItem, Runner, Task, TaskContext, travel
-from taskqueue.errors import OutcomeUnknown
+from taskqueue.errors import DatabaseUnavailable, OutcomeUnknown
 from taskqueue.queues import settlement
 from taskqueue.queues.batch import BatchQueue
 from tests.faults.child import LEASE
@@ -227,4 +227,29 @@ def test_given_an_enqueue_whose_answer_is_lost_when_the_item_is_done_before_it_i
         lost.then = do_it
         queue.create_item("x")
 
+    assert lines.seen.number_of_items() == 0
+
+
+@pytest.mark.parametrize("is_sure", [True, False], ids=["within-the-lease", "after-the-lease"])
+def test_given_a_completion_whose_answer_is_lost_when_the_item_is_gone_then_it_is_ours_only_within_our_lease(
+    lines: Lines, is_sure: bool
+) -> None:
+    queue = lines.create("SqlParallel")
+    item = held(queue)
+    with lines.losing():
+        lost = queue.settle([item], settlement.DONE, lambda _item_id: is_sure)
+    assert lost == ([] if is_sure else [item])
+    assert lines.seen.number_of_items() == 0
+
+
+@pytest.mark.parametrize("is_sure", [True, False], ids=["within-the-lease", "after-the-lease"])
+def test_given_a_transaction_whose_answer_is_lost_when_the_item_is_gone_then_it_is_ours_only_within_our_lease(
+    lines: Lines, is_sure: bool
+) -> None:
+    queue = lines.create("SqlParallel")
+    item = held(queue)
+    said = nullcontext() if is_sure else pytest.raises(DatabaseUnavailable)
+    with said, ExitStack() as stack, queue.completing(item, lambda _item_id: is_sure) as session:
+        session.execute(text("SELECT 1"))
+        stack.enter_context(lines.losing())
     assert lines.seen.number_of_items() == 0
