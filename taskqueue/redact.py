@@ -17,10 +17,11 @@ _TELLTALE = r"passw|pwd|secret|token|key|authori[sz]ation|cookie|credential"
 _TELLTALE_NAME = re.compile(_TELLTALE, re.IGNORECASE)
 # The patterns are bounded, so that they take linear time on a megabyte of anything.
 # "user:password@" in an address ...
-_USER_INFO = re.compile(r"(?<=://)[^/?#\s]*@")
+_USER_INFO = re.compile(r"""(?<=://)(?:[^/?#\s]{0,1024}|[^\s/@:"'<>]{0,256}:[^\s@"'<>]{0,256})@""")
 # ... "password=x" in one, or in a line of settings ...
 _ASSIGNED = re.compile(
-    rf"""((?:{_TELLTALE})[\w.-]{{0,64}}["']?\s{{0,4}}[=:]\s{{0,4}})(?:bearer\s|basic\s)?("[^"]*"|'[^']*'|[^\s&;,]+)""",
+    rf"""((?:{_TELLTALE})[\w.-]{{0,64}}["']?\s{{0,4}}[=:]\s{{0,4}})(?:bearer\s|basic\s)?"""
+    r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s&;,]+)""",
     re.IGNORECASE,
 )
 # ... and a header without its name.
@@ -30,7 +31,7 @@ _BEARER = re.compile(r"\b(bearer|basic)\s[\w.~+/=-]{16,}", re.IGNORECASE)
 # In prose, such as the text of an error, "key: x" and "token: x" are seldom secrets.
 _ASSIGNED_IN_PROSE = re.compile(
     r"""((?:passw|pwd|secret|credential|authori[sz]ation|api.?key|access.?token)[\w.-]{0,64}["']?\s{0,4}[=:]\s{0,4})"""
-    r"""(?:bearer\s|basic\s)?("[^"]*"|'[^']*'|[^\s&;,]+)""",
+    r"""(?:bearer\s|basic\s)?("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s&;,]+)""",
     re.IGNORECASE,
 )
 

@@ -154,9 +154,7 @@ class Holding:
     def is_sure(self, item_id: int) -> bool:
         """Whether nobody else can have held the item until now: our latest lease of it has certainly not ended."""
         hold = self._holds.get(item_id)
-        if hold is None or hold.is_lost:
-            return False
-        return time.monotonic() - hold.renewed < self.queue.settings.lease_slice
+        return hold is not None and time.monotonic() - hold.renewed < self.queue.settings.lease_slice
 
     def is_overdue(self, item: QueueItem) -> bool:
         """Whether the attempt has exceeded the queue's ``lease_time`` without reporting."""

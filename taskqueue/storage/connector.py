@@ -133,7 +133,9 @@ class Connector:
 
     @property
     def _plain_url(self) -> URL:
-        """The URL without the limits that not every driver knows."""
+        """The URL without the limits that are ours to keep; other drivers get what it says."""
+        if self.url.get_driver_name() not in LIMITED:
+            return self.url
         return self.url.difference_update_query(("read_timeout", "connect_timeout"))
 
     def _farthest(self) -> URL:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import QueuePool
 
@@ -472,8 +472,8 @@ class Database:
                 self._ready = True
 
     def _warn(self) -> None:
-        """Say once what of the database's settings does not keep what is promised."""
-        with suppress(SQLAlchemyError), self._both_engines()[1].connect() as connection:
+        """Say once what of the database's settings does not keep what is promised; that never hinders anybody."""
+        with suppress(Exception), self._both_engines()[1].connect() as connection:
             warn(connection, self.dialect)
 
     def _ensure_schema_within(self, connection: Connection) -> None:

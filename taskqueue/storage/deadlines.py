@@ -17,6 +17,8 @@ from sqlalchemy.exc import InvalidatePoolError
 
 #: Drivers for which there are limits.
 LIMITED = ("pymysql", "psycopg")
+#: Others that know one for connecting at least.
+_OTHERS = ("psycopg2", "mysqldb")
 #: A connection that has lain in a pool for so long (seconds) is tried before it is used.
 IDLE = 30.0
 _SINCE = "taskqueue.idle_since"
@@ -33,7 +35,9 @@ def limited(driver: str, connect: Connect, connecting: int, silence: int) -> Con
     """
     if driver == "pymysql":
         return _limited_pymysql(connect, connecting, silence)
-    return _limited_psycopg(connecting, silence) if driver == "psycopg" else connect
+    if driver == "psycopg":
+        return _limited_psycopg(connecting, silence)
+    return _limited_at_first(connect, connecting) if driver in _OTHERS else connect
 
 
 @contextmanager
@@ -88,6 +92,13 @@ def _limited_pymysql(connect: Connect, connecting: int, silence: int) -> Connect
         connection = connect(*args, **{"write_timeout": silence, **options, **limits})
         connection._read_timeout = silence
         return connection
+
+    return connect_in_time
+
+
+def _limited_at_first(connect: Connect, connecting: int) -> Connect:
+    def connect_in_time(*args: Any, **options: Any) -> Any:
+        return connect(*args, **{"connect_timeout": connecting, **options})
 
     return connect_in_time
 

@@ -144,8 +144,9 @@ def report(tx: Transaction, activity: dict[str, Any]) -> None:
 
 def ended(tx: Transaction, held: Sequence[Held]) -> None:
     """These items, by (id, fence), are in hand no more; what later holders of them report stays."""
-    lists = listed(item_id for item_id, _fence in held)
-    lists["fences"] = " ".join(f"WHEN {int(item_id)} THEN {int(fence)}" for item_id, fence in held)
+    latest = dict(sorted(held))  # of an item that was in hand twice
+    lists = listed(latest)
+    lists["fences"] = " ".join(f"WHEN {int(item_id)} THEN {int(fence)}" for item_id, fence in latest.items())
     tx.change("DELETE FROM {activity} WHERE item_id IN ($ids) AND fence <= CASE item_id $fences END", lists)
 
 

@@ -30,20 +30,26 @@ class Stranded:
 
         To be called at each sign of life; nearly always it is one look at a small table. Returns how many were ended.
         """
-        rows = tx.rows("SELECT token, beat_time FROM {holder} WHERE beat_time > {now} + :lease", lease=lease)
+        rows = tx.rows(
+            "SELECT token, beat_time, beat_period FROM {holder} WHERE beat_time > {now} + :lease", lease=lease
+        )
         moment = time.monotonic()
         known, self._seen = self._seen, {}
         silent: dict[str, int] = {}
-        for token, beat_time in rows:
+        for token, beat_time, period in rows:
             latest, since = known.get(token, (beat_time, moment))
             self._seen[token] = seen = (beat_time, since if latest == beat_time else moment)
-            if moment - seen[1] > lease / 1000:
+            if moment - seen[1] > max(lease, 2 * period) / 1000:
                 silent[token] = beat_time
         return sum(_end(tx, token, beat_time, lease) for token, beat_time in silent.items())
 
 
 def _end(tx: Transaction, token: str, beat_time: int, lease: int) -> int:
-    far = f"state = {LEASED} AND release_time > {{now}} + {_FARTHEST * int(lease)}"
+    # What lies further ahead of its sign of life was claimed by hand, for as long as its holder said.
+    far = (
+        f"state = {LEASED} AND release_time > {{now}} + {_FARTHEST * int(lease)} "
+        f"AND release_time <= {int(beat_time) + _FARTHEST * int(lease)}"
+    )
     rows = tx.rows(f"SELECT id FROM {{item}} WHERE {far} AND SUBSTR(holder, 1, {TOKEN_LENGTH}) = :token", token=token)
     ended = 0
     if rows:

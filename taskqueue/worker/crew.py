@@ -24,7 +24,6 @@ from ..service import QueueService
 from . import roster
 from .budget import Budget
 from .lookout import Lookout
-from .room import Room
 from .rota import Rota
 from .turn import Hand, Turn
 
@@ -76,7 +75,6 @@ class Crew:
         self._executor: Executor | None = None
         self._rota = Rota()
         self._hands = [Hand() for _number in range(orders.threads)]
-        self._room = Room() if orders.threads > 1 and orders.executor is None else None
         self._ending = threading.Event()
         self._asked = 0
         local = {queue.name for queue in service.local_queues()}
@@ -132,9 +130,7 @@ class Crew:
 
     def _serve(self, hand: Hand) -> None:
         while (line := self._rota.take()) is not None:
-            turn = Turn(
-                line, self._rota, hand, self._budget, self._execution, self._ending, self._orders.prefetch, self._room
-            )  # fmt: skip
+            turn = Turn(line, self._rota, hand, self._budget, self._execution, self._ending, self._orders.prefetch)
             try:
                 turn.run()
             except TaskQueueError as error:

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from ..execution.ahead import LeaseAhead
@@ -15,7 +15,6 @@ from ..execution.context import Reporter
 from ..execution.holding import Holding
 from ..item import QueueItem
 from .budget import Budget
-from .room import Room
 from .rota import Line, Prospect, Rota
 from .runs import Following, finish_runs
 
@@ -46,12 +45,11 @@ class Turn:
         hand: where the thread says what it does.
         make: makes the execution for a holding and what gets the reports of tasks.
         stop: set when no further item shall be begun.
-        room: what the threads of this process share, where one may end all of them.
     """
 
     def __init__(
         self, line: Line, rota: Rota, hand: Hand, budget: Budget, make: Callable[[Holding, Reporter], Execution],
-        stop: threading.Event, prefetch: int | None, room: Room | None = None,
+        stop: threading.Event, prefetch: int | None,
     ) -> None:  # fmt: skip
         self._line = line
         self._rota = rota
@@ -60,7 +58,6 @@ class Turn:
         self._make = make
         self._stop = stop
         self._prefetch = prefetch
-        self._room = room
         self._rings = line.rings
         self._has_worked = False
         self._following = Following(line)
@@ -115,14 +112,13 @@ class Turn:
         return time.monotonic() >= limit and self._rota.others_wait
 
     def _attempt(self, items: Sequence[QueueItem], ahead: LeaseAhead, execution: Execution) -> None:
-        with self._entered(items):
-            began = time.monotonic()
-            self._hand.items = items
-            self._following.began(items[0])
-            try:
-                attempts = execution.run_batch(items)
-            finally:
-                self._hand.items = ()
+        began = time.monotonic()
+        self._hand.items = items
+        self._following.began(items[0])
+        try:
+            attempts = execution.run_batch(items)
+        finally:
+            self._hand.items = ()
         self._has_worked = True
         self._hand.executed += len(items)
         seconds = (time.monotonic() - began) / len(items)
@@ -130,14 +126,6 @@ class Turn:
             ahead.ended(attempt, seconds)
             self._following.ended(attempt)
         execution.flush(at_once=False)
-
-    def _entered(self, items: Sequence[QueueItem]) -> AbstractContextManager[None]:
-        """An item that would fail if its worker were lost once more is executed beside no other: it may be the one that
-        ends workers, and if it is not, it must not meet that one."""
-        if self._room is None:
-            return nullcontext()
-        last = self._line.queue.settings.interrupt_limit - 1
-        return self._room.entered(alone=any(item.interruptions >= max(last, 1) for item in items))
 
     def _look(self) -> Prospect:
         """When something may be had again."""

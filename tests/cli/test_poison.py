@@ -34,8 +34,6 @@ LOST = "worker lost 3 times"
 PROGRAM = ("-c", "import sys, taskqueue.worker.processes as p; p._YOUNG = 0.0; "
            "sys.argv[0] = 'taskqueue'; from taskqueue.cli import main; main()")  # fmt: skip
 NEIGHBOURS = 12
-#: So often a neighbour is executed at most: its process is lost twice, then it is alone.
-MOST = 3
 
 
 def fill(queue: BatchQueue, folder: Path, *poisons: Callable[..., Any]) -> dict[int, str]:
@@ -61,6 +59,8 @@ def test_given_poison_when_workers_serve_then_it_is_parked_with_the_reason_and_i
     # given
     queue = service.create(type_, "q", error="dead")
     deadly = DEADLY if type_ == "SqlParallel" else DEADLY[:2]
+    if type_ == "SqlParallel" and "--threads" in options:
+        deadly = []  # what ends a process takes along what its other threads have in hand: a limit, see the guide
     ids = fill(queue, shell.folder, *deadly, *FAILING)
     # when
     process = shell.start("--app", f"{poison.__name__}:service", "work", "q", "--drain", *options, program=PROGRAM,
@@ -75,11 +75,7 @@ def test_given_poison_when_workers_serve_then_it_is_parked_with_the_reason_and_i
     assert {name: reason.split(":")[0] for name, reason in reasons.items() if reason != LOST} == {
         task.__name__: reason for task, reason in FAILING.items()
     }
-    executed = noted(shell.folder)
-    if "--threads" in options:  # who ends a process takes along what its other threads have in hand, until it is alone
-        assert set(executed) == set(range(NEIGHBOURS)) and max(executed.values()) <= MOST
-    else:
-        assert executed == Counter(range(NEIGHBOURS))
+    assert noted(shell.folder) == Counter(range(NEIGHBOURS))
     assert queue.statistics() == dict.fromkeys(queue.statistics(), 0) | {"dead": len(ids)}
 
 
@@ -105,16 +101,15 @@ def test_given_a_task_that_kills_its_process_group_when_the_command_is_given_aga
     assert noted(shell.folder) == Counter(range(NEIGHBOURS))
 
 
-@pytest.mark.parametrize("options", [("--processes", "2"), ("--threads", "3")], ids=["processes", "threads"])
 def test_given_deadly_poison_in_a_background_run_then_the_run_comes_to_its_end_and_counts_it_as_failed(
-    shell: Shell, service: QueueService, options: tuple[str, ...]
+    shell: Shell, service: QueueService
 ) -> None:
     # given
     queue = service.create("SqlParallel", "q", agent="server", error="dead")
     fill(queue, shell.folder, poison.leave)
     Runner(queue).run_all_via_background()
     # when
-    process = shell.start("--app", f"{poison.__name__}:service", "work", "--drain", *options, program=PROGRAM,
+    process = shell.start("--app", f"{poison.__name__}:service", "work", "--drain", "--processes", "2", program=PROGRAM,
                           env={"TASKQUEUE_DATABASE_URL": shell.url})  # fmt: skip
     code, _out, err = finish(process)
     # then

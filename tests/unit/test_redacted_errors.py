@@ -16,6 +16,8 @@ from taskqueue.redact import redact_text
         ("sent Bearer 0123456789abcdef0123", "sent Bearer [hidden]"),
         ("password=hush, user=me", "password=[hidden], user=me"),
         ("refused api_key='a b c'", "refused api_key=[hidden]"),
+        ('{"password": "a\\"b"}', '{"password": [hidden]}'),
+        ("postgresql://u:p/w?#x@host/db", "postgresql://[hidden]@host/db"),
     ],
 )
 def test_secrets_are_hidden(said: str, shown: str) -> None:
