@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -41,7 +41,7 @@ class WorkerInfo:
     #: (queue, id, title) of what it has in hand.
     items: tuple[tuple[str, int, str], ...] = ()
     #: Seconds since the latest sign of life, by the database's clock; this host's may be another one.
-    beat_age: float = 0.0
+    beat_age: float = field(default=0.0, compare=False)
 
 
 def sign_of_life(service: QueueService, queues: list[str], threads: int, state: str) -> None:

@@ -331,7 +331,7 @@ def test_a_button_needs_a_token_and_a_queue_that_may_be_run(
     assert isinstance(queue, SqlBase)
     assert Runs.of(queue).latest() == []
     code, err = pages.end()
-    assert (code, sum("refused POST /queue/q/run" in line for line in err.splitlines())) == (130, 3)
+    assert (code, sum("refused POST '/queue/q/run'" in line for line in err.splitlines())) == (130, 3)
 
 
 def test_whoever_is_in_may_handle_the_runs_of_others(serve: Serve, shell: Shell, queue: BatchQueue) -> None:

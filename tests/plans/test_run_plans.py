@@ -204,7 +204,7 @@ def test_given_a_crowd_when_a_flush_stores_all_then_nothing_is_scanned_or_sorted
     ledger.forget(1, 1)
 
     def store(tx: Transaction) -> None:
-        ledger._write(tx, ledger._open, 0, ACTIVITY)
+        ledger._write(tx, ledger._open, ledger._open.lines, 0, ACTIVITY)
 
     seen, complaints = watch(crowd.service.database, store, partial(judged, crowd))
 
