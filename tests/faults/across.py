@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from taskqueue import BatchQueue
 from tests.faults.history import DEADLINE, wait_until
 from tests.storage.tapped import tap
 
@@ -42,3 +43,19 @@ def across(
         finally:
             may_commit.set()
         return begun.result(), then
+
+
+def claims_across(here: BatchQueue, there: BatchQueue, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+    """What one node claims of its own new head, while the claim of another one waits at its commit; and that one."""
+    here.create_item("late", weight=2)
+    there.create_item("first", weight=0)
+    first = there.claim_item()  # so that nothing is written for the first time below
+    assert first is not None
+    there.delete_item(first)
+
+    def add_and_claim() -> Any:
+        there.create_item("early", weight=1)
+        return there.claim_item()
+
+    one, other = across(here.claim_item, add_and_claim, monkeypatch)
+    return other, one

@@ -17,6 +17,7 @@ from tests.conftest import require
 from tests.faketime import Clock
 from tests.faults.child import make_service, recording
 from tests.faults.clocked import Clocked, Start
+from tests.faults.disk import Disk, mounted
 from tests.faults.interleaved import gated
 from tests.faults.stage import Stage
 from tests.faults.theatre import Theatre
@@ -74,6 +75,15 @@ def pinned(cluster: Cluster, database: str, cluster_url: str) -> Iterator[list[Q
     yield services
     for service in services:
         service.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    """An empty disk that forgets at a cut what was not synced."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with mounted(folder) as disk:
+        yield disk
 
 
 @pytest.fixture

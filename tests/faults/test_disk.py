@@ -5,22 +5,12 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.disk import Disk, mounted
+from tests.faults.disk import Disk
 from tests.faults.platter import ROOT, SECTOR, Platter
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """An empty disk."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    with mounted(folder) as disk:
-        yield disk
 
 
 def write(path: Path, data: bytes, *, is_synced: bool) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import pytest
 
 from taskqueue import QueueService
 from taskqueue.storage.dialects import MySQL
-from tests.faults.across import across
+from tests.faults.across import claims_across
 from tests.faults.checks import violations
 from tests.faults.child import make_service
 from tests.faults.conftest import CLUSTER_SETTINGS
@@ -35,20 +34,10 @@ def test_given_a_lock_that_writes_nothing_when_two_nodes_claim_then_a_sequential
 def have_both(pinned: list[QueueService], name: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether two nodes get an item of one sequential queue at the same time."""
     here, there = (service.create("Sql", name) for service in pinned[:2])
-    here.create_item("late", weight=2)
-    there.create_item("first", weight=0)
-    first = there.claim_item()  # so that nothing is written for the first time below
-    assert first is not None
-    there.delete_item(first)
-
-    def add_and_claim() -> Any:
-        there.create_item("early", weight=1)
-        return there.claim_item()
-
     for service in pinned:
         service.database.dialect.is_cluster = False
     try:
-        return None not in across(here.claim_item, add_and_claim, monkeypatch)
+        return None not in claims_across(here, there, monkeypatch)
     finally:
         for service in pinned:
             service.database.dialect.is_cluster = True

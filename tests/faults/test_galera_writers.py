@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
-from taskqueue import BatchQueue, QueueService, SessionMismatch, Task
+from taskqueue import QueueService, SessionMismatch, Task
 from taskqueue.storage.checkup import examine
 from tests.faults import figures
-from tests.faults.across import across
+from tests.faults.across import claims_across
 from tests.faults.checks import violations
 from tests.faults.child import make_service
 from tests.faults.conftest import CLUSTER_SETTINGS as SETTINGS
@@ -153,22 +153,6 @@ def test_given_a_claim_before_its_commit_when_another_node_claims_another_item_t
 
         assert other is not None and other.data == "early"
         assert one is None, f"{one.data!r} is held as well"
-
-
-def claims_across(here: BatchQueue, there: BatchQueue, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
-    """What one node claims of its own new head, while the claim of another one waits at its commit; and that one."""
-    here.create_item("late", weight=2)
-    there.create_item("first", weight=0)
-    first = there.claim_item()  # so that nothing is written for the first time below
-    assert first is not None
-    there.delete_item(first)
-
-    def add_and_claim() -> Any:
-        there.create_item("early", weight=1)
-        return there.claim_item()
-
-    one, other = across(here.claim_item, add_and_claim, monkeypatch)
-    return other, one
 
 
 def test_given_an_item_added_on_one_node_then_another_node_sees_it_at_once(pinned: list[QueueService]) -> None:

@@ -3,14 +3,13 @@ nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from tests.faults.child import recording
-from tests.faults.disk import Disk, mounted
+from tests.faults.disk import Disk
 from tests.faults.power import Household, cut_of_sqlite
 from tests.faults.stage import Stage
 from tests.servers import Server
@@ -37,15 +36,6 @@ FLUSHING = {
         ],
     ),
 }
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    """A disk for a SQLite file."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    with mounted(folder) as disk:
-        yield disk
 
 
 @ON_OFF
