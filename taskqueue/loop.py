@@ -108,7 +108,7 @@ class _Loop:
         counts = queue.statistics()
         report.queue_ready, report.queue_blocked = counts["ready"], counts["blocked"]
         report.queue_total, report.exit_message = counts["total"], message
-        report.loop_duration = round(self._elapsed, 3)
+        report.loop_duration = round(self._elapsed, 6)
         return report
 
     @property

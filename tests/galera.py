@@ -84,9 +84,13 @@ class Node(MariaDBServer):
 
     def wait_until_synced(self) -> None:
         """Wait until the node takes part in the cluster, with all its data."""
-        _until(lambda: self.status("wsrep_ready") == "ON" and self.status("wsrep_local_state") == "4",
-               f"node {self.number} did not join:\n{self._log_tail()}")  # fmt: skip
+        _until(lambda: self.is_synced, f"node {self.number} did not join:\n{self._log_tail()}")
         self.is_first = False
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether it takes part in the cluster, by its own account."""
+        return self.status("wsrep_ready") == "ON" and self.status("wsrep_local_state") == "4"
 
     def status(self, name: str) -> str | None:
         """A status variable; None while the node does not answer."""
@@ -184,9 +188,20 @@ class Cluster:
                 return node.execute(statement, database=database)
         raise ServerError("no node of the cluster answers")
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all nodes take part, and each knows of all: one that has just come back may not know that the others
+        have given it up."""
+        size = str(len(self.nodes))
+        return all(node.running and node.is_synced and node.status("wsrep_cluster_size") == size for node in self.nodes)
+
+    def wait_until_whole(self) -> None:
+        """Wait until all nodes take part. Before that one more fault may leave no majority."""
+        _until(lambda: self.is_whole, "not all nodes came to take part again")
+
     def heal(self) -> None:
         """Make it whole, whatever a test has left."""
-        if all(node.running and node.status("wsrep_cluster_size") == str(len(self.nodes)) for node in self.nodes):
+        if self.is_whole:
             return
         if not any(node.running for node in self.nodes):
             self.recover()
@@ -201,6 +216,7 @@ class Cluster:
         for node in self.nodes:
             node.start()
             node.wait_until_synced()
+        self.wait_until_whole()
 
     def recover(self) -> None:
         """Start the cluster again after all nodes were killed, from the one that knows most."""

@@ -69,7 +69,7 @@ def test_a_database_in_use_is_dropped(server: Server) -> None:
 
 @each_server
 def test_nothing_survives_the_death_of_the_tests(kind: str, tmp_path: Path) -> None:
-    conftest._require(SERVERS[kind])
+    conftest.require(SERVERS[kind])
     script = (
         "import sys, time; from tests.servers import SERVERS\n"
         f"server = SERVERS[{kind!r}](); server.start()\n"
@@ -103,10 +103,10 @@ def test_a_missing_server_skips_at_home_and_fails_under_ci(monkeypatch: pytest.M
     monkeypatch.setattr(MariaDBServer, "missing", classmethod(lambda cls: "there is none"))
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="there is none"):
-        conftest._require(MariaDBServer)
+        conftest.require(MariaDBServer)
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="there is none"):
-        conftest._require(MariaDBServer)
+        conftest.require(MariaDBServer)
 
 
 def _alive(pid: int) -> bool:

@@ -21,7 +21,7 @@ from ..errors import DatabaseUnavailable, PayloadError
 from ..item import QueueItem, optional_time, title_of_data
 from ..settings import Settings
 from ..spec import QueueSpec
-from ..storage import presence, received, registry, runs
+from ..storage import claimed, presence, received, registry, runs
 from ..storage.batches import Batches, BatchRow
 from ..storage.committed import after_commit
 from ..storage.database import Database
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 _PAGE = 1000
 #: A claim of a parallel queue may overlook what became due for so many milliseconds; "empty" never does.
 _PROMOTE_EVERY_MS = 200
+#: So often (seconds) a process removes notes of claims that nobody asks for any more.
+_FORGET_EVERY = 60.0
 _claims = count()
 
 
@@ -110,6 +112,12 @@ class SqlBase(BatchQueue):
             lambda tx: presence.beat(tx, process.token, process.label, clock.to_ms(self.settings.heartbeat))
         )
         self.database.statement(lambda tx: self.database.stranded.free(tx, clock.to_ms(self.settings.lease_slice)))
+        self._forget_claimed()
+
+    def _forget_claimed(self) -> None:
+        if time.monotonic() - self.database.last_forgot >= _FORGET_EVERY:
+            self.database.last_forgot = time.monotonic()
+            self.database.statement(claimed.forget)
 
     def begin(self) -> None:
         if self.spec.complete_when_empty:
@@ -234,6 +242,7 @@ class SqlBase(BatchQueue):
     # --- going out ---
 
     def lease(self, limit: int, lease: int) -> list[QueueItem]:
+        self._forget_claimed()
         return [self._item(row) for row in self._lease(limit, lease, process.next_holder())]
 
     def lease_to_execute(self, limit: int, lease: int) -> tuple[list[QueueItem], bool]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import clock
 from ..errors import DatabaseUnavailable, OutcomeUnknown
+from ..storage import claimed
 from ..storage.batches import Batches, BatchRow
 from ..storage.database import Database
 from ..storage.items import Items
@@ -64,10 +65,25 @@ class Inserts:
 
     def _add_or_find(self, tx: Transaction, new: NewItem, began: float) -> ItemRow:
         if tx.unsure:
-            row = self._rows.with_uid(tx, new.uid, clock.to_ms(time.monotonic() - began + 60))
+            row = self._stored(tx, new, clock.to_ms(time.monotonic() - began))
             if row is not None:
                 return row
         return self._add(tx, new, call=self._database.may_call())
+
+    def _stored(self, tx: Transaction, new: NewItem, age: int) -> ItemRow | None:
+        """What my INSERT has stored that was sent ``age`` ms ago and never answered; None when it was not."""
+        row = self._rows.with_uid(tx, new.uid, age + 60_000)
+        if row is not None:
+            return row
+        found = claimed.find(tx, new.uid)
+        if found is not None:  # it is done already
+            return _row(new, found[0], found[1], 0)
+        if age >= claimed.ASKED_WITHIN:
+            raise OutcomeUnknown(
+                "the connection was lost while an item was being stored, and came back too late to tell whether it was "
+                "stored, and done meanwhile: look for its effects, or store it again if that does no harm"
+            )
+        return None
 
     def _add(self, tx: Transaction, new: NewItem, *, call: bool) -> ItemRow:
         while True:
@@ -79,10 +95,7 @@ class Inserts:
             standing = self._rows.with_key(tx, new.dedup_key or "")
             if standing is not None:
                 return standing
-        item_id, submitted, release = created
-        return ItemRow(
-            item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text, order_key=new.order_key
-        )
+        return _row(new, *created)
 
     # --- many ---
 
@@ -137,6 +150,12 @@ class Inserts:
         if row is not None:
             callback = self._callback_of(batch_of(row), NewItem(row.uid, row.weight, row.data))
             self._add(tx, callback, call=True)
+
+
+def _row(new: NewItem, item_id: int, submitted: int, release: int) -> ItemRow:
+    return ItemRow(
+        item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text, order_key=new.order_key
+    )
 
 
 def _values(new: NewItem) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from . import claimed
 from .dialects import MySQL, PostgreSQL
 from .reading import Reading
 from .rows import CHUNK, COLUMNS, READY_IN_ORDER, ItemRow, guarded, in_order, listed, returned
@@ -80,8 +81,9 @@ class Claims(Reading):
         if isinstance(self._dialect, PostgreSQL):
             # MATERIALIZED fences the planner off, which else may run the LIMIT again and lease too many.
             rows = tx.rows(
-                f"WITH ready AS MATERIALIZED ({ready} {{skip_locked}}) UPDATE {{item}} AS item SET {_TAKEN} "
-                f"FROM ready WHERE item.id = ready.id RETURNING {returned('item')}, {{registered}}",
+                f"WITH ready AS MATERIALIZED ({ready} {{skip_locked}}), taken AS (UPDATE {{item}} AS item SET {_TAKEN} "
+                f"FROM ready WHERE item.id = ready.id RETURNING {returned('item')}), "
+                f"noted AS ({claimed.NOTED_OF_TAKEN}) SELECT {COLUMNS}, {{registered}} FROM taken",
                 size,
                 **values,
             )
@@ -198,15 +200,18 @@ class Claims(Reading):
         if taken < len(found):  # not all of them were locked, and somebody has removed one meanwhile
             mine = {row.id for row in self.held_by(tx, holder)}
             found = [row for row in found if row.id in mine]
+        claimed.note(tx, found, int(rows[0][0]))
         return [row._replace(release_time=until, run_count=row.run_count + 1, fence=row.fence + 1) for row in found]
 
     def held_by(self, tx: Transaction, holder: str) -> list[ItemRow]:
         """What a claim has leased whose answer was lost."""
-        return in_order(
-            ItemRow(*row)
-            for row in tx.rows(
-                f"SELECT {COLUMNS} FROM {{item}} WHERE queue_name = :queue AND state = {LEASED} AND holder = :holder",
-                queue=self._queue,
-                holder=holder,
-            )
+        rows = tx.rows(
+            f"SELECT {{now}}, {COLUMNS} FROM {{item}} WHERE queue_name = :queue AND state = {LEASED} "
+            "AND holder = :holder",
+            queue=self._queue,
+            holder=holder,
         )
+        found = in_order(ItemRow(*row[1:]) for row in rows)
+        if found:  # what came after it is missing as well, where each statement is its own transaction
+            claimed.note(tx, found, int(rows[0][0]))
+        return found

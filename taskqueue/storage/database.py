@@ -6,6 +6,7 @@ times the statement itself.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
@@ -104,6 +105,8 @@ class Database:
         #: Which process gave a sign of life here, and when (monotonic seconds).
         self.last_beat: tuple[str, float] = ("", 0.0)
         self.stranded = Stranded()
+        #: When notes of old claims were last removed here (monotonic seconds).
+        self.last_forgot = -math.inf
         self._called = 0.0
         _databases.add(self)
 

@@ -45,7 +45,7 @@ WAITS_ITS_TURN = "#order"
 #: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
 IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
-REVISION = "0005"
+REVISION = "0006"
 VERSION_TABLE = "version"
 
 _BIG_ID = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
@@ -84,6 +84,7 @@ class Tables:
     received: Table
     operation: Table
     subscription: Table
+    claimed: Table
     version: Table
 
     @property
@@ -122,6 +123,7 @@ def define_tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tabl
         received=_received_table(metadata, prefix, options),
         operation=_operation_table(metadata, prefix, options),
         subscription=_subscription_table(metadata, prefix, options),
+        claimed=_claimed_table(metadata, prefix, options),
         version=Table(
             f"{prefix}{VERSION_TABLE}", metadata, Column("version_num", _name(32), primary_key=True), **options
         ),
@@ -512,6 +514,20 @@ def _subscription_table(metadata: MetaData, prefix: str, options: dict[str, Any]
         Column("create_time", BigInteger, nullable=False),
         **options,
     )
+
+
+def _claimed_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """Which items were claimed in the last minutes, a row for each claim (see ``storage.claimed``)."""
+    table = Table(
+        f"{prefix}claimed",
+        metadata,
+        Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+        Column("claim_time", BigInteger, nullable=False),
+        Column("items", _LONG_TEXT, nullable=False),  # "uid:id:submit_time", a space between two
+        **options,
+    )
+    Index(f"{prefix}claimed_time", table.c.claim_time)
+    return table
 
 
 def create_tables(tables: Tables, connection: Connection) -> None:

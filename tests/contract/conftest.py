@@ -19,7 +19,7 @@ from tests.contract.backends import BACKENDS, Backend
 
 _EMPTIED = (
     "queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity", "batch",
-    "periodic", "received", "result", "operation", "subscription",
+    "periodic", "received", "result", "operation", "subscription", "claimed",
 )  # fmt: skip
 
 

@@ -83,7 +83,7 @@ class Work:
         if what is not hang:  # of a node that hangs the others must take their leave first
             self.wait_for_more()
         heal(node)
-        node.wait_until_synced()
+        self.cluster.wait_until_whole()
         self.wait_for_more()
 
     def kill_all_nodes(self) -> None:

@@ -6,6 +6,7 @@ by two, and who has completed an item hears that it is so. ``LOST_ANSWERS=1000``
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
@@ -81,6 +82,7 @@ def claim(queue: BatchQueue, lines: Lines) -> None:
 
 def claim_and_die(queue: BatchQueue, lines: Lines) -> None:
     """Who never asks again holds it for the lease, and no longer."""
+    assert queue.claim_item() is None  # what is done once a minute is done
     queue.create_item("x")
     database = lines.bad.database
     before, database._patience = database._patience, -1.0
@@ -212,22 +214,78 @@ def test_given_answers_that_get_lost_on_the_wire_when_they_are_asked_for_again_t
         action(queue, lines)
 
 
-@pytest.mark.xfail(strict=True, reason="who has no row to find cannot know that the item was there, and is done")
+def claim_one(queue: BatchQueue) -> QueueItem:
+    item = queue.claim_item()
+    assert item is not None
+    return item
+
+
+def claim_several(queue: BatchQueue) -> QueueItem:
+    """The other one stands behind it."""
+    queue.create_item("y")
+    first, _second = queue.lease(2, 30_000)
+    return first
+
+
+def steal_one(queue: BatchQueue) -> QueueItem:
+    item = queue.steal_item()
+    assert item is not None
+    return item
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("take", [claim_one, claim_several, steal_one])
+@pytest.mark.parametrize("type", ["Sql", "SqlParallel"])
 def test_given_an_enqueue_whose_answer_is_lost_when_the_item_is_done_before_it_is_looked_for_then_it_is_not_there_again(
-    lines: Lines,
+    lines: Lines, type: str, take: Callable[[BatchQueue], QueueItem], key: str | None
 ) -> None:
-    queue = lines.create("SqlParallel")
+    queue = lines.create(type)
+    done: list[QueueItem] = []
 
     def do_it() -> None:
-        item = lines.seen.claim_item()
-        assert item is not None
-        lines.seen.delete_item(item)
+        done.append(take(lines.seen))
+        lines.seen.delete_item(done[0])
 
     with lines.losing() as lost:
         lost.then = do_it
-        queue.create_item("x")
+        item = queue.create_item("x", dedup_key=key)
 
+    assert (item.id, item.uid, item.submit_time) == (done[0].id, done[0].uid, done[0].submit_time)
+    assert "x" not in [left.data for left in lines.seen.items()]
+
+
+def test_given_an_enqueue_whose_answer_is_lost_when_it_is_looked_for_too_late_then_it_is_not_guessed(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskqueue.storage.claimed.ASKED_WITHIN", 0)
+    queue = lines.create("Sql")
+    with lines.losing() as lost, pytest.raises(OutcomeUnknown, match="too late to tell"):
+        lost.then = lambda: lines.seen.delete_item(claim_one(lines.seen))
+        queue.create_item("x")
     assert lines.seen.number_of_items() == 0
+
+
+@pytest.mark.parametrize("type", ["Sql", "SqlParallel"])
+def test_notes_of_claims_are_made_of_what_came_in_lately_and_kept_for_minutes(lines: Lines, type: str) -> None:
+    def notes() -> int:
+        return int(database.statement(lambda tx: tx.row("SELECT COUNT(*) FROM {claimed}"), write=False)[0])
+
+    queue, database = lines.create(type), lines.good.database
+    database.statement(lambda tx: tx.change("DELETE FROM {claimed}"))
+    queue.create_items(["a", "b"])
+    lines.seen.delete_item(claim_one(lines.seen))
+    assert notes() == 1
+    with travel(121):
+        claim_one(lines.seen)
+    assert notes() == 1, "nobody asks for what is two minutes old"
+    database.last_forgot = -math.inf
+    with travel(239):
+        lines.seen.claim_item()
+    assert notes() == 1
+    database.last_forgot = -math.inf
+    with travel(241):
+        lines.seen.claim_item()
+    assert notes() == 0
 
 
 @pytest.mark.parametrize("is_sure", [True, False], ids=["within-the-lease", "after-the-lease"])

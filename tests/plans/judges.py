@@ -51,7 +51,7 @@ def judge_mariadb(cursor: Any, seen: Seen) -> list[str]:
     cursor.execute(f"EXPLAIN {seen.sql}", seen.parameters)
     names = [column[0] for column in cursor.description]
     for step in (dict(zip(names, row, strict=True)) for row in cursor.fetchall()):
-        if step["type"] in ("ALL", "index"):
+        if step["type"] in ("ALL", "index") and step["select_type"] != "INSERT":  # what it says of a place to put a row
             found.append(f"scans {step['table']} ({step['type']}, about {step['rows']} rows)")
         sorts = [what for what in ("Using filesort", "Using temporary") if what in (step["Extra"] or "")]
         found += [] if _may_sort(seen) else sorts

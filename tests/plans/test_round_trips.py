@@ -74,7 +74,8 @@ def test_given_one_item_when_a_worker_leases_it_then_that_and_the_look_at_the_qu
     items, is_active = queue.lease_to_execute(100, 60_000)
     # then
     assert (len(items), is_active) == (1, True)
-    assert (counts.statements, counts.commits) == (2 if "mysql" in database_url else 1, 1)
+    # MariaDB: what is ready, lease it, and note that for a producer whose connection is lost.
+    assert (counts.statements, counts.commits) == ((3, 2) if "mysql" in database_url else (1, 1))
 
 
 def _looks(seconds: float) -> float:
