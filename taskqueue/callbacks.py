@@ -11,7 +11,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
-from types import BuiltinMethodType, ClassMethodDescriptorType, MethodType, ModuleType
+from types import BuiltinMethodType, ClassMethodDescriptorType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from .errors import CallbackError, CallbackRefused, SpecError
@@ -19,6 +19,8 @@ from .errors import CallbackError, CallbackRefused, SpecError
 __all__ = ["AllowList", "name_of", "remember", "resolve"]
 
 _resolved: dict[str, Callable[..., Any]] = {}
+#: The names of functions that were named before.
+_names: dict[FunctionType, str] = {}
 _remembered: set[str] = set()
 
 
@@ -221,6 +223,16 @@ def _name_of_pair(pair: tuple[Any, ...]) -> str:
 
 
 def _name_of_object(callback: Any) -> str:
+    known = _names.get(callback) if type(callback) is FunctionType else None
+    if known is not None and _resolved.get(known) is callback:
+        return known
+    name = _checked_name(callback)
+    if type(callback) is FunctionType:
+        _names[callback] = name
+    return name
+
+
+def _checked_name(callback: Any) -> str:
     name = f"{_module_of(callback)}:{_qualname(callback)}"
     if name in _resolved and _is_same(_resolved[name], callback):
         return name

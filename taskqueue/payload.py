@@ -21,7 +21,7 @@ from .task import Task
 
 FORMAT = 1
 MAX_BYTES = 1_048_576
-_text = json.JSONEncoder(ensure_ascii=False).encode
+_text = lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=False).encode)
 
 
 class Codec:

@@ -116,6 +116,8 @@ class _TooDeep(_Refusal):
 
 def _plain(value: Any, room: int) -> Any:
     """Return a copy of ``value`` made of JSON types only; ``room`` is how many levels may follow."""
+    if type(value) is str and value.isascii() and "\0" not in value:  # most are; the rest is looked at below
+        return value
     writer = _WRITERS.get(type(value))
     if writer is None:
         raise _Refusal(_why_not(type(value)))
@@ -186,7 +188,8 @@ def _plain_dict(value: dict[Any, Any], room: int) -> dict[str, Any]:
         raise _TooDeep("is nested too deep")
     result: dict[str, Any] = {}
     for key, element in value.items():
-        _check_key(key)
+        if type(key) is not str or not key.isascii() or "\0" in key:
+            _check_key(key)
         try:
             result[key] = _plain(element, room - 1)
         except _Refusal as refusal:

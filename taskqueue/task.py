@@ -39,7 +39,7 @@ class Task:
         self.callback = name_of(callback)
         if not isinstance(args, (list, tuple)):
             raise SpecError(f"args of a task must be a list or tuple of arguments, not {shown(args)}")
-        if isinstance(title, (Mapping, list, tuple, set, bytes, int, float)):
+        if type(title) is not str and isinstance(title, (Mapping, list, tuple, set, bytes, int, float)):
             raise SpecError(f"title must be text, not {shown(title)}; keyword arguments are given as kwargs=")
         self.args = tuple(args)
         self.kwargs = dict(kwargs or {})

@@ -55,6 +55,10 @@ class Dialect:
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {}
     #: Whether INSERT and DELETE can return the rows they touched.
     returning = True
+    #: How its driver marks the place of a value that is given by its position.
+    mark = "%s"
+    #: Whether rows can be streamed into a table, which is quicker than any INSERT.
+    copies = False
     #: Whether the driver's cursor knows the id of the row that was just inserted.
     knows_new_id = True
     #: What ``registry.parsed`` reads: the registration of the queue ``:queue`` as one value, or NULL.
@@ -139,6 +143,7 @@ class SQLite(Dialect):
     now = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
     begin = "BEGIN IMMEDIATE"
     single_writer = True
+    mark = "?"
     claim_index = "INDEXED BY {prefix}item_claim"
     turn_index = "INDEXED BY {prefix}item_turn"
     on_duplicate = "ON CONFLICT DO NOTHING"
@@ -260,6 +265,7 @@ class PostgreSQL(Dialect):
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "FOR SHARE"
     on_duplicate = "ON CONFLICT DO NOTHING"
     knows_new_id = False
+    copies = True
     call = "pg_notify('{prefix}wake', CAST(:queue AS text))"
     identity = "SELECT concat_ws('/', pg_postmaster_start_time(), inet_server_port(), current_database())"
     version = "SHOW server_version_num"
