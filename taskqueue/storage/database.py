@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -53,6 +53,7 @@ _TURN = 60.0
 CALL_EVERY = 0.01
 #: Faults after which the same work may succeed.
 _PASSING = (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE)
+_AT_ONCE = nullcontext()
 _WORD = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 
 
@@ -98,7 +99,7 @@ class Database:
         self._local = threading.local()
         self._lock = threading.RLock()
         #: On a database with one writer, ours take turns here: its own waiting is unfair.
-        self._writing = threading.RLock()
+        self._writing = threading.Lock()
         self._engines: tuple[Engine, Engine] | None = None
         self._ready = False
         self._identity: str | None = None
@@ -126,7 +127,7 @@ class Database:
 
     def forget_parent(self) -> None:
         """In a forked child: its parent's sockets and locks are not ours."""
-        self._local, self._lock, self._writing = threading.local(), threading.RLock(), threading.RLock()
+        self._local, self._lock, self._writing = threading.local(), threading.RLock(), threading.Lock()
         for engine in self._engines or ():
             engine.dispose(close=False)
 
@@ -204,7 +205,7 @@ class Database:
         while True:
             is_sent = False
             try:
-                with self._turn(write), self._channel() as channel, self._writes(write):
+                with self._turn(write), self._channel() as channel:
                     is_sent = True
                     return self._once(work, channel, begin, unsure)
             except Exception as error:
@@ -253,37 +254,28 @@ class Database:
             raise
         return result
 
+    def _turn(self, write: bool = True) -> AbstractContextManager[None]:
+        """Inside, this thread may write; on a database with one writer that is one thread at a time."""
+        return self._one_writer() if write and self.dialect.single_writer else _AT_ONCE
+
     @contextmanager
-    def _writes(self, write: bool) -> Iterator[None]:
-        """Note that this thread writes; on a database with one writer it cannot do so twice at a time."""
-        if not (write and self.dialect.single_writer):
-            yield
-            return
+    def _one_writer(self) -> Iterator[None]:
         if getattr(self._local, "writes", False):
             raise NotSupported(
                 "SQLite has one writer, and this thread is just storing items: collect them before create_items(), "
                 "whose source must not change queues"
             )
-        self._local.writes = True
-        try:
-            yield
-        finally:
-            self._local.writes = False
-
-    @contextmanager
-    def _turn(self, write: bool) -> Iterator[None]:
-        if not (write and self.dialect.single_writer):
-            yield
-            return
         self._refuse_to_wait_for_itself()
         if not self._writing.acquire(timeout=_TURN):
             raise DatabaseBusy(
                 f"another thread has been writing to {masked(self.url)} for {_TURN:g} s: SQLite has one writer, look "
                 "for a ctx.transaction() that is open for long, or that waits for this thread"
             )
+        self._local.writes = True
         try:
             yield
         finally:
+            self._local.writes = False
             self._writing.release()
 
     @contextmanager
@@ -400,7 +392,7 @@ class Database:
         self.ensure_schema()
         session = TaskSession(self.engine)
         connection: Connection | None = None
-        with self._turn(True), self._as_current(session):
+        with self._turn(), self._as_current(session):
             try:
                 connection = self._open(session)
                 yield session
