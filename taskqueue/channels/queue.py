@@ -15,7 +15,6 @@ from ..item import QueueItem
 from ..queues import settlement
 from ..queues.settlement import Settlement
 from ..queues.sql import SqlQueue
-from ..queues.sql_base import process
 from ..settings import Settings
 from ..spec import CHANNEL_PAYLOAD, make_spec
 from ..storage.database import Database
@@ -130,7 +129,7 @@ class ChannelQueue(SqlQueue):
 
     def lease_first(self, seen: Sequence[QueueItem], lease: int) -> QueueItem | None:
         """Lease the first of these items that is still as it was seen, for ``lease`` ms."""
-        holder = process.next_holder()
+        holder = self.new_claim()
 
         def take(tx: Transaction) -> ItemRow | None:
             mine = self.rows.held_by(tx, holder) if tx.unsure else []
@@ -148,8 +147,10 @@ class ChannelQueue(SqlQueue):
             item = message._handle.item
             assert item is not None  # noqa: S101  (it was just read)
             free = self.messages.lock_free(tx, [(item.id, item.fence)])
-            if free and self.rows.delete(tx, free):
-                return message
+            if free:
+                self.rows.note_unclaimed(tx, free)
+                if self.rows.delete(tx, free):
+                    return message
         return None
 
     # --- out of the way ---
@@ -178,13 +179,10 @@ class ChannelQueue(SqlQueue):
     def clear(self, tx: Transaction, message: Message, target: ChannelQueue, uid: str) -> bool:
         """Remove a message that stands here, or is held, to be put into another queue under that uid in the same
         transaction; False when others have it by now."""
-        if tx.unsure and target.rows.with_uid(tx, uid, _LOST_FOR_MS) is not None:
+        if tx.unsure and target.rows.stored(tx, uid) is not None:
             return True  # that was our own commit, whose answer never came
+        self.rows.note_unclaimed(tx, [held_of(message)])
         return self.rows.delete(tx, [held_of(message)]) > 0
-
-
-#: How long ago a transaction whose answer was lost may have been committed.
-_LOST_FOR_MS = 120_000
 
 
 def held_of(message: Message) -> tuple[int, int]:

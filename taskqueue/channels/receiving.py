@@ -43,6 +43,7 @@ class Receiver:
         """The message that would be taken next."""
         queue, tx = self._queues.of(address), self._joined(session)
         self._make_due_ready(queue, tx)
+        queue.forget_claimed()
         for view in self._views(queue, producer, user, tx):
             if view.candidates:
                 return view.candidates[0]
@@ -108,6 +109,7 @@ class Receiver:
 
     def _remove(self, queue: ChannelQueue, producer: str | None, user: str | None, tx: Transaction) -> Message | None:
         self._make_due_ready(queue, tx)
+        queue.forget_claimed()
         for view in self._views(queue, producer, user, tx):
             taken = queue.remove_first(tx, view.candidates)
             if taken is not None:

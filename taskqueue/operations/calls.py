@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import SpecError
 from ..item import QueueItem
 from ..queues.base import NewItem
-from ..queues.sql_base import SqlBase, process
+from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..storage import expiry
 from ..storage import operations as stored
@@ -75,7 +75,7 @@ class Calls:
         """
         queue, uid, database = self._queues.present(session), os.urandom(16).hex(), self._service.database
         text = new.request.packed(self._service.settings.codec, queue.name, uid)
-        work = partial(self._store, queue, new, uid, text, process.next_holder())
+        work = partial(self._store, queue, new, uid, text, queue.new_claim())
         joined = session if session is not None else database.current_session
         if joined is None:
             row, item = database.transaction(work)
@@ -148,9 +148,10 @@ class Calls:
 
     def take(self, row: OperationRow) -> tuple[SqlBase, QueueItem | None]:
         """The queue of a call for which somebody waits, and its item, leased by us; None when others have it."""
-        queue, holder = self._queues.of(row), process.next_holder()
+        queue = self._queues.of(row)
         if row.state not in ("queued", "retrying"):
             return queue, None
+        holder = queue.new_claim()
         return queue, self._service.database.transaction(
             lambda tx: queue.take_within(tx, row.item_id, holder, only_ready=True)
         )

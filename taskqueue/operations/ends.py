@@ -102,7 +102,7 @@ class Ends:
                 raise NotPossible(f"the request of the call cannot be read any more: {error}") from error
             stored.move(tx, row.id, codec.pack(request, queue.name, row.id))
         text = codec.pack({"operation": row.name}, queue.name, row.id)
-        stored.reopen(tx, row.id, queue.insert_within(tx, NewItem(row.id, 0, text)).id, queue.name)
+        stored.reopen(tx, row.id, queue.insert_anew_within(tx, NewItem(row.id, 0, text)).id, queue.name)
 
     # --- by themselves ---
 

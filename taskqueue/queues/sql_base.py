@@ -112,12 +112,6 @@ class SqlBase(BatchQueue):
             lambda tx: presence.beat(tx, process.token, process.label, clock.to_ms(self.settings.heartbeat))
         )
         self.database.statement(lambda tx: self.database.stranded.free(tx, clock.to_ms(self.settings.lease_slice)))
-        self._forget_claimed()
-
-    def _forget_claimed(self) -> None:
-        if time.monotonic() - self.database.last_forgot >= _FORGET_EVERY:
-            self.database.last_forgot = time.monotonic()
-            self.database.statement(claimed.forget)
 
     def begin(self) -> None:
         if self.spec.complete_when_empty:
@@ -210,8 +204,13 @@ class SqlBase(BatchQueue):
         return self._item(self._inserts.one(new, session))
 
     def insert_within(self, tx: Transaction, new: NewItem) -> QueueItem:
-        """Put an item into the queue inside a transaction of ours; once, although that may be run again."""
+        """Put an item into the queue inside a transaction of ours; once, although that may be run again. Its uid must
+        be new."""
         return self._item(self._inserts.within(tx, new))
+
+    def insert_anew_within(self, tx: Transaction, new: NewItem) -> QueueItem:
+        """The same for an uid that was there before, by who knows that it is not there now."""
+        return self._item(self._inserts.anew(tx, new))
 
     def receive(self, data: Any, key: str, session: Joinable | None = None) -> bool:
         """Put data into the queue, unless something was received under the same key, however long ago; whether it was
@@ -241,12 +240,23 @@ class SqlBase(BatchQueue):
 
     # --- going out ---
 
+    def new_claim(self) -> str:
+        """A name for one claim, by which it is found again if its answer is lost."""
+        self.forget_claimed()
+        return process.next_holder()
+
+    def forget_claimed(self) -> None:
+        """Remove notes of claims that nobody asks for any more, once in a while."""
+        is_due = time.monotonic() - self.database.last_forgot >= _FORGET_EVERY
+        if is_due and not self.database.dialect.single_writer:
+            self.database.last_forgot = time.monotonic()
+            self.database.statement(claimed.forget)
+
     def lease(self, limit: int, lease: int) -> list[QueueItem]:
-        self._forget_claimed()
-        return [self._item(row) for row in self._lease(limit, lease, process.next_holder())]
+        return [self._item(row) for row in self._lease(limit, lease, self.new_claim())]
 
     def lease_to_execute(self, limit: int, lease: int) -> tuple[list[QueueItem], bool]:
-        rows = self._lease(limit, lease, process.next_holder())
+        rows = self._lease(limit, lease, self.new_claim())
         return [self._item(row) for row in rows], bool(rows) and self._was_active(rows[0].registered)
 
     def _was_active(self, registered: str | None) -> bool:
@@ -263,7 +273,7 @@ class SqlBase(BatchQueue):
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]: ...
 
     def _steal(self, lease: int) -> QueueItem | None:
-        holder = process.next_holder()
+        holder = self.new_claim()
 
         def take(tx: Transaction) -> ItemRow | None:
             if self.is_sequential:
@@ -381,11 +391,13 @@ class SqlBase(BatchQueue):
         rest = [pair for pair in held if pair[0] not in settled]
         valid = self.rows.valid(tx, rest) if rest else {}
         cancelled = {item_id for item_id, found in valid.items() if found.is_cancelled and not how.is_success}
+        gone = cancelled if how.stays else valid.keys()
+        if unclaimed := [pair for pair in rest if pair[0] in gone and valid[pair[0]].state != LEASED]:
+            self.rows.note_unclaimed(tx, unclaimed)
         self._settle_valid(tx, [pair for pair in rest if pair[0] in valid.keys() - cancelled], how)
         if cancelled:  # it does not come back, whatever was meant to become of it
             end = settlement.cancel(how.error or "cancelled", how.traceback)
             self._settle_valid(tx, [pair for pair in rest if pair[0] in cancelled], end)
-        gone = cancelled if how.stays else valid.keys()
         self._inserts.ended(tx, (valid[item_id].batch_id for item_id in gone), failed=not how.is_success)
         for follower in how.followers if valid.keys() - cancelled else ():
             self._inserts.within(tx, follower)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .. import clock
 from ..errors import DatabaseUnavailable, OutcomeUnknown
-from ..storage import claimed
 from ..storage.batches import Batches, BatchRow
 from ..storage.database import Database
 from ..storage.items import Items
@@ -50,40 +47,28 @@ class Inserts:
         joined = self._joined(session)
         if joined is not None:
             return self._add(joined, new, call=True)
-        began = time.monotonic()
         # A key needs two statements when it is taken already.
         run = self._database.statement if new.dedup_key is None else self._database.transaction
-        return run(lambda tx: self._add_or_find(tx, new, began))
+        return run(lambda tx: self.within(tx, new))
 
     def only_id(self, new: NewItem, session: Joinable) -> int:
         """Store an item without a key in the caller's transaction; its id."""
         return self._rows.insert_only(self._database.joined(session), **_values(new))
 
     def within(self, tx: Transaction, new: NewItem) -> ItemRow:
-        """The same inside a transaction of ours, which may be run again."""
-        return self._add_or_find(tx, new, time.monotonic())
+        """The same inside a transaction of ours, which may be run again; its uid must be new."""
+        return (self._stored(tx, new) if tx.unsure else None) or self.anew(tx, new)
 
-    def _add_or_find(self, tx: Transaction, new: NewItem, began: float) -> ItemRow:
-        if tx.unsure:
-            row = self._stored(tx, new, clock.to_ms(time.monotonic() - began))
-            if row is not None:
-                return row
+    def anew(self, tx: Transaction, new: NewItem) -> ItemRow:
+        """The same by who knows that it is not there yet, also when the transaction is run again."""
         return self._add(tx, new, call=self._database.may_call())
 
-    def _stored(self, tx: Transaction, new: NewItem, age: int) -> ItemRow | None:
-        """What my INSERT has stored that was sent ``age`` ms ago and never answered; None when it was not."""
-        row = self._rows.with_uid(tx, new.uid, age + 60_000)
-        if row is not None:
-            return row
-        found = claimed.find(tx, new.uid)
-        if found is not None:  # it is done already
-            return _row(new, found[0], found[1], 0)
-        if age >= claimed.ASKED_WITHIN:
-            raise OutcomeUnknown(
-                "the connection was lost while an item was being stored, and came back too late to tell whether it was "
-                "stored, and done meanwhile: look for its effects, or store it again if that does no harm"
-            )
-        return None
+    def _stored(self, tx: Transaction, new: NewItem) -> ItemRow | None:
+        found = self._rows.stored(tx, new.uid)
+        if found is None:
+            return None
+        # It is claimed, or gone, if it is not there.
+        return next(iter(self._rows.fetch(tx, [found.id])), None) or _row(new, found.id, found.submit_time, 0)
 
     def _add(self, tx: Transaction, new: NewItem, *, call: bool) -> ItemRow:
         while True:

@@ -15,7 +15,7 @@ from ..storage.transaction import Transaction
 from ..storage.turns import Turns
 from . import settlement
 from .base import Wait
-from .sql_base import SqlBase, process
+from .sql_base import SqlBase
 
 #: What waits for its turn is handed on to; so many milliseconds after whatever it waits for should have ended it looks
 #: by itself, in case that was done in a transaction of an application that could not see it.
@@ -39,7 +39,7 @@ class SqlParallelQueue(SqlBase):
             mine = self._in_turn(rows) if any(row.order_key is not None for row in rows) else rows
             if mine or not rows:
                 return mine
-            holder = process.next_holder()  # what was claimed waits for its turn now: something else may be ready
+            holder = self.new_claim()  # what was claimed waits for its turn now: something else may be ready
 
     def _claim(self, limit: int, lease: int, holder: str) -> list[ItemRow]:
         def claim(tx: Transaction) -> list[ItemRow]:

@@ -189,6 +189,7 @@ class Claims(Reading):
             return []
         until = int(rows[0][0]) + lease
         found = [ItemRow(*row[1:]) for row in rows]
+        claimed.note(tx, found, int(rows[0][0]))
         guard, lists, values = guarded([(row.id, row.fence) for row in found])
         taken = tx.change(
             f"UPDATE {{item}} SET state = {LEASED}, release_time = :until, {_CLAIMED} WHERE {guard}",
@@ -200,18 +201,15 @@ class Claims(Reading):
         if taken < len(found):  # not all of them were locked, and somebody has removed one meanwhile
             mine = {row.id for row in self.held_by(tx, holder)}
             found = [row for row in found if row.id in mine]
-        claimed.note(tx, found, int(rows[0][0]))
         return [row._replace(release_time=until, run_count=row.run_count + 1, fence=row.fence + 1) for row in found]
 
     def held_by(self, tx: Transaction, holder: str) -> list[ItemRow]:
         """What a claim has leased whose answer was lost."""
-        rows = tx.rows(
-            f"SELECT {{now}}, {COLUMNS} FROM {{item}} WHERE queue_name = :queue AND state = {LEASED} "
-            "AND holder = :holder",
-            queue=self._queue,
-            holder=holder,
+        return in_order(
+            ItemRow(*row)
+            for row in tx.rows(
+                f"SELECT {COLUMNS} FROM {{item}} WHERE queue_name = :queue AND state = {LEASED} AND holder = :holder",
+                queue=self._queue,
+                holder=holder,
+            )
         )
-        found = in_order(ItemRow(*row[1:]) for row in rows)
-        if found:  # what came after it is missing as well, where each statement is its own transaction
-            claimed.note(tx, found, int(rows[0][0]))
-        return found

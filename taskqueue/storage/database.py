@@ -23,6 +23,7 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import QueuePool
 
+from .. import clock
 from ..errors import (
     ConfigurationError,
     DatabaseBusy,
@@ -55,6 +56,20 @@ CALL_EVERY = 0.01
 _PASSING = (Fault.CONFLICT, Fault.LOST, Fault.UNREACHABLE)
 _AT_ONCE = nullcontext()
 _WORD = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
+
+
+class _Moment:
+    """A moment of the past, also for a machine that has slept since, when its monotonic clock stands still."""
+
+    __slots__ = ("_monotonic", "_wall")
+
+    def __init__(self) -> None:
+        self._monotonic, self._wall = time.monotonic(), time.time()
+
+    @property
+    def age(self) -> int:
+        """Milliseconds since then."""
+        return clock.to_ms(max(time.monotonic() - self._monotonic, time.time() - self._wall))
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -201,13 +216,13 @@ class Database:
             self._refuse_inside_session()
         self.ensure_schema()
         give_up: float | None = None
-        pause, unsure = 0.002, False
+        began, pause, unsure = _Moment(), 0.002, False
         while True:
             is_sent = False
             try:
                 with self._turn(write), self._channel() as channel:
                     is_sent = True
-                    return self._once(work, channel, begin, unsure)
+                    return self._once(work, channel, begin, unsure, began)
             except Exception as error:
                 if not is_driver_error(error):
                     raise
@@ -233,8 +248,10 @@ class Database:
             )
         return translate(error, self.url)
 
-    def _once(self, work: Callable[[Transaction], Result], channel: Channel, begin: bool, unsure: bool) -> Result:
-        transaction = Transaction(channel.cursor, self.dialect, unsure)
+    def _once(
+        self, work: Callable[[Transaction], Result], channel: Channel, begin: bool, unsure: bool, began: _Moment
+    ) -> Result:
+        transaction = Transaction(channel.cursor, self.dialect, unsure, began.age if unsure else 0)
         if not begin:
             return work(transaction)
         channel.execute(self.dialect.begin)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from ..errors import OutcomeUnknown
+from . import claimed
 from .claims import Claims
-from .rows import CHUNK, ItemRow
+from .rows import CHUNK, ItemRow, Sent
 from .schema import DELAYED, READY
 from .settling import Settling
 from .transaction import Transaction
@@ -100,9 +102,25 @@ class Items(Claims, Settling):
         )
         return int(row[0]) if row else None
 
-    def with_uid(self, tx: Transaction, uid: str, age: int) -> ItemRow | None:
-        """The item with this uid among those submitted in the last ``age`` ms: was my lost insert committed?"""
-        since = int(tx.row("SELECT {now}")[0]) - age
+    def stored(self, tx: Transaction, uid: str) -> Sent | None:
+        """What a transaction of mine has stored under this uid whose answer was lost, though it may be gone by now.
+
+        Raises :class:`OutcomeUnknown` when nothing is found, and it is too late to tell.
+        """
+        found = self._with_uid(tx, uid)
+        if found is None:  # asked afterwards: what goes meanwhile is noted before
+            noted = claimed.find(tx, uid)
+            found = Sent(noted[0], uid, noted[1]) if noted is not None else None
+        if found is None and tx.age >= claimed.ASKED_WITHIN:
+            raise OutcomeUnknown(
+                "the connection was lost while an item was being stored, and came back too late to tell whether it was "
+                "stored, and done meanwhile: look for its effects, or store it again if that does no harm"
+            )
+        return found
+
+    def _with_uid(self, tx: Transaction, uid: str) -> Sent | None:
+        """The item with this uid, among those that stand there and were submitted since this work was sent first."""
+        since = int(tx.row("SELECT {now}")[0]) - tx.age - claimed.SLACK
         edge: int | None = None
         while True:
             below = "AND id < :edge" if edge is not None else ""
@@ -110,9 +128,7 @@ class Items(Claims, Settling):
                 f"SELECT id, uid, submit_time FROM {{item}} WHERE id > 0 {below} ORDER BY id DESC LIMIT {CHUNK}",
                 **({"edge": edge} if edge is not None else {}),
             )
-            found = next((row[0] for row in rows if row[1] == uid), None)
-            if found is not None:
-                return next(iter(self.fetch(tx, [found])), None)
-            if len(rows) < CHUNK or rows[-1][2] < since:
-                return None
+            found = next((Sent(*row) for row in rows if row[1] == uid), None)
+            if found is not None or len(rows) < CHUNK or rows[-1][2] < since:
+                return found
             edge = rows[-1][0]

@@ -39,9 +39,18 @@ class ItemRow(NamedTuple):
 class Standing(NamedTuple):
     """What decides, besides its fence, how an item may leave the queue."""
 
+    state: int
     is_cancelled: bool
     batch_id: int | None
     order_key: str | None
+
+
+class Sent(NamedTuple):
+    """An item as its producer knows it."""
+
+    id: int
+    uid: str
+    submit_time: int
 
 
 class Place(NamedTuple):

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from . import claimed
 from .reading import Reading
-from .rows import Held, Standing, guarded, listed
+from .rows import Held, Sent, Standing, guarded, listed
 from .schema import DELAYED, LEASED, READY
 from .transaction import Transaction
 
@@ -35,8 +36,12 @@ class Settling(Reading):
         """By id, those of (id, fence) whose fence has not moved on, locked until the end of the transaction."""
         also = f" AND state = {LEASED} AND release_time > {{now}}" if leased else ""
         guard, lists, values = guarded(held)
-        statement = f"SELECT id, is_cancelled, batch_id, order_key FROM {{item}} WHERE {guard}{also} {{for_update}}"
-        return {row[0]: Standing(bool(row[1]), row[2], row[3]) for row in tx.rows(statement, lists, **values)}
+        rows = tx.rows(
+            f"SELECT id, state, is_cancelled, batch_id, order_key FROM {{item}} WHERE {guard}{also} {{for_update}}",
+            lists,
+            **values,
+        )
+        return {row[0]: Standing(row[1], bool(row[2]), row[3], row[4]) for row in rows}
 
     def fences(self, tx: Transaction, ids: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Fence and state of those ids that still stand anywhere."""
@@ -61,6 +66,13 @@ class Settling(Reading):
         """Those of the ids whose holder was asked to stop."""
         rows = tx.rows("SELECT id FROM {item} WHERE id IN ($ids) AND is_cancelled = 1", listed(ids))
         return {row[0] for row in rows}
+
+    def note_unclaimed(self, tx: Transaction, held: Sequence[Held]) -> None:
+        """To be called before items are deleted that nobody may have claimed: their producers may ask for them."""
+        guard, lists, values = guarded(held)
+        rows = tx.rows(f"SELECT {{now}}, id, uid, submit_time FROM {{item}} WHERE {guard}", lists, **values)
+        if rows:
+            claimed.note(tx, [Sent(*row[1:]) for row in rows], int(rows[0][0]))
 
     def delete(self, tx: Transaction, held: Sequence[Held]) -> int:
         """Delete by (id, fence); return how many were still there under that fence."""

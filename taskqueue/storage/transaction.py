@@ -15,14 +15,16 @@ from .dialects import Dialect
 class Transaction:
     """Where statements go while a transaction (or a single statement that is its own) is open."""
 
-    __slots__ = ("_cursor", "_render", "can_tell", "dialect", "makes_ready", "unsure")
+    __slots__ = ("_cursor", "_render", "age", "can_tell", "dialect", "makes_ready", "unsure")
 
-    def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False) -> None:
+    def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False, age: int = 0) -> None:
         self._cursor = cursor
         self._render = dialect.render
         self.dialect = dialect
         #: True when the same work was sent before and its commit was never answered: it may have taken place.
         self.unsure = unsure
+        #: Milliseconds since this work was sent first.
+        self.age = age
         #: True when something was made ready for which others of this process may wait: they are told after the commit.
         self.makes_ready = False
         #: Whether workers that listen can be told: a transaction that commits in two phases may not.

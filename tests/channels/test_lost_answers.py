@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 import psycopg
 import pymysql
 import pytest
+from sqlalchemy.orm import Session
 
 from taskqueue import travel
 from taskqueue.channels import Channels, Window
+from taskqueue.errors import OutcomeUnknown
 from tests.channels.conftest import NOON, at, get, got, rows, send, waits
 from tests.servers import SERVER_DATABASES
 from tests.storage.tapped import tap
@@ -21,8 +24,10 @@ pytestmark = pytest.mark.parametrize("was_done", [True, False], ids=["answer-los
 class Line:
     """Breaks once, at the n-th statement from its arming on that makes something durable: after it was done or before.
 
-    ``sign`` is a part of the statements, since the last commit, that count.
+    ``sign`` is a part of the statements, since the last commit, that count; ``then`` is called when it has broken.
     """
+
+    then: Callable[[], object] | None = None
 
     def __init__(self, was_done: bool, error: Exception) -> None:
         self._was_done = was_done
@@ -44,6 +49,8 @@ class Line:
         self._sign, self.has_broken = None, True
         if self._was_done:
             send()
+        if self.then is not None:
+            self.then()
         raise self._error
 
 
@@ -73,6 +80,59 @@ def test_what_is_sent_is_there_once(line: Line, channels: Channels, window: Wind
     assert line.has_broken
     assert channels.peek("orders", consumer="billing") == sent
     assert got(channels) == ["x"]
+
+
+@pytest.mark.parametrize("way", ["get", "get-in-a-session", "receive"])
+def test_what_is_sent_is_there_once_although_a_consumer_was_quicker(
+    line: Line, channels: Channels, others: Channels, was_done: bool, way: str
+) -> None:
+    consumed: list[Any] = []
+
+    def consume() -> None:
+        if way == "receive":
+            with others.receive("orders", consumer="billing") as message:
+                consumed.extend([message.data] if message is not None else [])
+        elif way == "get":
+            consumed.extend(got(others))
+        else:
+            with Session(others.queue_service.engine) as session, session.begin():
+                consumed.extend(got(others, session=session))
+
+    assert got(others) == []  # the queue is there
+    line.then = consume
+    line.arm("INTO taskqueue_item")
+    send(channels, "x")
+
+    assert line.has_broken
+    assert consumed == (["x"] if was_done else [])
+    assert consumed + got(channels) == ["x"]
+
+
+def test_what_is_rejected_is_on_the_invalid_channel_once_although_a_consumer_was_quicker(
+    line: Line, channels: Channels, others: Channels
+) -> None:
+    send(channels, "x")
+    message = channels.peek("orders", consumer="billing")
+    assert message is not None
+    consumed: list[Any] = []
+    line.then = lambda: consumed.append(others.get("invalid", consumer="billing"))
+    line.arm("INTO taskqueue_item")
+    channels.reject(message, "bad")
+
+    assert line.has_broken
+    left = channels.get("invalid", consumer="billing")
+    assert [one.data for one in (*consumed, left) if one is not None] == ["x"]
+
+
+def test_what_is_sent_is_not_guessed_when_it_is_asked_for_too_late(
+    line: Line, channels: Channels, others: Channels, was_done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskqueue.storage.claimed.ASKED_WITHIN", 50)
+    line.then = lambda: (Event().wait(0.1), got(others))
+    line.arm("INTO taskqueue_item")
+    with pytest.raises(OutcomeUnknown, match="too late to tell"):
+        send(channels, "x")
+    assert got(channels) == []
 
 
 def test_what_is_published_is_there_once_for_each(line: Line, channels: Channels) -> None:
