@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Engine, Pool
 
+from .deadlines import IDLE_SINCE
 from .dialects import Dialect, MySQL
 
 
@@ -20,6 +22,8 @@ class Channel:
         raw = fairy.driver_connection
         self.cursor = raw.cursor()
         self.is_closed = False
+        #: When it was opened, and used last (monotonic seconds).
+        self.opened = self.used = time.monotonic()
         self.in_transaction = False
         #: True when the state of the connection is unknown and it must not go back to the pool.
         self.is_broken = False
@@ -40,6 +44,8 @@ class Channel:
         self.is_closed = True
         with suppress(Exception):
             self.cursor.close()
+        with suppress(Exception):
+            self._fairy.info[IDLE_SINCE] = self.used
         self._pooled.close()
 
     def discard(self, *, with_older: bool = False) -> None:

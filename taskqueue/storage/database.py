@@ -39,6 +39,7 @@ from .durability import warn
 from .faults import Fault, classify, is_demoted, is_driver_error, masked, translate
 from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import Address
+from .lending import Lending
 from .schema import define_tables
 from .stranded import Stranded
 from .transaction import SessionCursor, TaskSession, Transaction
@@ -120,6 +121,7 @@ class Database:
         self._identity: str | None = None
         #: Which process gave a sign of life here, and when (monotonic seconds).
         self.last_beat: tuple[str, float] = ("", 0.0)
+        self.lending = self._make_lending()
         self.stranded = Stranded()
         #: When notes of old claims were last removed here (monotonic seconds).
         self.last_forgot = -math.inf
@@ -143,8 +145,12 @@ class Database:
     def forget_parent(self) -> None:
         """In a forked child: its parent's sockets and locks are not ours."""
         self._local, self._lock, self._writing = threading.local(), threading.RLock(), threading.Lock()
+        self.lending = self._make_lending()
         for engine in self._engines or ():
             engine.dispose(close=False)
+
+    def _make_lending(self) -> Lending:
+        return Lending(self._open_channel, keeps=self._connector.given is None)
 
     @property
     def addresses(self) -> list[Address]:
@@ -169,6 +175,7 @@ class Database:
 
     def close(self) -> None:
         """Close the pooled connections of our own engines; they come back when needed."""
+        self.lending.clear()
         if self._engines is not None and self._connector.given is None:
             for engine in self._engines:
                 engine.dispose()
@@ -186,17 +193,8 @@ class Database:
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Let this thread keep one connection for all it does inside the block."""
-        if getattr(self._local, "holding", False) or not self._may_hold():
+        with nullcontext() if self.lending.is_held or not self._may_hold() else self.lending.hold():
             yield
-            return
-        self._local.channel = None
-        self._local.holding = True
-        try:
-            yield
-        finally:
-            channel, self._local.channel, self._local.holding = self._local.channel, None, False
-            if channel is not None:
-                channel.close()
 
     def _may_hold(self) -> bool:
         """Whether the pool has enough for a held connection, the heartbeat, and a task's own transaction."""
@@ -220,9 +218,16 @@ class Database:
         while True:
             is_sent = False
             try:
-                with self._turn(write), self._channel() as channel:
+                with self._turn(write):
+                    channel = self.lending.take()
                     is_sent = True
-                    return self._once(work, channel, begin, unsure, began)
+                    try:
+                        return self._once(work, channel, begin, unsure, began)
+                    except BaseException as error:
+                        self._drop_if_bad(channel, error)
+                        raise
+                    finally:
+                        self.lending.give_back(channel)
             except Exception as error:
                 if not is_driver_error(error):
                     raise
@@ -295,32 +300,16 @@ class Database:
             self._local.writes = False
             self._writing.release()
 
-    @contextmanager
-    def _channel(self) -> Iterator[Channel]:
-        held: Channel | None = getattr(self._local, "channel", None)
-        is_nested = held is not None and held.in_transaction
-        if held is None or is_nested:  # a transaction that is open on it belongs to somebody else
-            held = open_channel(self._both_engines()[1], self.dialect, own=self._connector.given is None)
-        channel = held
-        holding = getattr(self._local, "holding", False) and not is_nested
-        try:
-            yield channel
-        except BaseException as error:
-            # An interrupt may have cut a conversation in two: nobody can know what comes next on that line.
-            interrupted = not isinstance(error, Exception)
-            fault = self._fault(error) if isinstance(error, Exception) and is_driver_error(error) else None
-            is_lost = fault in (Fault.LOST, Fault.UNREACHABLE)
-            if interrupted or channel.is_broken or is_lost:
-                channel.discard(with_older=is_lost)
-                if not is_nested:
-                    self._local.channel = None
-            raise
-        finally:
-            if not channel.is_closed:
-                if holding:
-                    self._local.channel = channel
-                else:
-                    channel.close()
+    def _open_channel(self) -> Channel:
+        return open_channel(self._both_engines()[1], self.dialect, own=self._connector.given is None)
+
+    def _drop_if_bad(self, channel: Channel, error: BaseException) -> None:
+        # An interrupt may have cut a conversation in two: nobody can know what comes next on that line.
+        is_interrupted = not isinstance(error, Exception)
+        fault = self._fault(error) if not is_interrupted and is_driver_error(error) else None
+        is_lost = fault in (Fault.LOST, Fault.UNREACHABLE)
+        if is_interrupted or channel.is_broken or is_lost:
+            self.lending.drop(channel, with_older=is_lost)
 
     def may_call(self) -> bool:
         """Whether it is time to tell listening workers again: those who were just woken look a little longer."""
@@ -333,7 +322,7 @@ class Database:
         """Whether somebody holds the write lock at this moment, where there is one for the whole database."""
         if not self.dialect.single_writer:
             return False
-        channel = open_channel(self._both_engines()[1], self.dialect, own=self._connector.given is None)
+        channel = self._open_channel()
         try:
             channel.execute("PRAGMA busy_timeout = 0")
             channel.execute(self.dialect.begin)

@@ -21,7 +21,8 @@ LIMITED = ("pymysql", "psycopg")
 _OTHERS = ("psycopg2", "mysqldb")
 #: A connection that has lain in a pool for so long (seconds) is tried before it is used.
 IDLE = 30.0
-_SINCE = "taskqueue.idle_since"
+#: Under which it remembers since when, if that was not the moment at which it came back.
+IDLE_SINCE = "taskqueue.idle_since"
 
 Connect = Callable[..., Any]
 
@@ -70,10 +71,10 @@ def ping_idle(engine: Engine) -> None:
     """Try a connection that has lain in the pool for long: what stands between may have forgotten it."""
 
     def note(_connection: Any, record: Any) -> None:
-        record.info[_SINCE] = time.monotonic()
+        record.info.setdefault(IDLE_SINCE, time.monotonic())
 
     def look(connection: Any, record: Any, _proxy: Any) -> None:
-        since = record.info.pop(_SINCE, None)
+        since = record.info.pop(IDLE_SINCE, None)
         if since is None or time.monotonic() - since < IDLE:
             return
         try:

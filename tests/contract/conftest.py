@@ -133,6 +133,9 @@ def _close(service: QueueService) -> None:
 
 
 def _check_pools(service: QueueService) -> None:
-    engines = service._database._engines if service._database is not None else None
+    engines = None
+    if service._database is not None:
+        service._database.lending.clear()
+        engines = service._database._engines
     for engine in engines or ():
         assert engine.pool.checkedout() == 0, "a connection did not come back to its pool"  # type: ignore[attr-defined]

@@ -234,6 +234,7 @@ def _lost_or_twice(done: Counter[int], acknowledged: list[int]) -> Iterator[str]
 
 
 def _left_in_use(service: QueueService) -> Iterator[str]:
+    service.database.lending.clear()
     for engine in {service.engine, service.database._both_engines()[1]}:
         if engine.pool.checkedout():  # type: ignore[attr-defined]
             yield f"connections are still in use: {engine.pool.status()}"

@@ -13,6 +13,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.orm import Session
 
 from taskqueue.storage import channel, database
+from tests.storage.tapped import forget_lent
 
 #: What a transaction (or a statement that is one by itself) of that name contains, as a pattern.
 _SIGNS = {
@@ -80,6 +81,7 @@ def _watch_cursors(point: Point) -> None:
         return found
 
     vars(database)["open_channel"] = watched  # where it is called from
+    forget_lent()
 
 
 def _watch_engines(point: Point) -> None:

@@ -30,6 +30,12 @@ class TappedCursor:
         return self._tap(sql, self._conversation.commits(sql), lambda: self._cursor.execute(sql, *parameters))
 
 
+def forget_lent() -> None:
+    """Let what was opened before be in use no more."""
+    for known in list(database._databases):
+        known.lending.clear()
+
+
 def tap(monkeypatch: pytest.MonkeyPatch, through: Tap) -> None:
     """Put a tap on every channel that is opened from now on."""
 
@@ -39,3 +45,4 @@ def tap(monkeypatch: pytest.MonkeyPatch, through: Tap) -> None:
         return channel
 
     monkeypatch.setattr(database, "open_channel", tapped)
+    forget_lent()

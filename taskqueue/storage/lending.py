@@ -1,0 +1,101 @@
+"""Which connection a thread uses: the one it holds, one that was in use a moment ago, or one of the pool's.
+
+The pool's checkout costs about as much as a quick statement.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .channel import Channel
+
+#: A connection is back in its pool after so many seconds, where it is looked whether it is still good.
+_LENT = 1.0
+
+
+class Lending:
+    """The channels of one database.
+
+    Arguments:
+        open_channel: gets one from the pool.
+        keeps: whether they are ours to keep for a moment between two uses.
+    """
+
+    def __init__(self, open_channel: Callable[[], Channel], *, keeps: bool) -> None:
+        self._open = open_channel
+        self._keeps = keeps
+        self._local = threading.local()
+        self._free: deque[Channel] = deque()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this thread keeps one."""
+        return getattr(self._local, "is_held", False)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let this thread keep one connection for all it does inside the block."""
+        self._local.channel, self._local.is_held = None, True
+        try:
+            yield
+        finally:
+            channel, self._local.channel, self._local.is_held = self._local.channel, None, False
+            if channel is not None:
+                channel.close()
+
+    def take(self) -> Channel:
+        """A channel for this thread, to be given back."""
+        held: Channel | None = getattr(self._local, "channel", None)
+        if held is not None and not held.in_transaction:  # else the transaction that is open on it is somebody else's
+            return held
+        return self._used_lately() or self._open()
+
+    def _used_lately(self) -> Channel | None:
+        while True:
+            try:
+                channel = self._free.pop()
+            except IndexError:
+                return None
+            if time.monotonic() - channel.opened < _LENT:
+                return channel
+            channel.close()
+
+    def give_back(self, channel: Channel) -> None:
+        """The thread needs it no more."""
+        if channel.is_closed:
+            return
+        channel.used = time.monotonic()
+        if self.is_held and self._local.channel in (None, channel):
+            self._local.channel = channel
+        elif self._keeps and channel.used - channel.opened < _LENT:
+            self._free.append(channel)
+        else:
+            channel.close()
+
+    def drop(self, channel: Channel, *, with_older: bool) -> None:
+        """Throw a channel away.
+
+        Arguments:
+            with_older: those that were opened before are no better; each may hang as long as this one.
+        """
+        channel.discard(with_older=with_older)
+        if getattr(self._local, "channel", None) is channel:
+            self._local.channel = None
+        if with_older:
+            self.clear(discard=True)
+
+    def clear(self, *, discard: bool = False) -> None:
+        """Give back to the pool what nobody uses at this moment, or throw it away."""
+        while True:
+            try:
+                channel = self._free.pop()
+            except IndexError:
+                return
+            if discard:
+                channel.discard()
+            else:
+                channel.close()
