@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # Wall time is read once; from then on the monotonic clock counts, so that a step of the host's clock
@@ -46,6 +47,7 @@ def to_ms(delta: float | timedelta) -> int:
     return round(seconds * 1000)
 
 
+@lru_cache(1024)  # what is leased or put in together has the same
 def from_ms(moment: int) -> datetime:
     """A stored moment (milliseconds since 1970) as an aware UTC datetime; one that no calendar has as the last."""
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ..errors import CallbackRefused, ConfigurationError, TaskFailed
 from ..item import QueueItem
@@ -18,15 +18,14 @@ from .context import TaskContext
 from .coroutines import Void, finished
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """A function of the user's, with all that it gets; checked, and about to be called."""
 
     function: Callable[..., Any]
     #: The first argument: one context, or those of a batch.
     context: TaskContext | Sequence[TaskContext]
     args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = MappingProxyType({})
     #: The name by which another process finds the function; None: it is asked for its name.
     name: str | None = None
     #: Entered around the call.
