@@ -258,7 +258,8 @@ class MySQL(Dialect):
 
     def is_at_work(self, ask: Ask, session: int, age: float) -> bool:
         """Until it has ended, or has read nothing for two seconds. After a restart ids begin anew."""
-        if float(ask("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1]) < age:
+        uptime = float(ask("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1])
+        if uptime + 2 < age:  # in whole seconds, of two moments
             return False
         return bool(ask(f"SELECT 1 FROM information_schema.processlist WHERE id = {session:d} "
                         "AND NOT (command = 'Sleep' AND time >= 2)"))  # fmt: skip
