@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +20,7 @@ from taskqueue.queues import memory
 from taskqueue.storage import expiry, gauges, registry
 from taskqueue.worker import rota as rota_module
 from taskqueue.worker.rota import Rota
+from tests.forking import code_of, forked, halted
 from tests.servers import ALL_DATABASES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)]
@@ -39,25 +36,6 @@ def service(database_url: str) -> Iterator[QueueService]:
     service = QueueService(database_url, allow=[__name__])
     yield service
     service.close()
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Do it in a forked child, which ends without a word to anybody; its process id."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        signal.alarm(30)
-        work()
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def code_of(pid: int) -> int:
-    """The exit code of a child, when it has ended."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.parametrize("is_used", [False, True], ids=["before-its-first-use", "after-its-first-use"])
@@ -112,28 +90,6 @@ def test_given_open_connections_when_the_process_forks_then_the_child_speaks_on_
 
 
 # --- what another thread was in the middle of -----------------------------------------------------
-
-
-@contextmanager
-def halted(monkeypatch: pytest.MonkeyPatch, where: ModuleType, name: str, work: Callable[[], object]) -> Iterator[None]:
-    """Inside, another thread that does the work stands still where it calls the function of that name."""
-    function, has_come, goes_on = getattr(where, name), threading.Event(), threading.Event()
-
-    def halting(*args: Any, **options: Any) -> Any:
-        if threading.current_thread() is thread:
-            has_come.set()
-            goes_on.wait()
-        return function(*args, **options)
-
-    thread = threading.Thread(target=work)
-    monkeypatch.setattr(where, name, halting)
-    thread.start()
-    try:
-        assert has_come.wait(30)
-        yield
-    finally:
-        goes_on.set()
-        thread.join()
 
 
 def test_given_a_thread_that_reads_registrations_when_the_process_forks_then_the_child_uses_the_service(
