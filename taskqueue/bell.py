@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .forks import inherit
+
 Listener = Callable[[str], None]
 
 
@@ -12,6 +14,11 @@ class Bell:
 
     def __init__(self) -> None:
         self._listeners: tuple[Listener, ...] = ()
+        inherit(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: the threads that listened are not there, but one of them may have held its lock."""
+        self._listeners = ()
 
     def ring(self, queue_name: str) -> None:
         """Something in that queue may have become ready."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Generic, ParamSpec
 
 from .callbacks import AllowList
 from .errors import ConfigurationError, DatabaseError, QueueNotFound, SpecError
+from .forks import inherit
 from .payload import MAX_BYTES, Codec
 from .queues.arguments import Seconds, delay_ms
 from .queues.batch import BatchQueue
@@ -134,6 +135,11 @@ class QueueService(Scheduling):
             "Sql": _Type(_sql, is_local=False),
             "SqlParallel": _Type(_sql_parallel, is_local=False),
         }
+        inherit(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: nobody holds the lock. What it guards is changed in single steps, and found again."""
+        self._lock = threading.RLock()
 
     # --- the default service ---
 
@@ -454,6 +460,11 @@ class QueueService(Scheduling):
             self._database.close()
 
 
+def _renew_default_lock() -> None:
+    QueueService._default_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_default_lock)
 _TUNABLE = ("lease_slice", "heartbeat", "stale_after", "interrupt_limit", "prefetch")
 
 

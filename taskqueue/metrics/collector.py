@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from .. import clock
 from ..errors import TaskQueueError
+from ..forks import inherit
 from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..storage import gauges
@@ -39,6 +40,11 @@ class ServiceCollector:
         self._service = service
         self._lock = threading.Lock()
         self._counted: tuple[int, Census] | None = None
+        inherit(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: nobody holds the lock."""
+        self._lock = threading.Lock()
 
     def collect(self) -> Iterator[Any]:
         """The metrics, as Prometheus' library wants them."""

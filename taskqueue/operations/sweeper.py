@@ -6,6 +6,7 @@ import threading
 from functools import partial
 
 from .. import clock
+from ..forks import inherit
 from ..service import QueueService
 from ..storage import expiry
 from ..storage.rows import CHUNK
@@ -21,6 +22,11 @@ class Sweeper:
         self._service = service
         self._lock = threading.Lock()
         self._looked: int | None = None
+        inherit(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: nobody holds the lock."""
+        self._lock = threading.Lock()
 
     def sweep(self) -> bool:
         """Empty some hundred, unless that was done within the last minute; whether there may be more, for which the

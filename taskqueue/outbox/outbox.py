@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from ..errors import ConfigurationError, DatabaseError, NotSupported, SpecError
+from ..forks import inherit
 from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..spec import OUTBOX_PAYLOAD, check_name, nearest, shown
@@ -115,6 +116,11 @@ class Outbox:
         self._tenants = Tenants(tenants, for_one) if tenants is not None else None
         service.settings.handlers[OUTBOX_PAYLOAD] = replace(self._dispatcher.handler(), serves=self.queues.owns)
         service.settings.outbox = self
+        inherit(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: nobody holds the lock."""
+        self._lock = threading.RLock()
 
     def _make_recorder(self, kind: str, moment: Moment, tenant: str | None) -> Recorder:
         common = self._dispatcher, moment.facts, moment.session, tenant

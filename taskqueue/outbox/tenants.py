@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import SpecError
+from ..forks import inherit
 from ..service import QueueService
 from ..spec import nearest, shown
 
@@ -30,6 +31,11 @@ class Tenants:
         self._given = given
         self._make = make
         self._made: dict[str, Outbox] = {}
+        self._lock = threading.RLock()
+        inherit(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: nobody holds the lock."""
         self._lock = threading.RLock()
 
     def names(self) -> list[str]:

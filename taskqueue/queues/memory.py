@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .. import clock
 from ..errors import NotSupported
+from ..forks import inherit
 from ..item import QueueItem
 from ..settings import Settings
 from ..spec import QueueSpec
@@ -47,6 +48,7 @@ class MemoryQueue(BatchQueue):
             self.name, settings, self._lock, self._put_back, self._batches
         )  # fmt: skip
         self._empty()
+        inherit(self)
 
     def _empty(self) -> None:
         self._records: dict[int, Record] = {}
@@ -55,6 +57,14 @@ class MemoryQueue(BatchQueue):
         self._leased: dict[int, Record] = {}
         self._keys: dict[str, int] = {}
         self._batches.clear()
+
+    def forget_parent(self) -> None:
+        """In a forked child: nobody holds the lock, but its holder may have changed a record and not yet its places."""
+        self._lock = self.archive.lock = threading.RLock()
+        records = self._records
+        self._leased = {item_id: record for item_id, record in self._leased.items() if item_id in records}
+        self._waiting = sorted(record.place for record in records.values() if record.id not in self._leased)
+        self._keys = {record.dedup_key: record.id for record in records.values() if record.dedup_key is not None}
 
     # --- registration ---
 

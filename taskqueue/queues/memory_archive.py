@@ -42,7 +42,8 @@ class MemoryArchive(Archive, Generic[Record]):
     ) -> None:
         self._name = queue_name
         self._settings = settings
-        self._lock = lock
+        #: That of the queue.
+        self.lock = lock
         self._put_back = put_back
         self._batches = batches
         self._dead: dict[int, tuple[Record, DeadItem]] = {}
@@ -94,7 +95,7 @@ class MemoryArchive(Archive, Generic[Record]):
         return len(self._dead)
 
     def letters(self, chosen: DeadFilter) -> Iterator[DeadItem]:
-        with self._lock:
+        with self.lock:
             return filter(chosen.matches, [letter for _id, (_record, letter) in sorted(self._dead.items())])
 
     def ids(self, chosen: DeadFilter) -> Iterator[int]:
@@ -104,7 +105,7 @@ class MemoryArchive(Archive, Generic[Record]):
         return max(self.letters(DeadFilter()), key=lambda letter: letter.dead_time, default=None)
 
     def revive(self, ids: Sequence[int]) -> int:
-        with self._lock:
+        with self.lock:
             found = self._take(ids)
             for record, letter in found:
                 self.note(letter.id, "revived", letter.failures)
@@ -112,7 +113,7 @@ class MemoryArchive(Archive, Generic[Record]):
             return len(found)
 
     def delete(self, ids: Sequence[int]) -> int:
-        with self._lock:
+        with self.lock:
             found = self._take(ids)
             for _record, letter in found:
                 self.note(letter.id, "delete", letter.failures, letter.error)
@@ -124,7 +125,7 @@ class MemoryArchive(Archive, Generic[Record]):
     # --- history and results ---
 
     def history(self, item_id: int) -> list[Ending]:
-        with self._lock:
+        with self.lock:
             return list(self._history.get(item_id, ()))
 
     def result(self, item_id: int) -> Result | None:
@@ -132,14 +133,14 @@ class MemoryArchive(Archive, Generic[Record]):
         return result if until > clock.now_ms() else None
 
     def store_result(self, item: QueueItem, text: str, lasting: int) -> None:
-        with self._lock:
+        with self.lock:
             self.keep_result(item.id, item.uid, text, lasting)
 
     # --- retention ---
 
     def prune(self, age: int, *, dead: bool, dry_run: bool) -> Pruned:
         """Forget what is older than ``age`` ms, dead letters only if told; a ``dry_run`` only counts."""
-        with self._lock:
+        with self.lock:
             moment = clock.now_ms()
             before = clock.from_ms(moment - age)
             endings = [ending for lines in self._history.values() for ending in lines if ending.end_time < before]

@@ -7,7 +7,6 @@ times the statement itself.
 from __future__ import annotations
 
 import math
-import os
 import random
 import re
 import threading
@@ -32,6 +31,7 @@ from ..errors import (
     SessionMismatch,
     TaskQueueError,
 )
+from ..forks import inherit
 from .channel import Channel, open_channel
 from .connector import Connector
 from .dialects import DIALECTS
@@ -82,17 +82,6 @@ class _Lost:
         self.session, self.opened, self.host = channel.session, channel.opened, host
 
 
-_databases: weakref.WeakSet[Database] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for database in _databases:
-        database.forget_parent()
-
-
-os.register_at_fork(after_in_child=_after_fork)
-
-
 class Database:
     """One database with our tables in it.
 
@@ -135,7 +124,7 @@ class Database:
         #: When notes of old claims were last removed here (monotonic seconds).
         self.last_forgot = -math.inf
         self._called = 0.0
-        _databases.add(self)
+        inherit(self)
 
     # --- engines -------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DisconnectionError
 
 from ..errors import ConfigurationError
+from ..forks import inherit
 from ..spec import shown
 
 #: A host of a cluster that is away is told apart from one that is slow after so many seconds: a cluster itself needs
@@ -97,6 +98,11 @@ class Hosts:
         self.current = self._addresses[0]
         #: When (monotonic seconds) one that is preferred is tried again, while they go elsewhere.
         self._look_again = 0.0
+        inherit(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: nobody holds the lock."""
+        self._lock = threading.Lock()
 
     def follow(self, engine: Engine, connect: Callable[..., Any]) -> None:
         """Let the connections of an engine go where all go; those to a host that has failed are given up."""

@@ -1,16 +1,26 @@
-"""Processes that fork while they are connected to a database: parent and child never speak on one connection."""
+"""Processes that fork: a child speaks on no connection of its parent, and waits for none of its threads."""
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from taskqueue import QueueService, Runner, TaskContext
+from taskqueue import service as services_module
+from taskqueue.metrics.collector import ServiceCollector
+from taskqueue.operations.sweeper import Sweeper
+from taskqueue.outbox import MessageContext, Outbox, handles
+from taskqueue.outbox import outbox as outbox_module
+from taskqueue.queues import memory
+from taskqueue.storage import expiry, gauges, registry
+from taskqueue.worker import rota as rota_module
+from taskqueue.worker.rota import Rota
+from tests.forking import code_of, forked, halted
 from tests.servers import ALL_DATABASES
 
 pytestmark = [pytest.mark.chaos, pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)]
@@ -26,25 +36,6 @@ def service(database_url: str) -> Iterator[QueueService]:
     service = QueueService(database_url, allow=[__name__])
     yield service
     service.close()
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Do it in a forked child, which ends without a word to anybody; its process id."""
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        signal.alarm(60)
-        work()
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def code_of(pid: int) -> int:
-    """The exit code of a child, when it has ended."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.parametrize("is_used", [False, True], ids=["before-its-first-use", "after-its-first-use"])
@@ -96,6 +87,129 @@ def test_given_open_connections_when_the_process_forks_then_the_child_speaks_on_
 
         assert code_of(forked(look)) == 0
         assert backend(connection) == mine, "and the parent's goes on"
+
+
+# --- what another thread was in the middle of -----------------------------------------------------
+
+
+def test_given_a_thread_that_reads_registrations_when_the_process_forks_then_the_child_uses_the_service(
+    service: QueueService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.create("SqlParallel", "q")
+
+    def use() -> None:
+        queue = service.load("q")
+        assert service.exists("q")
+        assert not service.exists("other")
+        add(service, 0, "new")
+        assert {one.name for one in service.served(["q", "new"])} == {"q", "new"}
+        assert Runner(queue).run_all()
+        local = service.create("Memory", "local")
+        local.enqueue(note, 1)
+        assert Runner(local).run_all().completed == 1
+
+    with halted(monkeypatch, registry, "find", lambda: service.load("q")):
+        code = code_of(forked(use))
+
+    assert code == 0
+    assert service.load("new").number_of_items() == EACH
+
+
+def test_given_a_thread_that_makes_the_default_service_when_the_process_forks_then_the_child_makes_its_own(
+    service: QueueService, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QueueService, "_default", None)
+    monkeypatch.setenv("TASKQUEUE_DATABASE_URL", database_url)
+
+    with halted(monkeypatch, services_module, "allowed_by_environment", QueueService.default):
+        code = code_of(forked(lambda: QueueService.create("SqlParallel", "q").enqueue(note, 1)))
+
+    assert code == 0
+    assert service.load("q").number_of_items() == 1
+    QueueService.default().close()
+
+
+def test_given_a_thread_that_adds_to_a_queue_in_memory_when_the_process_forks_then_the_childs_copy_is_whole(
+    service: QueueService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = service.create("Memory", "local")
+    queue.enqueue(note, 0)
+
+    def use() -> None:
+        queue.enqueue(note, 2)
+        assert Runner(queue).run_all().completed == 3
+        assert queue.number_of_items() == 0
+
+    with halted(monkeypatch, memory.heapq, "heappush", lambda: queue.enqueue(note, 1)):
+        code = code_of(forked(use))
+
+    assert code == 0
+    assert Runner(queue).run_all().completed == 2
+
+
+def test_given_a_thread_that_registers_a_service_when_the_process_forks_then_the_child_uses_the_outbox(
+    service: QueueService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = Outbox(service)
+    shop = outbox.register("shop", Shop())
+
+    def use() -> None:
+        outbox.register("other", Shop())
+        with Session(service.engine) as session:
+            outbox.queued(shop, session).sell(1)
+            session.commit()
+
+    with halted(monkeypatch, outbox_module, "refuse_unequal", lambda: outbox.register("late", Shop())):
+        code = code_of(forked(use))
+
+    assert code == 0
+    assert [queue.number_of_items() for queue in outbox.queues.standing()] == [1]
+
+
+def test_given_a_thread_that_finds_a_tenant_when_the_process_forks_then_the_child_finds_it_too(
+    service: QueueService, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = QueueService(database_url, allow=[__name__], prefix="tenant_")
+    outbox = Outbox(service, tenants={"a": tenant})
+
+    with halted(monkeypatch, outbox_module, "Dispatcher", lambda: outbox.for_tenant("a")):
+        code = code_of(forked(lambda: outbox.for_tenant("a")))
+
+    assert code == 0
+
+
+def test_given_a_thread_that_counts_or_sweeps_when_the_process_forks_then_the_child_does_it_too(
+    service: QueueService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector, sweeper = ServiceCollector(service), Sweeper(service)
+
+    with halted(monkeypatch, gauges, "count_all", lambda: list(collector.collect())):
+        counted = code_of(forked(lambda: list(collector.collect())))
+    with halted(monkeypatch, expiry, "over", sweeper.sweep):
+        swept = code_of(forked(sweeper.sweep))
+
+    assert (counted, swept) == (0, 0)
+
+
+def test_given_a_worker_that_is_choosing_a_queue_when_the_process_forks_then_the_child_adds_items(
+    service: QueueService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, rota = service.create("SqlParallel", "q"), Rota()
+    rota.serve([queue])
+    service.settings.bell.listen(rota.ring)
+
+    with halted(monkeypatch, rota_module.time, "monotonic", rota.take):
+        code = code_of(forked(lambda: add(service, 0)))
+
+    assert code == 0
+
+
+class Shop:
+    """A service of an outbox."""
+
+    @handles
+    def sell(self, ctx: MessageContext, number: int) -> None:
+        """Nothing."""
 
 
 def backend(connection: Any) -> object:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from taskqueue import forks
 from taskqueue.storage import database
 from taskqueue.storage.channel import Channel, open_channel
 from tests.statements import Conversation
@@ -32,8 +33,9 @@ class TappedCursor:
 
 def forget_lent() -> None:
     """Let what was opened before be in use no more."""
-    for known in list(database._databases):
-        known.lending.clear()
+    for known in list(forks._inherited):
+        if isinstance(known, database.Database):
+            known.lending.clear()
 
 
 def tap(monkeypatch: pytest.MonkeyPatch, through: Tap) -> None:

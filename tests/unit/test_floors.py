@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # "storage" stands for the package and all inside it, unless a longer name fits better; "queues.*" for what
 # is inside it alone.
 FLOORS = (
-    ("errors interrupts", "clock durations signals bell", "verdicts"),
+    ("errors interrupts forks", "clock durations signals bell", "verdicts"),
     (
         "callbacks serializer outcome redact",
         "spec logs",

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DisconnectionError
 from taskqueue import ConfigurationError, QueueService
 from taskqueue.storage import hosts as module
 from taskqueue.storage.hosts import Address, Hosts, NotWritable, hosts_of
+from tests.forking import code_of, forked, halted
 
 MARIADB = "mysql+pymysql://me:secret@one:3307/shop"
 ONE, TWO, THREE = Address("one", 3306), Address("two", 3306), Address("three", 3306)
@@ -189,3 +190,12 @@ def test_when_no_host_can_be_used_each_is_named_with_its_reason(moment: list[flo
 
     with pytest.raises(NotWritable, match=r"one:3306 \(one is away\); two:3306 \(two is away\)"):
         connected(hosts, Dialect("one", "two"))
+
+
+def test_a_thread_that_chooses_a_host_keeps_no_forked_child_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = Hosts([ONE, TWO], lambda connection: None)
+
+    with halted(monkeypatch, module.time, "monotonic", lambda: connected(hosts, Dialect())):
+        code = code_of(forked(lambda: connected(hosts, Dialect())))
+
+    assert code == 0
