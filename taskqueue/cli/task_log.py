@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from .output import first_line, one_line
 from .progress import Display
+from .terminal_log import terminal_handler
 
 
 class _TaskLogHandler(logging.Handler):
@@ -22,13 +23,19 @@ class _TaskLogHandler(logging.Handler):
 @contextmanager
 def task_log(display: Display) -> Iterator[None]:
     """Show what tasks log by ``ctx.log`` as lines, unless the application has set its logging up itself."""
-    logger = logging.getLogger("taskqueue.task")
-    if logging.getLogger().handlers:
+    terminal = terminal_handler()
+    if terminal is None:
         yield
         return
-    handler = _TaskLogHandler(display)
+    logger, handler = logging.getLogger("taskqueue.task"), _TaskLogHandler(display)
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.name != logger.name
+
     logger.addHandler(handler)
+    terminal.addFilter(is_of_others)
     try:
         yield
     finally:
+        terminal.removeFilter(is_of_others)
         logger.removeHandler(handler)

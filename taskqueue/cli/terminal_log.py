@@ -1,8 +1,10 @@
-"""Log lines on stderr, for commands that go on for long."""
+"""Log lines on stderr: of what the database does not keep, and of all that befalls commands that go on for long."""
 
 from __future__ import annotations
 
 import logging
+
+import click
 
 from ..redact import redact_text
 from .output import printable
@@ -15,13 +17,30 @@ class _Printable(logging.Formatter):
         return "\n".join(printable(line) for line in redact_text(super().format(record)).splitlines())
 
 
-def log_to_terminal(formatter: logging.Formatter | None = None, level: int = logging.WARNING) -> None:
-    """Lines of that level and above go to stderr, unless the application has set its logging up itself."""
+class _Terminal(logging.Handler):
+    """Writes to whatever stderr is at the moment: a bar that is drawn there stands below the lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            click.echo(self.format(record), err=True)
+        except Exception:
+            self.handleError(record)
+
+
+def log_to_terminal(formatter: logging.Formatter | None = None) -> None:
+    """Warnings and errors go to stderr, unless the application has set its logging up itself.
+
+    To be called when its code is imported, and before the first look at a database, which may warn.
+    """
     root = logging.getLogger()
     if root.handlers:
         return
-    handler = logging.StreamHandler()
-    handler.setLevel(level)
+    handler = _Terminal(logging.WARNING)
     handler.setFormatter(formatter or _Printable("%(asctime)s %(levelname)s %(message)s"))
     root.addHandler(handler)
-    logging.getLogger("taskqueue").setLevel(min(level, logging.WARNING))
+    logging.getLogger("taskqueue").setLevel(logging.WARNING)
+
+
+def terminal_handler() -> logging.Handler | None:
+    """What writes the lines; None where that is the application's own affair."""
+    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, _Terminal)), None)

@@ -21,7 +21,6 @@ from .options import allow_option, check_seconds, complete_queue, json_option
 from .output import counted, one_line, print_json
 from .report import BY_SIGNAL
 from .service import Given, pass_given
-from .terminal_log import log_to_terminal
 from .trust import require_allowed
 
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
@@ -85,6 +84,8 @@ def work(
     """
     if metrics_port is not None:
         share_with_children()  # before the application is imported, which may use the same library
+    if log_format == "json":
+        given.log_formatter = JsonFormatter()
     given.allow(allow)
     # Where an application is deployed, its workers may be there before its first item, and make the database.
     if given.missing_file is not None and not given.is_of_code and not given.service.local_queues():
@@ -97,7 +98,6 @@ def work(
     ]
     require_allowed(queue for queue in queues if names or queue.spec.agent == "server")
     process.program = "taskqueue work"
-    log_to_terminal(JsonFormatter() if log_format == "json" else None)
     worker = Worker(
         given.service, names or None, threads=threads, processes=processes, prefetch=prefetch, grouped=grouped,
         executor=executor, grace=grace, max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
