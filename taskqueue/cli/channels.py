@@ -19,6 +19,7 @@ from .choosing import together
 from .options import json_option
 from .output import counted, one_line, print_json, print_json_list, print_table
 from .service import Given, pass_given
+from .terminal_log import log_to_terminal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _channel = click.argument("channel")
@@ -231,6 +232,7 @@ def dispatch(given: Given, as_json: bool) -> None:
             "nothing says what to call: name by --app a QueueService whose module makes (or imports) its Channels"
         )
     process.program = "taskqueue channels dispatch"
+    log_to_terminal()
     with given.around():
         made = channels.dispatch()
     left = sorted({subscription.callback or "" for subscription in channels.unregistered()})

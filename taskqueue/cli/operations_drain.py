@@ -24,6 +24,7 @@ from .output import counted, one_line, print_json
 from .report import BY_SIGNAL, FAILED, only_json
 from .service import Given, pass_given
 from .signals import Interrupts
+from .terminal_log import log_to_terminal
 
 #: What an attempt has come to for which nothing is left to do, as opposed to those that somebody has to look at.
 _FINE = ("succeeded", "failed", "expired", "cancelled")
@@ -113,6 +114,7 @@ def drain_calls(given: Given, no_wait: bool, as_json: bool, grace: float) -> Non
     """
     operations = operations_of(given)
     process.program = "taskqueue operations drain"
+    log_to_terminal()
     tally, stop = Tally(operations), threading.Event()
     by: Signals | None = None
     if given.missing_file is None:

@@ -36,7 +36,7 @@ class Given:
     def service(self) -> QueueService:
         """The service; nothing is opened yet, but what its first use warns of will be seen."""
         service = self._find()
-        log_to_terminal(self.log_formatter)
+        log_to_terminal(self.log_formatter, of="taskqueue.storage")
         return service
 
     def _find(self) -> QueueService:

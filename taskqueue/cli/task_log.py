@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from .output import first_line, one_line
 from .progress import Display
-from .terminal_log import terminal_handler
+from .terminal_log import is_logged_elsewhere
 
 
 class _TaskLogHandler(logging.Handler):
@@ -23,19 +23,13 @@ class _TaskLogHandler(logging.Handler):
 @contextmanager
 def task_log(display: Display) -> Iterator[None]:
     """Show what tasks log by ``ctx.log`` as lines, unless the application has set its logging up itself."""
-    terminal = terminal_handler()
-    if terminal is None:
+    logger = logging.getLogger("taskqueue.task")
+    if is_logged_elsewhere():
         yield
         return
-    logger, handler = logging.getLogger("taskqueue.task"), _TaskLogHandler(display)
-
-    def is_of_others(record: logging.LogRecord) -> bool:
-        return record.name != logger.name
-
+    handler = _TaskLogHandler(display)
     logger.addHandler(handler)
-    terminal.addFilter(is_of_others)
     try:
         yield
     finally:
-        terminal.removeFilter(is_of_others)
         logger.removeHandler(handler)

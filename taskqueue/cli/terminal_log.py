@@ -27,20 +27,29 @@ class _Terminal(logging.Handler):
             self.handleError(record)
 
 
-def log_to_terminal(formatter: logging.Formatter | None = None) -> None:
+def log_to_terminal(formatter: logging.Formatter | None = None, *, of: str = "") -> None:
     """Warnings and errors go to stderr, unless the application has set its logging up itself.
 
-    To be called when its code is imported, and before the first look at a database, which may warn.
+    To be called when its code is imported, and before the first look at a database, which may warn. A second call can
+    show more.
+
+    Arguments:
+        of: the logger whose lines are shown, and those below it; "": all.
     """
     root = logging.getLogger()
-    if root.handlers:
-        return
-    handler = _Terminal(logging.WARNING)
-    handler.setFormatter(formatter or _Printable("%(asctime)s %(levelname)s %(message)s"))
-    root.addHandler(handler)
-    logging.getLogger("taskqueue").setLevel(logging.WARNING)
+    handler = next((one for one in root.handlers if isinstance(one, _Terminal)), None)
+    if handler is None:
+        if root.handlers:
+            return
+        handler = _Terminal(logging.WARNING)
+        handler.setFormatter(formatter or _Printable("%(asctime)s %(levelname)s %(message)s"))
+        root.addHandler(handler)
+    handler.filters[:] = [logging.Filter(of)]
+    ours = logging.getLogger("taskqueue")
+    if not ours.isEnabledFor(logging.WARNING):
+        ours.setLevel(logging.WARNING)
 
 
-def terminal_handler() -> logging.Handler | None:
-    """What writes the lines; None where that is the application's own affair."""
-    return next((handler for handler in logging.getLogger().handlers if isinstance(handler, _Terminal)), None)
+def is_logged_elsewhere() -> bool:
+    """Whether the application has set its logging up itself."""
+    return any(not isinstance(one, _Terminal) for one in logging.getLogger().handlers)

@@ -15,6 +15,7 @@ from .output import one_line, print_json
 from .report import BY_SIGNAL
 from .serve import address_of, is_private, listen, serve, web_server
 from .service import Given, pass_given
+from .terminal_log import log_to_terminal
 from .trust import require_allowed
 
 
@@ -43,7 +44,7 @@ def serve_pages(
     \b
     Examples:
       taskqueue --app myapp.jobs:service web
-      taskqueue --database mysql://user:password@host/name web --allow myapp --port 8080
+      taskqueue --database sqlite:////srv/myapp/queue.db web --allow myapp --port 8080
       taskqueue web --read-only
     """
     web_server()  # if it is missing, that is what has to be said first
@@ -65,6 +66,7 @@ def serve_pages(
         address = address_of(listener)
         if not as_json:
             click.echo(f"Showing the runs of {one_line(masked(given.service.database.url))} on {address}")
+        log_to_terminal()
         signal = serve(
             pages, listener, grace=grace, tell=lambda: _tell(address + pages.login_path(), as_json), stopping=_stopping
         )

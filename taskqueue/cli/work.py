@@ -21,6 +21,7 @@ from .options import allow_option, check_seconds, complete_queue, json_option
 from .output import counted, one_line, print_json
 from .report import BY_SIGNAL
 from .service import Given, pass_given
+from .terminal_log import log_to_terminal
 from .trust import require_allowed
 
 _SIZE = re.compile(r"(\d+)\s*([kmg]?)b?", re.IGNORECASE)
@@ -98,6 +99,7 @@ def work(
     ]
     require_allowed(queue for queue in queues if names or queue.spec.agent == "server")
     process.program = "taskqueue work"
+    log_to_terminal()
     worker = Worker(
         given.service, names or None, threads=threads, processes=processes, prefetch=prefetch, grouped=grouped,
         executor=executor, grace=grace, max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,
