@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, QueueNotFound
 from ..queues.batch import BatchQueue
 from ..service import QueueService, allowed_by_environment
 from ..spec import check_name, nearest
-from .terminal_log import log_to_terminal
+from .terminal_log import FIRST_USE, log_to_terminal
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Given:
     def service(self) -> QueueService:
         """The service; nothing is opened yet, but what its first use warns of will be seen."""
         service = self._find()
-        log_to_terminal(self.log_formatter, of="taskqueue.storage")
+        log_to_terminal(self.log_formatter, of=FIRST_USE)
         return service
 
     def _find(self) -> QueueService:

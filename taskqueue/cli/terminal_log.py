@@ -9,6 +9,9 @@ import click
 from ..redact import redact_text
 from .output import printable
 
+#: Who warns at the first use of a database.
+FIRST_USE = ("taskqueue.storage", "taskqueue.service")
+
 
 class _Printable(logging.Formatter):
     """Tasks and strangers have a say in what is logged, but none in what the terminal does; their secrets have none."""
@@ -27,14 +30,14 @@ class _Terminal(logging.Handler):
             self.handleError(record)
 
 
-def log_to_terminal(formatter: logging.Formatter | None = None, *, of: str = "") -> None:
+def log_to_terminal(formatter: logging.Formatter | None = None, *, of: tuple[str, ...] = ("",)) -> None:
     """Warnings and errors go to stderr, unless the application has set its logging up itself.
 
     To be called when its code is imported, and before the first look at a database, which may warn. A second call can
     show more.
 
     Arguments:
-        of: the logger whose lines are shown, and those below it; "": all.
+        of: how the names of those loggers begin whose lines are shown; "": all.
     """
     root = logging.getLogger()
     handler = next((one for one in root.handlers if isinstance(one, _Terminal)), None)
@@ -44,7 +47,7 @@ def log_to_terminal(formatter: logging.Formatter | None = None, *, of: str = "")
         handler = _Terminal(logging.WARNING)
         handler.setFormatter(formatter or _Printable("%(asctime)s %(levelname)s %(message)s"))
         root.addHandler(handler)
-    handler.filters[:] = [logging.Filter(of)]
+    handler.filters[:] = [lambda record: record.name.startswith(of)]
     ours = logging.getLogger("taskqueue")
     if not ours.isEnabledFor(logging.WARNING):
         ours.setLevel(logging.WARNING)
