@@ -228,7 +228,8 @@ class SqlBase(BatchQueue):
 
     def _receive(self, new: NewItem, key: str, tx: Transaction) -> bool:
         if not received.add(tx, self.name, key):
-            return tx.unsure  # then it was our own commit, whose answer never came
+            # It may be our own commit, whose answer never came, or that of somebody who was quicker.
+            return tx.unsure and self.rows.stored(tx, new.uid) is not None
         self.insert_within(tx, new)
         return True
 
@@ -319,6 +320,8 @@ class SqlBase(BatchQueue):
         return promoted
 
     def _renew(self, items: Sequence[QueueItem], lease: int) -> set[int]:
+        if len(items) > _PAGE:
+            return _in_parts(items, partial(self._renew, lease=lease))
         held = [(item.id, item.fence) for item in items]
         if self.database.statement(lambda tx: self.rows.renew(tx, held, lease)) == len(held):
             return {item_id for item_id, _fence in held}
@@ -358,6 +361,8 @@ class SqlBase(BatchQueue):
         return True
 
     def _settle(self, items: Sequence[QueueItem], how: Settlement, sure: Sure) -> set[int]:
+        if len(items) > _PAGE:
+            return _in_parts(items, partial(self._settle, how=how, sure=sure))
         held = [(item.id, item.fence) for item in items]
         if len(held) == 1 and how.record is None and how.result is None and self._concerns_nobody(items[0]):
             settled = self.database.statement(lambda tx: self._settle_one(tx, held, how, sure))
@@ -554,3 +559,9 @@ class SqlBase(BatchQueue):
             return title_of_data(self.settings.codec.unpack(data, self.name, uid))
         except PayloadError:
             return f"item {item_id}"
+
+
+def _in_parts(items: Sequence[QueueItem], work: Callable[[Sequence[QueueItem]], set[int]]) -> set[int]:
+    """What ``work`` returns for all parts: statements that name too many items take ever longer, and hold locks."""
+    parts = (items[begin : begin + _PAGE] for begin in range(0, len(items), _PAGE))
+    return set[int]().union(*map(work, parts))

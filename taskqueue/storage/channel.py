@@ -15,12 +15,20 @@ from .dialects import Dialect, MySQL
 class Channel:
     """One connection while we use it."""
 
-    def __init__(self, pooled: Any, fairy: Any, pool: Pool) -> None:
+    def __init__(self, pooled: Any, fairy: Any, pool: Pool, dialect: Dialect) -> None:
         self._pooled = pooled
         self._fairy = fairy
         self._pool = pool
         raw = fairy.driver_connection
-        self.cursor = raw.cursor()
+        try:
+            self.cursor = raw.cursor()
+        except Exception:  # it was closed meanwhile, and must not go back as it is
+            pooled.invalidate()
+            raise
+        #: By which number the server knows it; None: by none.
+        self.session: int | None = None
+        with suppress(Exception):  # another driver may not tell
+            self.session = dialect.session_of(raw)
         self.is_closed = False
         #: When it was opened, and used last (monotonic seconds).
         self.opened = self.used = time.monotonic()
@@ -31,6 +39,11 @@ class Channel:
     def execute(self, sql: str) -> None:
         """Execute a statement without parameters."""
         self.cursor.execute(sql)
+
+    def ask(self, sql: str) -> list[Any]:
+        """All rows of a query without parameters."""
+        self.cursor.execute(sql)
+        return list(self.cursor.fetchall())
 
     def rollback(self) -> None:
         """End an open transaction; a connection that cannot even do that is broken."""
@@ -68,9 +81,9 @@ def open_channel(engine: Engine, dialect: Dialect, *, own: bool) -> Channel:
     """Check a connection out: of our own pool as it is; of the application's with autocommit for the while."""
     if own:
         fairy = engine.raw_connection()
-        return Channel(fairy, fairy, engine.pool)
+        return Channel(fairy, fairy, engine.pool, dialect)
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    channel = Channel(connection, connection.connection, engine.pool)
+    channel = Channel(connection, connection.connection, engine.pool, dialect)
     if isinstance(dialect, MySQL):
         channel.execute(dialect.session_setup)
     return channel

@@ -51,6 +51,8 @@ Joinable = Session | scoped_session[Any] | Connection
 PATIENCE = 10.0
 #: Seconds that a thread waits for its turn to write where there is one writer.
 _TURN = 60.0
+#: Seconds for which it is waited that a server ends what was sent to it on a connection that was lost.
+_LET_END = 5.0
 #: Listening workers are told of new items at most so often (seconds) by one process.
 CALL_EVERY = 0.01
 #: Faults after which the same work may succeed.
@@ -71,6 +73,13 @@ class _Moment:
     def age(self) -> int:
         """Milliseconds since then."""
         return clock.to_ms(max(time.monotonic() - self._monotonic, time.time() - self._wall))
+
+
+class _Lost:
+    """A connection that was lost while something was made durable on it."""
+
+    def __init__(self, channel: Channel, host: Address | None) -> None:
+        self.session, self.opened, self.host = channel.session, channel.opened, host
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -215,13 +224,18 @@ class Database:
         self.ensure_schema()
         give_up: float | None = None
         began, pause, unsure = _Moment(), 0.002, False
+        lost: _Lost | None = None
         while True:
+            channel: Channel | None = None
             is_sent = False
             try:
                 with self._turn(write):
                     channel = self.lending.take()
-                    is_sent = True
                     try:
+                        if lost is not None:
+                            self._let_end(lost, channel)
+                            lost = None
+                        is_sent = True
                         return self._once(work, channel, begin, unsure, began)
                     except BaseException as error:
                         self._drop_if_bad(channel, error)
@@ -234,12 +248,24 @@ class Database:
                 fault = self._fault(error)
                 if is_sent and write and fault is Fault.LOST:
                     unsure = unsure or getattr(error, "was_committing", not begin)
+                    lost = _Lost(channel, self.host) if unsure and channel is not None else None
                 # From the first failure on: a call that hung for long deserves another try as well.
                 give_up = give_up or time.monotonic() + self._patience
                 if fault not in _PASSING or time.monotonic() > give_up:
                     raise self._final(error, fault, unsure) from error
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)
             pause = min(pause * 2, 0.5)
+
+    def _let_end(self, lost: _Lost, channel: Channel) -> None:
+        """Wait until the server is through with what was sent on a lost connection: what it does later nobody finds."""
+        if lost.session is None or lost.host != self.host:
+            return
+        give_up, pause = time.monotonic() + _LET_END, 0.001
+        while time.monotonic() < give_up:
+            if not self.dialect.is_at_work(channel.ask, lost.session, time.monotonic() - lost.opened):
+                return
+            time.sleep(pause)
+            pause = min(pause * 2, 0.1)
 
     def _fault(self, error: BaseException) -> Fault:
         """What an error means here: where there are several hosts, one that takes no writes any more is left."""

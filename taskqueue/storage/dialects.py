@@ -102,6 +102,18 @@ class Dialect:
         """What an engine of our own is created with."""
         return {}
 
+    def session_of(self, connection: Any) -> int | None:
+        """By which number the server knows a connection; None where that says nothing."""
+        return None
+
+    def is_at_work(self, ask: Ask, session: int, age: float) -> bool:
+        """Whether the server may still be at work for a session whose connection was lost.
+
+        Arguments:
+            age: so long ago (seconds) it was known to be there; numbers come back.
+        """
+        return False
+
     #: Whether several nodes take writes at the same time, and find out at the commit that they got in each other's way.
     is_cluster = False
 
@@ -240,6 +252,17 @@ class MySQL(Dialect):
         if found and str(found[0][1]).upper() != wanted:
             raise NotWritable(f"{name} is {found[0][1]}")
 
+    def session_of(self, connection: Any) -> int | None:
+        """The id of its thread."""
+        return int(connection.thread_id())
+
+    def is_at_work(self, ask: Ask, session: int, age: float) -> bool:
+        """Until it has ended, or has read nothing for two seconds. After a restart ids begin anew."""
+        if float(ask("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1]) < age:
+            return False
+        return bool(ask(f"SELECT 1 FROM information_schema.processlist WHERE id = {session:d} "
+                        "AND NOT (command = 'Sleep' AND time >= 2)"))  # fmt: skip
+
     @property
     def session_setup(self) -> str:
         """What each session begins with."""
@@ -275,6 +298,18 @@ class PostgreSQL(Dialect):
     def engine_options(self, url: URL) -> dict[str, Any]:
         """A deadline where the network swallows packets, which keepalives alone do not notice."""
         return {"connect_args": {"tcp_user_timeout": STATEMENT_TIMEOUT * 1000}}
+
+    def session_of(self, connection: Any) -> int | None:
+        """The id of its process."""
+        return int(connection.info.backend_pid)
+
+    def is_at_work(self, ask: Ask, session: int, age: float) -> bool:
+        """Until it has ended, or has read nothing for a second."""
+        return bool(ask(
+            f"SELECT 1 FROM pg_stat_activity WHERE pid = {session:d} "
+            f"AND backend_start < clock_timestamp() - interval '{age:.6f} seconds' "
+            "AND NOT (state = 'idle' AND state_change < clock_timestamp() - interval '1 second')"
+        ))  # fmt: skip
 
     def check_writable(self, connection: Any) -> None:
         """No copy of another server."""

@@ -52,7 +52,7 @@ _MYSQL = {
 }
 _POSTGRESQL = {
     **dict.fromkeys(("40001", "40P01", "55P03", "53300"), Fault.CONFLICT),
-    **dict.fromkeys(("57P01", "57P02"), Fault.LOST),
+    **dict.fromkeys(("57P01", "57P02", "57P04", "57P05", "25P03", "25P04"), Fault.LOST),
     **dict.fromkeys(("57P03", "3D000", "28P01", "28000"), Fault.UNREACHABLE),
     **dict.fromkeys(("25006", "42501"), Fault.READ_ONLY),
     **dict.fromkeys(("53100", "53200"), Fault.FULL),

@@ -6,6 +6,7 @@ import pytest
 
 from taskqueue import BatchQueue, travel
 from tests.contract.backends import Backend, only_parallel, only_sequential
+from tests.contract.conftest import MakeQueue
 
 
 def counts(queue: BatchQueue) -> tuple[int, int, int]:
@@ -206,3 +207,15 @@ def test_a_thief_of_a_parallel_queue_takes_the_head_alone(queue: BatchQueue) -> 
     assert stolen.data == "a"
     queue.delete_item(second)
     assert queue.delete_items([first]) == [first]
+
+
+def test_more_items_than_one_statement_can_name_are_settled_and_renewed(make_queue: MakeQueue) -> None:
+    queue = make_queue(batch_limit=2500)
+    queue.create_items(range(2500))
+    items = queue.claim_items(2500)
+    assert len(items) == 2500
+    queue.delete_item(items[1200])
+
+    assert queue.renew(items, 60_000) == [items[1200]]
+    assert queue.delete_items(items) == [items[1200]]
+    assert queue.number_of_items() == 0

@@ -34,11 +34,16 @@ class Line:
         self._error = error
         self._is_armed = False
         self.has_broken = False
+        #: Called when it has broken, before the next statement.
+        self.then: Callable[[], object] | None = None
 
     def arm(self) -> None:
         self._is_armed = True
 
     def __call__(self, sql: str, commits: bool, send: Callable[[], Any]) -> Any:
+        if self.has_broken and self.then is not None and sql != "ROLLBACK":
+            then, self.then = self.then, None
+            then()
         if not (self._is_armed and commits):
             return send()
         self._is_armed, self.has_broken = False, True
@@ -75,6 +80,19 @@ def held(queue: BatchQueue) -> QueueItem:
     item = queue.claim_item()
     assert item is not None and item.fence == 1
     return item
+
+
+def test_of_two_who_receive_the_same_one_hears_that_it_was_new(
+    queue: BatchQueue, line: Line, make_service: MakeService, shared_database: Callable[[str], str], kind: str
+) -> None:
+    other = make_service(shared_database(kind)).load(queue.name)
+    heard: list[bool] = []
+    line.then = lambda: heard.append(other.receive("x", "key"))
+    line.arm()
+    heard.append(queue.receive("x", "key"))
+    assert line.has_broken
+    assert sorted(heard) == [False, True]
+    assert queue.number_of_items() == 1
 
 
 @pytest.mark.parametrize("key", [None, "k"])
