@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, QueueNotFound
 from ..queues.batch import BatchQueue
 from ..service import QueueService, allowed_by_environment
 from ..spec import check_name, nearest
-from .terminal_log import FIRST_USE, log_to_terminal
+from .terminal_log import first_use_on_terminal
 
 
 @dataclass
@@ -35,9 +35,8 @@ class Given:
     @cached_property
     def service(self) -> QueueService:
         """The service; nothing is opened yet, but what its first use warns of will be seen."""
-        service = self._find()
-        log_to_terminal(self.log_formatter, of=FIRST_USE)
-        return service
+        with first_use_on_terminal(self.log_formatter):
+            return self._find()
 
     def _find(self) -> QueueService:
         if self.app is not None and self.database is not None:

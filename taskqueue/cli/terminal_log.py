@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 
 import click
 
@@ -40,7 +43,7 @@ def log_to_terminal(formatter: logging.Formatter | None = None, *, of: tuple[str
         of: how the names of those loggers begin whose lines are shown; "": all.
     """
     root = logging.getLogger()
-    handler = next((one for one in root.handlers if isinstance(one, _Terminal)), None)
+    handler = _terminal()
     if handler is None:
         if root.handlers:
             return
@@ -51,6 +54,30 @@ def log_to_terminal(formatter: logging.Formatter | None = None, *, of: tuple[str
     ours = logging.getLogger("taskqueue")
     if not ours.isEnabledFor(logging.WARNING):
         ours.setLevel(logging.WARNING)
+
+
+@contextmanager
+def first_use_on_terminal(formatter: logging.Formatter | None) -> Iterator[None]:
+    """What a first use warns of is shown from now on: around the import of the application.
+
+    That may set its logging up itself, so ours comes afterwards; or look at its database already: then what that has
+    warned of is shown then.
+    """
+    kept = MemoryHandler(1000, flushLevel=logging.CRITICAL + 1)
+    kept.setLevel(logging.WARNING)
+    ours = logging.getLogger("taskqueue")
+    ours.addHandler(kept)
+    try:
+        yield
+    finally:
+        ours.removeHandler(kept)
+    log_to_terminal(formatter, of=FIRST_USE)
+    kept.setTarget(_terminal())
+    kept.close()
+
+
+def _terminal() -> _Terminal | None:
+    return next((one for one in logging.getLogger().handlers if isinstance(one, _Terminal)), None)
 
 
 def is_logged_elsewhere() -> bool:

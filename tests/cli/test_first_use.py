@@ -53,6 +53,16 @@ def test_given_a_database_that_does_not_sync_then_each_command_says_so_once_on_s
     json.loads(done.stdout)
 
 
+def test_given_an_application_that_looks_at_its_database_when_it_is_imported_then_it_is_said_as_well(
+    careless: Shell,
+) -> None:
+    (careless.folder / "eager.py").write_text(f"{_APP}service.queues()\n")
+
+    done = careless.run("--app", "eager:service", "list", "--json")
+
+    assert (done.returncode, done.stderr.count(_WARNING)) == (0, 1), done.stderr
+
+
 def test_given_a_log_for_programs_then_the_warning_is_a_line_of_it(careless: Shell) -> None:
     done = careless.run("--app", "careless:service", "work", "--drain", "--log-format", "json")
 
