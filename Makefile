@@ -43,19 +43,19 @@ test: $(VENV)/.dev ## Run the tests against SQLite and private MariaDB and Postg
 soak: $(VENV)/.dev ## All faults for long, with a table of the figures: make soak MINUTES=10
 	@bash tests/install_servers.sh
 	@mkdir -p build && rm -f build/soak.jsonl
-	@PYTEST_TIMEOUT=0 SOAK_FIGURES=$(CURDIR)/build/soak.jsonl SOAK_SECONDS=$$(($(MINUTES) * 60)) $(aims) HOSTILE_REQUESTS=10000 \
+	@SOAK_FIGURES=$(CURDIR)/build/soak.jsonl SOAK_SECONDS=$$(($(MINUTES) * 60)) $(aims) HOSTILE_REQUESTS=10000 \
 	  $(python) -m pytest -s tests/faults/test_soak.py tests/faults/test_galera*.py tests/faults/test_every_call.py \
 	  $(wildcard tests/attacks) tests/web_api $(ARGS); result=$$?; $(python) -m tests.faults.figures build/soak.jsonl; exit $$result
 
 .PHONY: faults
 faults: $(VENV)/.dev ## Every fault of a database, and those of a cluster for so long: make faults MINUTES=5
 	@bash tests/install_servers.sh
-	@PYTEST_TIMEOUT=0 SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest -s tests/faults/test_every_call.py tests/faults/test_galera*.py $(ARGS)
+	@SOAK_SECONDS=$$(($(MINUTES) * 60)) $(python) -m pytest -s tests/faults/test_every_call.py tests/faults/test_galera*.py $(ARGS)
 
 .PHONY: attacks
 attacks: $(VENV)/.dev ## The long form of the attacks on all that answers HTTP
 	@bash tests/install_servers.sh
-	@PYTEST_TIMEOUT=0 HOSTILE_REQUESTS=10000 XSS_STRINGS=64 POLLERS=200 POLL_SECONDS=30 OPERATIONS_API_EXAMPLES=300 $(python) -m pytest \
+	@HOSTILE_REQUESTS=10000 XSS_STRINGS=64 POLLERS=200 POLL_SECONDS=30 OPERATIONS_API_EXAMPLES=300 $(python) -m pytest \
 	  tests/attacks tests/web_api/test_protections.py tests/operations_api/test_schemathesis.py $(ARGS)
 
 .PHONY: mutants

@@ -15,6 +15,18 @@ from tests import galera
 from tests.servers import SERVERS, MariaDBServer, PostgreSQLServer, Server
 
 _numbers = itertools.count(1)
+#: Each asks for more, or for longer, than is usual.
+LONG_FORMS = (
+    "HOSTILE_REQUESTS", "INTERLEAVINGS", "KILL_STRIDE", "LOST_ANSWERS", "NETWORK_SECONDS", "OPERATIONS_API_EXAMPLES",
+    "POLLERS", "POLL_SECONDS", "POWER_CUTS", "SOAK_SECONDS", "TASKQUEUE_MODEL_RUNS", "XSS_STRINGS",
+)  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """A long form has no time limit, unless one is given on the command line; the usual one stands in setup.cfg."""
+    if config.option.timeout is None and any(name in os.environ for name in LONG_FORMS):
+        config.option.timeout = 0
 
 
 def pytest_report_header() -> list[str]:

@@ -25,7 +25,7 @@ def examine_database(ctx: click.Context, given: Given, as_json: bool) -> None:
     \b
     Examples:
       taskqueue doctor
-      taskqueue --database 'mysql://user@/shop?host=db1&host=db2&host=db3' doctor
+      TASKQUEUE_DATABASE_URL='mysql://user@/shop?host=db1&host=db2&host=db3' taskqueue doctor
     """
     if (missing := given.missing_file) is not None:
         raise click.ClickException(f"there is no database file {missing}: name the database by --database or --app")

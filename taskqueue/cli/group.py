@@ -74,7 +74,7 @@ def main(ctx: click.Context, app: str | None, database: str | None, debug: bool)
     Examples:
       taskqueue list
       taskqueue --app myapp.jobs:service run import
-      taskqueue --database mysql://user:password@host/name run import --allow myapp
+      taskqueue --database sqlite:////srv/myapp/queue.db run import --allow myapp
       taskqueue dead list import
 
     \b

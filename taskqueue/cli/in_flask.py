@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import click
@@ -24,9 +23,7 @@ class _GivenByFlask(Given):
     ctx: click.Context | None = None
     name: str | None = None
 
-    @cached_property
-    def service(self) -> QueueService:
-        """The service of the application, which is loaded now."""
+    def _find(self) -> QueueService:
         if self.ctx is None:
             raise TypeError("a command of flask needs its context")
         return site_of(self.ctx, self.name).service
@@ -46,7 +43,7 @@ class _InFlask(Commands):
     """As the group ``taskqueue``, but below another one, which knows nothing of our exit codes."""
 
     def given(self, ctx: click.Context) -> Given:
-        return _GivenByFlask(None, None, ctx.command_path, ctx, ctx.params.get("name"))
+        return _GivenByFlask(None, None, ctx.command_path, ctx=ctx, name=ctx.params.get("name"))
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with said_in_one_line():

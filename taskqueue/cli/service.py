@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,6 +18,7 @@ from ..errors import ConfigurationError, QueueNotFound
 from ..queues.batch import BatchQueue
 from ..service import QueueService, allowed_by_environment
 from ..spec import check_name, nearest
+from .terminal_log import first_use_on_terminal
 
 
 @dataclass
@@ -27,10 +29,16 @@ class Given:
     database: str | None
     #: How a hint begins that names another command.
     program: str = "taskqueue"
+    #: Of the lines of the log, if it is not the usual one.
+    log_formatter: logging.Formatter | None = None
 
     @cached_property
     def service(self) -> QueueService:
-        """The service; nothing is opened yet."""
+        """The service; nothing is opened yet, but what its first use warns of will be seen."""
+        with first_use_on_terminal(self.log_formatter):
+            return self._find()
+
+    def _find(self) -> QueueService:
         if self.app is not None and self.database is not None:
             raise ConfigurationError("give --app or --database, not both: the service of --app has its database")
         if self.app is not None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from .output import first_line, one_line
 from .progress import Display
+from .terminal_log import is_logged_elsewhere
 
 
 class _TaskLogHandler(logging.Handler):
@@ -23,7 +24,7 @@ class _TaskLogHandler(logging.Handler):
 def task_log(display: Display) -> Iterator[None]:
     """Show what tasks log by ``ctx.log`` as lines, unless the application has set its logging up itself."""
     logger = logging.getLogger("taskqueue.task")
-    if logging.getLogger().handlers:
+    if is_logged_elsewhere():
         yield
         return
     handler = _TaskLogHandler(display)

@@ -44,7 +44,7 @@ def serve_pages(
     \b
     Examples:
       taskqueue --app myapp.jobs:service web
-      taskqueue --database mysql://user:password@host/name web --allow myapp --port 8080
+      taskqueue --database sqlite:////srv/myapp/queue.db web --allow myapp --port 8080
       taskqueue web --read-only
     """
     web_server()  # if it is missing, that is what has to be said first

@@ -85,6 +85,8 @@ def work(
     """
     if metrics_port is not None:
         share_with_children()  # before the application is imported, which may use the same library
+    if log_format == "json":
+        given.log_formatter = JsonFormatter()
     given.allow(allow)
     # Where an application is deployed, its workers may be there before its first item, and make the database.
     if given.missing_file is not None and not given.is_of_code and not given.service.local_queues():
@@ -97,7 +99,7 @@ def work(
     ]
     require_allowed(queue for queue in queues if names or queue.spec.agent == "server")
     process.program = "taskqueue work"
-    log_to_terminal(JsonFormatter() if log_format == "json" else None)
+    log_to_terminal()
     worker = Worker(
         given.service, names or None, threads=threads, processes=processes, prefetch=prefetch, grouped=grouped,
         executor=executor, grace=grace, max_items=max_items, max_seconds=max_seconds, max_memory=max_memory,

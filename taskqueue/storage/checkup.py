@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from .database import Database
 from .durability import checked, named
+from .faults import original
 from .hosts import Address
 
 
@@ -58,7 +59,7 @@ def examine(database: Database, lease: float) -> list[Finding]:
                 findings.append(Finding(host, "answers", True, "yes"))
                 findings += [Finding(host, *one) for one in checked(connection, database.dialect)]
         except Exception as error:
-            findings.append(Finding(host, "answers", False, f"no: {' '.join(str(error).split())}"))
+            findings.append(Finding(host, "answers", False, f"no: {' '.join(str(original(error)).split())}"))
     return findings + list(_of_all(database, looks, lease))
 
 

@@ -18,12 +18,21 @@ _SMALLEST = 3
 #: Their locks, or the memory that processes share, do not do for SQLite.
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "lustre", "ocfs2", "gfs2", "vboxsf", "davfs",
             "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.davfs2", "fuse.s3fs", "fuse.rclone"}  # fmt: skip
+_IN_MEMORY = {"tmpfs", "ramfs"}
+#: What undoes a setting of PostgreSQL, by where that stands (``pg_settings.source``); else the second one.
+_RESET = {
+    "database": "ALTER DATABASE ... RESET {0}",
+    "user": "ALTER ROLE ... RESET {0}",
+    "database user": "ALTER ROLE ... IN DATABASE ... RESET {0}",
+    "client": "leave it out of the options of the connection",
+}
+_SET = "ALTER SYSTEM SET {0} = on; SELECT pg_reload_conf()"
 
 
 def warn(connection: Connection, dialect: Dialect) -> None:
     """Log what is not good of the database at the other end; that never hinders anybody."""
     try:
-        for what, is_good, text in checked(connection, dialect):
+        for what, is_good, text in certain(connection, dialect):
             if not is_good:
                 _log.warning("the database does not keep all that is promised: %s: %s", what, text)
     except Exception as error:
@@ -31,7 +40,18 @@ def warn(connection: Connection, dialect: Dialect) -> None:
 
 
 def checked(connection: Connection, dialect: Dialect) -> Iterator[Fact]:
-    """All that can be said of it."""
+    """All that can be said of it; more than is worth a warning, for it may be meant so, or do no harm on that disk."""
+    yield from certain(connection, dialect)
+    if isinstance(dialect, MySQL):
+        yield from _torn_pages_of_mysql(connection)
+    elif isinstance(dialect, PostgreSQL):
+        yield from _torn_pages_of_postgresql(connection)
+    else:
+        yield from _memory_of_sqlite(connection)
+
+
+def certain(connection: Connection, dialect: Dialect) -> Iterator[Fact]:
+    """What breaks a promise wherever the database lies."""
     checks: Callable[[Connection], Iterator[Fact]] = _of_sqlite
     if isinstance(dialect, MySQL):
         checks = _of_cluster if dialect.is_cluster else _of_mysql
@@ -44,17 +64,37 @@ def _of_mysql(connection: Connection) -> Iterator[Fact]:
     flush = named(connection, "GLOBAL VARIABLES", "innodb_flush_log_at_trx_commit")
     yield (
         "commits survive a power cut",
-        flush == "1",
-        "yes" if flush == "1" else f"innodb_flush_log_at_trx_commit is {flush}: the last commits are lost; set it to 1",
-    )
+        flush in ("1", "3"),  # 3 is of MariaDB, and flushes even more often
+        "yes" if flush in ("1", "3") else (
+            f"innodb_flush_log_at_trx_commit is {flush}: the last commits are lost; set it to 1: "
+            f"{_set_global('innodb_flush_log_at_trx_commit')}"
+        ),
+    )  # fmt: skip
     # With a binary log the server asks that log, after a crash, which transactions have happened.
     if named(connection, "GLOBAL VARIABLES", "log_bin") == "ON":
         sync = named(connection, "GLOBAL VARIABLES", "sync_binlog")
         yield (
             "the binary log survives a power cut",
             sync == "1",
-            "yes" if sync == "1" else f"sync_binlog is {sync}: the last commits may be lost; set it to 1",
+            "yes" if sync == "1" else (
+                f"sync_binlog is {sync}: the last commits may be lost; set it to 1: {_set_global('sync_binlog')}"
+            ),
+        )  # fmt: skip
+
+
+def _set_global(name: str) -> str:
+    return f"SET GLOBAL {name} = 1, and {name} = 1 in the server's configuration file, for its next start"
+
+
+def _torn_pages_of_mysql(connection: Connection) -> Iterator[Fact]:
+    found = named(connection, "GLOBAL VARIABLES", "innodb_doublewrite")
+    if found:
+        is_good = found not in ("OFF", "DETECT_ONLY")
+        hint = (
+            ": a page that a power cut has torn damages the database, unless its disk writes pages as a whole (as ZFS "
+            "does); set innodb_doublewrite = ON in the server's configuration file, and start it anew"
         )
+        yield "torn pages are mended", is_good, "yes" if is_good else f"innodb_doublewrite is {found}{hint}"
 
 
 def _of_cluster(connection: Connection) -> Iterator[Fact]:
@@ -75,10 +115,26 @@ def _of_cluster(connection: Connection) -> Iterator[Fact]:
 
 
 def _of_postgresql(connection: Connection) -> Iterator[Fact]:
-    for name in ("fsync", "synchronous_commit"):
-        found = str(connection.exec_driver_sql(f"SHOW {name}").scalar())
-        is_good = found not in ("off",)
-        yield name, is_good, found if is_good else "off: the last commits are lost in a power cut; set it to on"
+    for name, loss in (
+        ("fsync", "the database may be damaged by a power cut, and be lost"),
+        ("synchronous_commit", "the last commits are lost in a power cut"),
+    ):
+        yield _switch(connection, name, loss)
+
+
+def _torn_pages_of_postgresql(connection: Connection) -> Iterator[Fact]:
+    loss = (
+        "a page that a power cut has torn damages the database, unless its disk writes pages as a whole (as ZFS does)"
+    )
+    yield _switch(connection, "full_page_writes", loss)
+
+
+def _switch(connection: Connection, name: str, loss: str) -> Fact:
+    row = connection.exec_driver_sql(f"SELECT setting, source FROM pg_settings WHERE name = '{name}'").one()
+    found, source = map(str, row)
+    if found != "off":
+        return name, True, found
+    return name, False, f"off: {loss}; set it to on: {_RESET.get(source, _SET).format(name)}"
 
 
 def _of_sqlite(connection: Connection) -> Iterator[Fact]:
@@ -88,14 +144,27 @@ def _of_sqlite(connection: Connection) -> Iterator[Fact]:
     yield (
         "synchronous",
         is_good,
-        names[level] if is_good else f"{names[level]}: the last commits are lost in a power cut; set it to FULL",
-    )
-    file = str(connection.exec_driver_sql("SELECT file FROM pragma_database_list WHERE name = 'main'").scalar() or "")
-    kind = file_system_of(Path(file)) if file else ""
-    if kind:
+        names[level] if is_good else (
+            f"{names[level]}: the last commits are lost in a power cut; set it to FULL: PRAGMA synchronous = FULL on "
+            "each connection of your Engine"
+        ),
+    )  # fmt: skip
+    if kind := _file_system_of_sqlite(connection):
         is_good = kind not in _NETWORK
         hint = ": SQLite loses and damages data over a network; move the file to a local disk, or use a server"
         yield "file system", is_good, kind if is_good else kind + hint
+
+
+def _memory_of_sqlite(connection: Connection) -> Iterator[Fact]:
+    if kind := _file_system_of_sqlite(connection):
+        is_good = kind not in _IN_MEMORY
+        lost = f"no: {kind} is memory, and the whole file is lost in a power cut or restart; move it to a disk"
+        yield "the file survives a power cut", is_good, "yes" if is_good else lost
+
+
+def _file_system_of_sqlite(connection: Connection) -> str:
+    file = str(connection.exec_driver_sql("SELECT file FROM pragma_database_list WHERE name = 'main'").scalar() or "")
+    return file_system_of(Path(file)) if file else ""
 
 
 def file_system_of(path: Path) -> str:

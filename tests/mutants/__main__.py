@@ -1,10 +1,12 @@
 """``python -m tests.mutants [words]``: damage a copy of the project in each of these ways, and see its tests turn red.
 
-With words: only the damages whose name has one of them. The exit code is 1 when a damage stays unnoticed.
+With words: only the damages whose name has one of them. The exit code is 1 when a damage stays unnoticed, 2 when
+a word is in no name.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -20,9 +22,27 @@ _COPIED = ("taskqueue", "tests", "demo_ext", "templates", "benchmarks", "docs",
            "setup.cfg", "pyproject.toml", "README.md", "Makefile")  # fmt: skip
 
 
-def main(words: list[str]) -> int:
-    """Try the mutants; how many survived."""
-    chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.name for word in words)]
+def main(arguments: list[str]) -> int:
+    """Do what the arguments say; the exit code."""
+    parser = argparse.ArgumentParser(
+        "python -m tests.mutants", description="Damage a copy of the project in many ways; its tests must notice each."
+    )
+    parser.add_argument("words", metavar="WORD", nargs="*", help="only the damages whose name has one of the words")
+    parser.add_argument("--list", action="store_true", help="print the names of the damages, and try none")
+    given = parser.parse_args(arguments)
+    chosen = [mutant for mutant in MUTANTS if not given.words or any(word in mutant.name for word in given.words)]
+    unknown = [word for word in given.words if not any(word in mutant.name for mutant in MUTANTS)]
+    if unknown:
+        print(f"There is no damage with {unknown[0]!r} in its name: --list prints all names.", file=sys.stderr)
+        return 2
+    if given.list:
+        print(*(mutant.name for mutant in chosen), sep="\n")
+        return 0
+    return _try(chosen)
+
+
+def _try(chosen: list[Mutant]) -> int:
+    """Print what becomes of each; 1 when one stays unnoticed, else 0."""
     survived = 0
     print("| damage | noticed by |\n| --- | --- |")
     for mutant in chosen:
@@ -30,7 +50,7 @@ def main(words: list[str]) -> int:
         survived += noticed is None
         print(f"| {mutant.name} | {noticed or 'NOBODY'} |", flush=True)
     print(f"\n{len(chosen) - survived} of {len(chosen)} were noticed")
-    return 1 if survived or not chosen else 0
+    return 1 if survived else 0
 
 
 def _noticed_by(mutant: Mutant) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.mutants.__main__ import main
 from tests.mutants.mutants import MUTANTS, ROOT, Mutant
 
 
@@ -16,3 +17,13 @@ def test_given_a_damage_when_looked_up_then_its_places_and_tests_are_there(mutan
     for file, source in sources.items():
         compile(source, file, "exec")
     assert [name for name in mutant.tests if not (ROOT / name).exists()] == []
+
+
+def test_given_list_then_the_names_are_printed_and_nothing_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list", "fence"]) == 0
+    assert capsys.readouterr().out == "no fence\n"
+
+
+def test_given_a_word_that_no_name_has_then_one_sentence_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["no fence", "gate"]) == 2
+    assert capsys.readouterr() == ("", "There is no damage with 'gate' in its name: --list prints all names.\n")
