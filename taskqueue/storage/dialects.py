@@ -261,7 +261,7 @@ class MySQL(Dialect):
         uptime = float(ask("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1])
         if uptime + 2 < age:  # in whole seconds, of two moments
             return False
-        return bool(ask(f"SELECT 1 FROM information_schema.processlist WHERE id = {session:d} "
+        return bool(ask(f"SELECT 1 FROM information_schema.processlist WHERE id = {int(session)} "
                         "AND NOT (command = 'Sleep' AND time >= 2)"))  # fmt: skip
 
     @property
@@ -307,8 +307,8 @@ class PostgreSQL(Dialect):
     def is_at_work(self, ask: Ask, session: int, age: float) -> bool:
         """Until it has ended, or has read nothing for a second."""
         return bool(ask(
-            f"SELECT 1 FROM pg_stat_activity WHERE pid = {session:d} "
-            f"AND backend_start < clock_timestamp() - interval '{age:.6f} seconds' "
+            f"SELECT 1 FROM pg_stat_activity WHERE pid = {int(session)} "
+            f"AND backend_start < clock_timestamp() - interval '{int(age * 1000)} milliseconds' "
             "AND NOT (state = 'idle' AND state_change < clock_timestamp() - interval '1 second')"
         ))  # fmt: skip
 

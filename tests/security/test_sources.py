@@ -31,9 +31,9 @@ NAMES = {
 PARTS = {
     # The dialect's own words.
     "storage/checkup.py": {"database.dialect.now"},
-    # Names of settings, which the calls beside give as constants.
-    "storage/durability.py": {"kind", "name"},
-    "storage/items.py": {"below", "column", "due", "self._dialect.call", "statement", "told", "value"},
+    # Names of settings, which the calls beside give as constants; and a sentence that only looks like a statement.
+    "storage/durability.py": {"kind", "name", "names[level]"},
+    "storage/items.py": {"below", "due", "self._dialect.call", "statement", "told"},
     "storage/wake.py": {"key", "self._database.dialect.channel", "state"},
     # Conditions, columns and assignments.
     "storage/batches.py": {"statement"},
@@ -49,6 +49,8 @@ PARTS = {
         "', '.join((f':{key}' for key in values))", "', '.join([slot, *added, *stored, *total])", "also",
         "assignments", "condition", "free", "of_one", "started", "wanted",
     },
+    # A table and its columns, which the callers give as constants, and a mark for each value.
+    "storage/transaction.py": {"marks", "names", "table"},
     # A condition of constants and a number that went through ``int``.
     "storage/stranded.py": {"_FARTHEST * int(lease)", "far"},
     "storage/settling.py": {"also", "changes", "guard", "holder", "place"},
