@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine, Pool
 
 from .deadlines import IDLE_SINCE
-from .dialects import Dialect, MySQL
+from .dialects import Dialect, MySQL, Session
 
 
 class Channel:
@@ -25,8 +25,8 @@ class Channel:
         except Exception:  # it was closed meanwhile, and must not go back as it is
             pooled.invalidate()
             raise
-        #: By which number the server knows it; None: by none.
-        self.session: int | None = None
+        #: By what the server knows it; None: by nothing.
+        self.session: Session | None = None
         with suppress(Exception):  # another driver may not tell
             self.session = dialect.session_of(raw)
         self.is_closed = False
@@ -40,9 +40,9 @@ class Channel:
         """Execute a statement without parameters."""
         self.cursor.execute(sql)
 
-    def ask(self, sql: str) -> list[Any]:
-        """All rows of a query without parameters."""
-        self.cursor.execute(sql)
+    def ask(self, sql: str, *values: Any) -> list[Any]:
+        """All rows of a query, with values in the driver's style."""
+        self.cursor.execute(sql, *([values] if values else []))
         return list(self.cursor.fetchall())
 
     def rollback(self) -> None:

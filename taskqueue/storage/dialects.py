@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any, ClassVar
 
@@ -27,8 +27,10 @@ CONNECT_TIMEOUT = 10
 STATEMENT_TIMEOUT = 60
 
 
-#: ``ask(sql)`` gives the rows of a query.
-Ask = Callable[[str], "list[Any]"]
+#: ``ask(sql)`` gives the rows of a query; with values, in the driver's style, where that is said.
+Ask = Callable[..., "list[Any]"]
+#: By what a server knows a connection: a number, which comes back after a restart, and from where it came, or None.
+Session = tuple[int, "str | None"]
 
 
 class Dialect:
@@ -102,14 +104,15 @@ class Dialect:
         """What an engine of our own is created with."""
         return {}
 
-    def session_of(self, connection: Any) -> int | None:
-        """By which number the server knows a connection; None where that says nothing."""
+    def session_of(self, connection: Any) -> Session | None:
+        """By what the server knows a connection; None where that says nothing."""
         return None
 
-    def is_at_work(self, ask: Ask, session: int, age: float) -> bool:
+    def is_at_work(self, ask: Ask, session: Session, age: float) -> bool:
         """Whether the server may still be at work for a session whose connection was lost.
 
         Arguments:
+            ask: takes values, too.
             age: so long ago (seconds) it was known to be there; numbers come back.
         """
         return False
@@ -231,6 +234,9 @@ class MySQL(Dialect):
         with closing(connection.cursor()) as cursor:
             self.check_cluster(partial(_asked, cursor))
             cursor.execute(self.session_setup)
+            with suppress(Exception):  # of no use before it is lost
+                found = _asked(cursor, "SELECT host FROM information_schema.processlist WHERE id = CONNECTION_ID()")
+                connection.taskqueue_origin = str(found[0][0])
 
     def check_cluster(self, ask: Ask) -> None:
         """Take note of whether the server is a node of a Galera cluster; asked once."""
@@ -252,17 +258,19 @@ class MySQL(Dialect):
         if found and str(found[0][1]).upper() != wanted:
             raise NotWritable(f"{name} is {found[0][1]}")
 
-    def session_of(self, connection: Any) -> int | None:
-        """The id of its thread."""
-        return int(connection.thread_id())
+    def session_of(self, connection: Any) -> Session | None:
+        """The id of its thread, and the client's address as the server sees it."""
+        return int(connection.thread_id()), getattr(connection, "taskqueue_origin", None)
 
-    def is_at_work(self, ask: Ask, session: int, age: float) -> bool:
+    def is_at_work(self, ask: Ask, session: Session, age: float) -> bool:
         """Until it has ended, or has read nothing for two seconds. After a restart ids begin anew."""
+        number, origin = session
         uptime = float(ask("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1])
         if uptime + 2 < age:  # in whole seconds, of two moments
             return False
-        return bool(ask(f"SELECT 1 FROM information_schema.processlist WHERE id = {int(session)} "
-                        "AND NOT (command = 'Sleep' AND time >= 2)"))  # fmt: skip
+        found = ask("SELECT host FROM information_schema.processlist WHERE id = %s "
+                    "AND NOT (command = 'Sleep' AND time >= 2)", number)  # fmt: skip
+        return bool(found) and origin in (None, found[0][0])
 
     @property
     def session_setup(self) -> str:
@@ -300,14 +308,14 @@ class PostgreSQL(Dialect):
         """A deadline where the network swallows packets, which keepalives alone do not notice."""
         return {"connect_args": {"tcp_user_timeout": STATEMENT_TIMEOUT * 1000}}
 
-    def session_of(self, connection: Any) -> int | None:
+    def session_of(self, connection: Any) -> Session | None:
         """The id of its process."""
-        return int(connection.info.backend_pid)
+        return int(connection.info.backend_pid), None
 
-    def is_at_work(self, ask: Ask, session: int, age: float) -> bool:
+    def is_at_work(self, ask: Ask, session: Session, age: float) -> bool:
         """Until it has ended, or has read nothing for a second."""
         return bool(ask(
-            f"SELECT 1 FROM pg_stat_activity WHERE pid = {int(session)} "
+            f"SELECT 1 FROM pg_stat_activity WHERE pid = {int(session[0])} "
             f"AND backend_start < clock_timestamp() - interval '{int(age * 1000)} milliseconds' "
             "AND NOT (state = 'idle' AND state_change < clock_timestamp() - interval '1 second')"
         ))  # fmt: skip
