@@ -230,7 +230,7 @@ def wait_for_listener(server: Server) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
-def test_a_server_that_is_no_cluster_is_asked_once_and_each_connection_costs_one_statement(
+def test_a_server_that_is_no_cluster_is_asked_once_and_each_connection_costs_two_statements(
     service: QueueService, server: Server
 ) -> None:
     # given
@@ -242,7 +242,8 @@ def test_a_server_that_is_no_cluster_is_asked_once_and_each_connection_costs_one
     # then
     setup = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
     (show,) = (sql for sql in seen[0] if sql.startswith("SHOW VARIABLES"))
-    assert seen == [[show, setup], [setup], [setup]]
+    origin = "SELECT host FROM information_schema.processlist WHERE id = CONNECTION_ID()"
+    assert seen == [[show, setup, origin], [setup, origin], [setup, origin]]
     assert not dialect.is_cluster
 
 
