@@ -43,7 +43,6 @@ class Receiver:
         """The message that would be taken next."""
         queue, tx = self._queues.of(address), self._joined(session)
         self._make_due_ready(queue, tx)
-        queue.forget_claimed()
         for view in self._views(queue, producer, user, tx):
             if view.candidates:
                 return view.candidates[0]

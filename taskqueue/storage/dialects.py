@@ -265,8 +265,7 @@ class MySQL(Dialect):
     def is_at_work(self, ask: Ask, session: Session, age: float) -> bool:
         """Until it has ended, or has read nothing for two seconds. After a restart ids begin anew."""
         number, origin = session
-        uptime = float(ask("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1])
-        if uptime + 2 < age:  # in whole seconds, of two moments
+        if origin is None and float(ask("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1]) + 2 < age:  # two, in whole seconds
             return False
         found = ask("SELECT host FROM information_schema.processlist WHERE id = %s "
                     "AND NOT (command = 'Sleep' AND time >= 2)", number)  # fmt: skip

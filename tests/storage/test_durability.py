@@ -15,7 +15,7 @@ from taskqueue import QueueService, Worker
 from taskqueue.storage.checkup import examine
 from taskqueue.storage.durability import file_system_of
 from tests.faults.disk import mounted
-from tests.servers import ALL_DATABASES, MariaDBServer, PostgreSQLServer
+from tests.servers import ALL_DATABASES, MariaDBServer, PostgreSQLServer, Server
 
 
 class LoggingServer(MariaDBServer):
@@ -99,10 +99,7 @@ def test_given_a_sqlite_file_on_a_network_then_it_is_said(tmp_path: Path, warnin
 
 @pytest.mark.usefixtures("mariadb_server")  # which says when there is none
 def test_given_a_binary_log_that_is_not_synced_then_it_is_said(warnings: pytest.LogCaptureFixture) -> None:
-    with LoggingServer() as server:
-        server.create_database("logged")
-        with closing(QueueService(server.url("logged"))) as service:
-            service.queues()
+    first_use(LoggingServer())
 
     (message,) = warnings.messages
     assert "sync_binlog is 0: the last commits may be lost; set it to 1: SET GLOBAL sync_binlog = 1, and" in message
@@ -112,11 +109,7 @@ def test_given_a_binary_log_that_is_not_synced_then_it_is_said(warnings: pytest.
 def test_given_a_server_that_syncs_nothing_then_it_is_said_and_what_torn_pages_do_by_the_doctor_only(
     warnings: pytest.LogCaptureFixture,
 ) -> None:
-    with FragileServer() as server:
-        server.create_database("fragile")
-        with closing(QueueService(server.url("fragile"))) as service:
-            service.queues()
-            found = bad(service)
+    found = first_use(FragileServer())
 
     (message,) = warnings.messages
     assert message.endswith(
@@ -131,11 +124,7 @@ def test_given_a_server_that_syncs_nothing_then_it_is_said_and_what_torn_pages_d
 def test_given_a_server_that_flushes_twice_and_mends_no_torn_pages_then_only_the_doctor_says_the_second(
     warnings: pytest.LogCaptureFixture,
 ) -> None:
-    with TornServer() as server:
-        server.create_database("torn")
-        with closing(QueueService(server.url("torn"))) as service:
-            service.queues()
-            found = bad(service)
+    found = first_use(TornServer())
 
     assert warnings.messages == []
     assert list(found) == ["torn pages are mended"]
@@ -154,6 +143,15 @@ def test_given_a_sqlite_file_in_memory_then_the_doctor_says_that_it_gets_lost(
 
     assert warnings.messages == []
     assert list(found) == ([] if is_good else ["the file survives a power cut"])
+
+
+def first_use(server: Server) -> dict[str, str]:
+    """Use a new database of a server that is not running yet; what the doctor says against it."""
+    with server:
+        server.create_database("used")
+        with closing(QueueService(server.url("used"))) as service:
+            service.queues()
+            return bad(service)
 
 
 def bad(service: QueueService) -> dict[str, str]:
