@@ -155,23 +155,33 @@ def clear(tx: Transaction, queue_name: str) -> None:
     tx.change("DELETE FROM {activity} WHERE queue_name = :queue", queue=queue_name)
 
 
-_HELD = (
+_FACTS = (
     "SELECT item.id, item.uid, item.data, item.fence, item.failures, item.release_time, holder.token, holder.label, "
     "holder.beat_time, holder.beat_period, activity.start_time, activity.done, activity.total, activity.message, "
-    "activity.report_time, {now} FROM {item} AS item "
+    "activity.report_time, {now}"
+)
+_BESIDE = (
     "LEFT JOIN {activity} AS activity ON activity.item_id = item.id AND activity.fence = item.fence "
-    f"LEFT JOIN {{holder}} AS holder ON holder.token = SUBSTR(item.holder, 1, {TOKEN_LENGTH}) "
-    f"WHERE item.queue_name = :queue AND item.state = {LEASED}"
+    f"LEFT JOIN {{holder}} AS holder ON holder.token = SUBSTR(item.holder, 1, {TOKEN_LENGTH})"
 )
 
 
 def held(tx: Transaction, queue_name: str, limit: int) -> list[HeldRow]:
     """Up to ``limit`` items that are leased at the moment, in the order of the queue."""
-    statement = f"{_HELD} AND item.release_time > {{now}} ORDER BY item.weight, item.id LIMIT $limit"
+    # Found in the index of the claim, by which no more is read than is leased, and of that no rows.
+    found = (
+        f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} "
+        "AND release_time > {now} ORDER BY weight, id LIMIT $limit"
+    )
+    statement = (
+        f"{_FACTS} FROM ({found}) AS found JOIN {{item}} AS item ON item.id = found.id {_BESIDE} "
+        "ORDER BY item.weight, item.id"
+    )
     return [HeldRow(*row) for row in tx.rows(statement, {"limit": str(int(limit))}, queue=queue_name)]
 
 
 def held_item(tx: Transaction, queue_name: str, item_id: int) -> HeldRow | None:
     """The same of one item."""
-    row = tx.row(f"{_HELD} AND item.id = :id", queue=queue_name, id=item_id)
+    statement = f"{_FACTS} FROM {{item}} AS item {_BESIDE} WHERE item.queue_name = :queue AND item.state = {LEASED}"
+    row = tx.row(f"{statement} AND item.id = :id", queue=queue_name, id=item_id)
     return HeldRow(*row) if row else None
