@@ -108,6 +108,11 @@ class Server(ABC):
         return self._process.pid
 
     @property
+    def log(self) -> Path:
+        """The file to which the server writes what it has to say."""
+        return self._home / "log"
+
+    @property
     def running(self) -> bool:
         """Whether the server has been started and has not ended since."""
         return self._process is not None and self._process.poll() is None
@@ -289,10 +294,10 @@ class Server(ABC):
             self._watchdog.stdin.flush()
 
     def _open_log(self) -> IO[bytes]:
-        return (self._home / "log").open("ab")
+        return self.log.open("ab")
 
     def _log_tail(self) -> str:
-        lines = (self._home / "log").read_text(errors="replace").splitlines()
+        lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(lines[-20:])
 
 
