@@ -70,11 +70,13 @@ class Drive:
         self._on_end = on_end
         self._on_end_url = on_end_url
         self._watching = Watching(watcher)
+        self._is_watched = watcher is not None
         self._recorder = recorder
         self._pace = pace
         self._remaining = remaining or Remaining(queue)
         self._began = time.monotonic()
         self._has_begun = False
+        self._last: QueueItem | None = None
 
     # --- ways to drive ---
 
@@ -113,7 +115,7 @@ class Drive:
         with self._driving() as holding:
             item = self._take(holding, use_steal)
             if item is not None:
-                self.result.last_task_title = item.title
+                self._last = item
                 lost = self.queue.settle([item], settlement.skip("skipped by hand"))
                 holding.drop(item)
                 self.result.skipped += not lost
@@ -153,12 +155,13 @@ class Drive:
         self._has_begun = True
         if self._recorder is not None:
             self._recorder.began(items[0])
-        if self._watching:
+        if self._is_watched:
             self._watching.item(items[0].title)
-        attempts = execution.run_batch(items)
-        seconds = (time.monotonic() - began) / len(items)
-        goes_on = [self._ended(attempt, seconds, ahead) for attempt in attempts]  # all of them are accounted for
-        return all(goes_on)
+        attempts = [execution.run(items[0])] if len(items) == 1 else execution.run_batch(items)
+        seconds, goes_on = (time.monotonic() - began) / len(items), True
+        for attempt in attempts:  # all of them are accounted for
+            goes_on = self._ended(attempt, seconds, ahead) and goes_on
+        return goes_on
 
     def _ended(self, attempt: Attempt, seconds: float, ahead: LeaseAhead) -> bool:
         ahead.ended(attempt, seconds)
@@ -167,7 +170,7 @@ class Drive:
         goes_on = self._account(attempt)
         self._remaining.left -= attempt.outcome not in _STAYING
         self._count_if_due()
-        if self._watching:
+        if self._is_watched:
             self._watching.counts(self.result, self._remaining.left)
         if not goes_on and attempt.outcome is not Outcome.RELINQUISH and self._recorder is not None:
             self._recorder.block(self._problem(attempt))
@@ -237,7 +240,7 @@ class Drive:
 
     def _account(self, attempt: Attempt) -> bool:
         """Count the attempt; whether the run goes on."""
-        self.result.last_task_title = attempt.item.title
+        self._last = attempt.item
         if attempt.outcome is Outcome.OK:
             self.result.completed += 1
             return True
@@ -270,13 +273,16 @@ class Drive:
                 NothingReady(f"no item of {self.queue.name!r} can be claimed: {who}, {pause.seconds:.0f} s left")
             )
         result.is_continue = result.number_of_items > 0 and not result.is_error
-        result.elapsed = time.monotonic() - self._began
-        return result
+        return self._completed(result)
 
     def _close(self) -> RunResult:
         result = self.result
         if not result.is_drained and not result.is_error:
             result.is_continue = True
+        return self._completed(result)
+
+    def _completed(self, result: RunResult) -> RunResult:
+        result.last_task_title = self._last.title if self._last is not None else ""
         result.elapsed = time.monotonic() - self._began
         return result
 
@@ -321,7 +327,7 @@ class Drive:
     # --- showing ---
 
     def _count_if_due(self) -> None:
-        if (not self._watching and self._recorder is None) or not self._remaining.is_due():
+        if (not self._is_watched and self._recorder is None) or not self._remaining.is_due():
             return
         left = self._remaining.count()
         if self._recorder is not None:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Protocol
 
 from . import clock
 from .errors import PayloadError
 from .task import Task
+
+
+class _Data:
+    """Unpacked once, when it is first asked for: a ``cached_property`` without the lock of older Pythons."""
+
+    def __get__(self, item: QueueItem | None, owner: type[QueueItem]) -> Any:
+        if item is None:
+            return self
+        data = item.__dict__["data"] = item._unpack()
+        return data
 
 
 @dataclass(frozen=True)
@@ -46,15 +55,23 @@ class QueueItem:
     order_key: str | None = None
     _unpack: Callable[[], Any] = field(default=lambda: None, repr=False, compare=False)
 
-    @cached_property
-    def data(self) -> Any:
-        """The task or data that was queued. Raises :class:`PayloadError` when what is stored cannot be read."""
-        return self._unpack()
+    @classmethod
+    def of(cls, *values: Any) -> QueueItem:
+        """The same as the constructor, in half the time: that of a frozen dataclass calls a function for each field."""
+        item = cls.__new__(cls)
+        item.__dict__.update(zip(_FIELDS, values, strict=True))
+        return item
+
+    #: The task or data that was queued. Raises :class:`PayloadError` when what is stored cannot be read.
+    data = _Data()
 
     @property
     def title(self) -> str:
         """The title of the task, else its callback, else a short form of the data; never raises."""
         return title_of(self)
+
+
+_FIELDS = tuple(field.name for field in fields(QueueItem))
 
 
 class Unpackable(Protocol):

@@ -427,12 +427,23 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON value")
 
 
-_from_json = json.JSONDecoder(
-    object_hook=_read_object,
-    parse_float=_read_json_float,
-    parse_int=_read_json_int,
-    parse_constant=_refuse_constant,
-).decode
+_NUMBERS: dict[str, Any] = {
+    "parse_float": _read_json_float, "parse_int": _read_json_int, "parse_constant": _refuse_constant,
+}  # fmt: skip
+_decoder = json.JSONDecoder(object_hook=_read_object, **_NUMBERS)
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]  # typeshed has it not
+#: For a text in which there can be no tag.
+_scan_untagged: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(**_NUMBERS).scan_once  # type: ignore[attr-defined]
+
+
+def _from_json(text: str) -> Any:
+    scan = _scan if '"$' in text or "\\u" in text else _scan_untagged
+    try:
+        value, end = scan(text, 0)
+    except StopIteration:
+        end = -1
+    # Whatever there is besides, be it only space, the decoder looks at, and says what is wrong.
+    return value if end == len(text) else _decoder.decode(text)
 
 
 def storable(text: str) -> str:

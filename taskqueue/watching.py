@@ -18,9 +18,6 @@ class Watching:
         self._watcher = watcher
         self._shown = Progress()
 
-    def __bool__(self) -> bool:
-        return self._watcher is not None
-
     def show(self, **changes: Any) -> None:
         """Show what was shown before, with ``changes``."""
         if self._watcher is None:

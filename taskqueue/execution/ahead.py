@@ -57,7 +57,8 @@ class LeaseAhead:
 
     def next(self) -> QueueItem | None:
         """The next item, leased; None when none can be claimed now, or the queue is not active."""
-        if self._ready and self._look_is_due() and not self._may_go_on():
+        is_due = self._queue.changes != self._changes or time.monotonic() - self._looked >= _LOOK_EVERY
+        if is_due and self._ready and not self._may_go_on():
             self.give_back()
         while self._ready and self._holding.is_lost(self._ready[0]):
             lost = self._ready.popleft()
@@ -72,6 +73,8 @@ class LeaseAhead:
         first = self.next()
         if first is None:
             return []
+        if self._size == 1:
+            return [first]
         more = for_one_call(chain([first], self._ready), self._size) - 1
         return [first, *(self._ready.popleft() for _ in range(more))]
 
@@ -79,6 +82,8 @@ class LeaseAhead:
         """An attempt at the item in hand has taken so long, its acknowledgement included."""
         before = self._seconds_per_task
         self._seconds_per_task = seconds if before is None else 0.8 * before + 0.2 * seconds
+        if attempt.outcome is Outcome.OK:
+            return
         # Whoever took this item may have taken the others; or the item itself goes next.
         if attempt.outcome is Outcome.LEASE_LOST or self._goes_next(attempt):
             self.give_back()
@@ -127,9 +132,6 @@ class LeaseAhead:
             return self._size
         wanted = min(self._limit, int(_WORK_AHEAD / max(self._seconds_per_task, 1e-6)))
         return max(self._size, wanted - wanted % self._size)
-
-    def _look_is_due(self) -> bool:
-        return self._queue.changes != self._changes or time.monotonic() - self._looked >= _LOOK_EVERY
 
     def _looked_now(self) -> None:
         self._changes, self._looked = self._queue.changes, time.monotonic()

@@ -12,9 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import LeaseLost, PayloadTooNew
 from ..interrupts import let_interrupt_pass
@@ -35,8 +34,7 @@ from .trial import Trial, answers_for, void
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What became of one item."""
 
     item: QueueItem
@@ -102,7 +100,10 @@ class Execution:
         if self._calls.is_batch:
             return self.run_batch([item])[0]
         trial = self._trial(item)
-        _try(trial, self._execute, trial)
+        try:
+            self._execute(trial)
+        except BaseException as error:
+            _failed(trial, error)
         return self._end(trial)
 
     def run_batch(self, items: Sequence[QueueItem]) -> list[Attempt]:
@@ -149,7 +150,7 @@ class Execution:
 
     def _admit(self, trial: Trial) -> None:
         trial.admit()
-        self._calls.read(trial.item)
+        _ = trial.item.data  # raises what is wrong with it
         trial.refuse_exhausted()
 
     def _answers(self, trials: Sequence[Trial]) -> list[Any]:
@@ -232,6 +233,10 @@ class Execution:
 def _try(trial: Trial, work: Callable[[Any], None], argument: Any) -> None:
     try:
         work(argument)
-    except BaseException as error:  # a task that calls sys.exit() has failed, not we
-        let_interrupt_pass(error)
-        trial.exception = error
+    except BaseException as error:
+        _failed(trial, error)
+
+
+def _failed(trial: Trial, error: BaseException) -> None:
+    let_interrupt_pass(error)  # a task that calls sys.exit() has failed, not we
+    trial.exception = error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -44,7 +44,9 @@ def call_here(call: Call, void: Void) -> Any:
 
 
 def _call(call: Call, void: Void) -> Any:
-    with call.user or nullcontext():
+    if call.user is None:
+        return finished(call.function(call.context, *call.args, **call.kwargs), void)
+    with call.user:
         return finished(call.function(call.context, *call.args, **call.kwargs), void)
 
 
@@ -58,27 +60,20 @@ class Calls:
         check_handler(queue, by_executor=by_executor)
         self._queue = queue
         self.handler: Handler | None = queue.settings.handlers.get(_payload(queue))
+        #: Whether one call takes many items.
+        self.is_batch = self.handler is not None and self.handler.is_batch
 
     @property
     def size(self) -> int:
         """How many items one call takes at most."""
         return self._queue.spec.batch_limit if self.is_batch else 1
 
-    @property
-    def is_batch(self) -> bool:
-        """Whether one call takes many items."""
-        return self.handler is not None and self.handler.is_batch
-
-    def read(self, item: QueueItem) -> Any:
-        """The data of ``item``. Raises :class:`PayloadError`."""
-        return item.data
-
     def of(self, item: QueueItem, context: TaskContext) -> Call:
         """The call for one item.
 
         Raises :class:`PayloadError`, :class:`CallbackRefused`, and whatever the identity hook raises.
         """
-        data, keep = self.read(item), self._queue.spec.keep_result is not None
+        data, keep = item.data, self._queue.spec.keep_result is not None
         if self.handler is not None:
             return Call(self.handler.function, context, (data,), is_answer_kept=keep)
         if not isinstance(data, Task):

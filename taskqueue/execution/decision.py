@@ -66,14 +66,14 @@ class Decision:
         A failure that cannot be judged, because its exception is of an odd make, is replaced by one that can be: else
         the item would be executed for ever.
         """
+        if trial.exception is None:
+            return Outcome.OK, self.settlement(trial, Outcome.OK)
         try:
             return self._made(trial)
         except TaskQueueError:  # the database does not answer
             raise
         except BaseException as error:
             let_interrupt_pass(error)
-            if trial.exception is None:
-                raise
             kind = type(trial.exception).__name__
             _log.exception("[%s #%s] %s could not be judged", self.queue.name, trial.item.id, kind)
             trial.exception = TaskFailed(f"{kind}, which could not be judged: {error_text(error)}")

@@ -63,12 +63,11 @@ class Trial:
             raise TaskFailed("the task returned False")
         if not self.context.is_completed and self.holding.is_overdue(self.item):
             raise self.timeout()
-        self._keep(value)
+        if self.holding.queue.spec.keep_result is not None:
+            self._keep(value)
 
     def _keep(self, value: Any) -> None:
         queue = self.holding.queue
-        if queue.spec.keep_result is None:
-            return
         if self.context.is_completed:
             if not self.context.is_result_kept:  # too late to store it together with the completion
                 queue.store_result(self.item, value)

@@ -214,6 +214,8 @@ class BatchQueue(ArchivedQueue):
             sure: whether nobody else can have held an item until this moment. Asked when the answer to a commit was
                 lost and the item is gone: then we have ended it, or else an heir may have.
         """
+        if len(items) == 1 and items[0].queue_name == self.name:
+            return [] if self._settle(items, how, sure) else list(items)
         mine = self._newest(items)
         return self._lost(items, mine, self._settle(mine, how, sure) if mine else set())
 

@@ -546,7 +546,7 @@ class SqlBase(BatchQueue):
         return self._read(look)  # type: ignore[no-any-return]
 
     def _item(self, row: ItemRow) -> QueueItem:
-        return QueueItem(
+        return QueueItem.of(
             row.id, self.name, row.weight, clock.from_ms(row.submit_time), optional_time(row.release_time),
             row.run_count, row.fence, row.last_error, row.failures, row.interruptions, row.uid,
             bool(row.is_cancelled), row.batch_id, row.order_key,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import DatabaseError, OutcomeUnknown
+from ..item import QueueItem
 from ..queues.sql_base import SqlBase
 from ..storage import presence, runs
 from ..storage.rows import Held
@@ -39,7 +40,8 @@ class _Entry:
     done: int = 0
     failed: int = 0
     skipped: int = 0
-    last_title: str = ""
+    #: The last one that ended well.
+    last: QueueItem | None = None
     #: With the item in hand that has said it, where that must still be ours to be heard.
     lines: list[tuple[dict[str, Any], InHand | None]] = field(default_factory=list)
     #: Items whose activity is to be forgotten.
@@ -55,16 +57,17 @@ class _Entry:
 
     def summary(self) -> list[dict[str, Any]]:
         """A line for all that went well."""
-        if self.done == 1:
-            return [line("done", self.last_title)]
-        return [line("many", f"{self.done} {self.last_title}")] if self.done else []
+        if self.last is None:
+            return []
+        title = self.last.title
+        return [line("done", title) if self.done == 1 else line("many", f"{self.done} {title}")]
 
     def absorb(self, later: _Entry) -> None:
         """Take over what happened later."""
         self.done += later.done
         self.failed += later.failed
         self.skipped += later.skipped
-        self.last_title = later.last_title or self.last_title
+        self.last = later.last or self.last
         self.lines += later.lines
         self.ended += later.ended
         self.total = later.total if later.total is not None else self.total
@@ -133,11 +136,11 @@ class Ledger:
 
     # --- what happens ---
 
-    def done(self, title: str) -> None:
+    def done(self, item: QueueItem) -> None:
         """An item ended well."""
         with self._lock:
             self._open.done += 1
-            self._open.last_title = title
+            self._open.last = item
 
     def failed(self) -> None:
         """An item failed for good and has left the queue."""

@@ -174,7 +174,7 @@ class Recorder:
         """The item in hand came to this."""
         self._let_go(was_ours=outcome is not Outcome.LEASE_LOST)
         if outcome is Outcome.OK:
-            self._ledger.done(item.title)
+            self._ledger.done(item)
             return
         if outcome in (Outcome.DELETE, Outcome.DEAD):
             self._ledger.failed()

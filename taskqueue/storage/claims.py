@@ -24,8 +24,18 @@ _IS_DUE = "state = {state} AND release_time <= {{now}}"
 _TAKEN = f"state = {LEASED}, release_time = {{now}} + :lease, {_CLAIMED}"
 
 
+#: So many times as many candidates as are wanted are looked at, and so many seconds later again if others were just
+#: taking all of them.
+_LOOKS = ((2, 0.0), (6, 0.001), (6, 0.003), (6, 0.01), (6, None))
 #: What is read before items are leased: the database's time, the item, and the registration of the queue.
 _FOUND = f"{{now}}, {COLUMNS}, {{registered}}"
+#: In which states there is an item that is not ready. Ordered, because a planner else hopes to meet one early in the
+#: table.
+_HIDDEN = " UNION ALL ".join(
+    f"SELECT {state} WHERE (SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {state} "
+    "ORDER BY release_time LIMIT 1) IS NOT NULL"
+    for state in (LEASED, DELAYED)
+)
 
 
 def _due(state: int) -> str:
@@ -97,12 +107,12 @@ class Claims(Reading):
 
     def _claim_in_two_steps(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
         """Candidates by a plain covering read, then locked by primary key: a locking scan of the index deadlocks."""
-        for pause in (0.001, 0.003, 0.01, None):
-            found = tx.rows(f"SELECT id {READY_IN_ORDER}", {"limit": str(6 * limit + 10)}, queue=self._queue)
+        for width, pause in _LOOKS:
+            found = tx.rows(f"SELECT id {READY_IN_ORDER}", {"limit": str(width * limit + 10)}, queue=self._queue)
             taken = self._lock_and_take(tx, [row[0] for row in found], limit, lease, holder)
             if taken or not found or pause is None:
                 return in_order(taken)
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (others are just taking all that we saw)
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)
         return []
 
     def _lock_and_take(
@@ -138,19 +148,13 @@ class Claims(Reading):
 
         Nothing while anybody holds an item, or when the head waits for its time.
         """
-        if tx.row(
-            f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} "
-            "ORDER BY release_time LIMIT 1",  # ordered, because a planner else hopes to meet one early in the table
-            queue=self._queue,
-        ):
-            return []
-        rows = self._ready(tx, limit)
-        if not rows:
-            return []
-        last = ItemRow(*rows[-1][1:])
-        blocker = self.first_delayed_before(tx, last.weight, last.id)
-        if blocker is not None:
-            rows = [row for row in rows if (row[3], row[1]) < blocker]
+        hidden = {row[0] for row in tx.rows(_HIDDEN, queue=self._queue)}
+        rows = self._ready(tx, limit) if LEASED not in hidden else []
+        if rows and DELAYED in hidden:
+            last = ItemRow(*rows[-1][1:])
+            blocker = self.first_delayed_before(tx, last.weight, last.id)
+            if blocker is not None:
+                rows = [row for row in rows if (row[3], row[1]) < blocker]
         return self._take(tx, rows, lease, holder)
 
     def claim_seen(self, tx: Transaction, item_id: int, fence: int, lease: int, holder: str) -> ItemRow | None:
@@ -188,9 +192,10 @@ class Claims(Reading):
         if not rows:
             return []
         until = int(rows[0][0]) + lease
-        found = [ItemRow(*row[1:]) for row in rows]
+        # As they will be.
+        found = [ItemRow._make((*row[1:5], until, row[6] + 1, row[7] + 1, *row[8:])) for row in rows]
         claimed.note(tx, found, int(rows[0][0]))
-        guard, lists, values = guarded([(row.id, row.fence) for row in found])
+        guard, lists, values = guarded([(row.id, row.fence - 1) for row in found])
         taken = tx.change(
             f"UPDATE {{item}} SET state = {LEASED}, release_time = :until, {_CLAIMED} WHERE {guard}",
             lists,
@@ -201,7 +206,7 @@ class Claims(Reading):
         if taken < len(found):  # not all of them were locked, and somebody has removed one meanwhile
             mine = {row.id for row in self.held_by(tx, holder)}
             found = [row for row in found if row.id in mine]
-        return [row._replace(release_time=until, run_count=row.run_count + 1, fence=row.fence + 1) for row in found]
+        return found
 
     def held_by(self, tx: Transaction, holder: str) -> list[ItemRow]:
         """What a claim has leased whose answer was lost."""

@@ -25,7 +25,6 @@ from sqlalchemy.pool import QueuePool
 from .. import clock
 from ..errors import (
     ConfigurationError,
-    DatabaseBusy,
     NotSupported,
     OutcomeUnknown,
     SessionMismatch,
@@ -43,14 +42,13 @@ from .lending import Lending
 from .schema import define_tables
 from .stranded import Stranded
 from .transaction import SessionCursor, TaskSession, Transaction
+from .writer import OneWriter
 
 Result = TypeVar("Result")
 #: What may carry the caller's own transaction.
 Joinable = Session | scoped_session[Any] | Connection
 #: Seconds for which a lost connection or a conflict is tried again.
 PATIENCE = 10.0
-#: Seconds that a thread waits for its turn to write where there is one writer.
-_TURN = 60.0
 #: Seconds for which it is waited that a server ends what was sent to it on a connection that was lost.
 _LET_END = 5.0
 #: Listening workers are told of new items at most so often (seconds) by one process.
@@ -61,18 +59,16 @@ _AT_ONCE = nullcontext()
 _WORD = re.compile(r"[a-z_][a-z0-9_]{0,39}", re.ASCII)
 
 
-class _Moment:
-    """A moment of the past, also for a machine that has slept since, when its monotonic clock stands still."""
+def _age(began: tuple[float, float]) -> int:
+    """Milliseconds since a moment by two clocks: while a machine sleeps its monotonic one may stand still."""
+    return clock.to_ms(max(time.monotonic() - began[0], time.time() - began[1]))
 
-    __slots__ = ("_monotonic", "_wall")
 
-    def __init__(self) -> None:
-        self._monotonic, self._wall = time.monotonic(), time.time()
-
-    @property
-    def age(self) -> int:
-        """Milliseconds since then."""
-        return clock.to_ms(max(time.monotonic() - self._monotonic, time.time() - self._wall))
+class _Local(threading.local):
+    #: The session that :meth:`Database.session_scope` has open in this thread.
+    session: Session | None = None
+    #: The transaction of the application's that statements have joined here, and its connection.
+    joined: tuple[Any, Callable[[], Connection | None] | None] = (None, None)
 
 
 class _Lost:
@@ -110,10 +106,9 @@ class Database:
         self._connector = Connector(target, hosts, self.tables.names)
         self.url, self.dialect = self._connector.url, self._connector.dialect
         self._patience = patience
-        self._local = threading.local()
+        self._local = _Local()
         self._lock = threading.RLock()
-        #: On a database with one writer, ours take turns here: its own waiting is unfair.
-        self._writing = threading.Lock()
+        self._writer = self._make_writer()
         self._engines: tuple[Engine, Engine] | None = None
         self._ready = False
         self._identity: str | None = None
@@ -142,10 +137,13 @@ class Database:
 
     def forget_parent(self) -> None:
         """In a forked child: its parent's sockets and locks are not ours."""
-        self._local, self._lock, self._writing = threading.local(), threading.RLock(), threading.Lock()
+        self._local, self._lock, self._writer = _Local(), threading.RLock(), self._make_writer()
         self.lending = self._make_lending()
         for engine in self._engines or ():
             engine.dispose(close=False)
+
+    def _make_writer(self) -> AbstractContextManager[None]:
+        return OneWriter(masked(self.url), self._refuse_to_wait_for_itself) if self.dialect.single_writer else _AT_ONCE
 
     def _make_lending(self) -> Lending:
         return Lending(self._open_channel, keeps=self._connector.given is None)
@@ -208,17 +206,16 @@ class Database:
         return capacity > 2
 
     def _run(self, work: Callable[[Transaction], Result], *, begin: bool, write: bool = True) -> Result:
-        if write:
-            self._refuse_inside_session()
-        self.ensure_schema()
+        if not self._ready:
+            self.ensure_schema()
         give_up: float | None = None
-        began, pause, unsure = _Moment(), 0.002, False
+        began, pause, unsure = (time.monotonic(), time.time()), 0.002, False
         lost: _Lost | None = None
         while True:
             channel: Channel | None = None
             is_sent = False
             try:
-                with self._turn(write):
+                with self._writer if write else _AT_ONCE:
                     channel = self.lending.take()
                     try:
                         if lost is not None:
@@ -269,9 +266,10 @@ class Database:
         return translate(error, self.url)
 
     def _once(
-        self, work: Callable[[Transaction], Result], channel: Channel, begin: bool, unsure: bool, began: _Moment
-    ) -> Result:
-        transaction = Transaction(channel.cursor, self.dialect, unsure, began.age if unsure else 0)
+        self, work: Callable[[Transaction], Result], channel: Channel, begin: bool, unsure: bool,
+        began: tuple[float, float],
+    ) -> Result:  # fmt: skip
+        transaction = Transaction(channel.cursor, self.dialect, unsure, _age(began) if unsure else 0)
         if not begin:
             return work(transaction)
         channel.execute(self.dialect.begin)
@@ -290,30 +288,6 @@ class Database:
             channel.rollback()
             raise
         return result
-
-    def _turn(self, write: bool = True) -> AbstractContextManager[None]:
-        """Inside, this thread may write; on a database with one writer that is one thread at a time."""
-        return self._one_writer() if write and self.dialect.single_writer else _AT_ONCE
-
-    @contextmanager
-    def _one_writer(self) -> Iterator[None]:
-        if getattr(self._local, "writes", False):
-            raise NotSupported(
-                "SQLite has one writer, and this thread is just storing items: collect them before create_items(), "
-                "whose source must not change queues"
-            )
-        self._refuse_to_wait_for_itself()
-        if not self._writing.acquire(timeout=_TURN):
-            raise DatabaseBusy(
-                f"another thread has been writing to {masked(self.url)} for {_TURN:g} s: SQLite has one writer, look "
-                "for a ctx.transaction() that is open for long, or that waits for this thread"
-            )
-        self._local.writes = True
-        try:
-            yield
-        finally:
-            self._local.writes = False
-            self._writing.release()
 
     def _open_channel(self) -> Channel:
         return open_channel(self._both_engines()[1], self.dialect, own=self._connector.given is None)
@@ -371,8 +345,13 @@ class Database:
         return transaction
 
     def _refuse_to_wait_for_itself(self) -> None:
-        """Raise when the write lock is held by a session of the application's in this very thread."""
-        begun, known = getattr(self._local, "joined", (None, None))
+        """Raise when a session of this very thread, ours or the application's, holds the write lock."""
+        if self._local.session is not None:
+            raise NotSupported(
+                "SQLite has one writer, and ctx.transaction() of this thread is it: pass session= to join it, "
+                "or do this after the block"
+            )
+        begun, known = self._local.joined
         found: Connection | None = known() if known is not None else None
         if found is None or found.closed or found.invalidated or begun is None or found.get_transaction() is not begun:
             return
@@ -413,7 +392,7 @@ class Database:
         self.ensure_schema()
         session = TaskSession(self.engine)
         connection: Connection | None = None
-        with self._turn(), self._as_current(session):
+        with self._writer, self._as_current(session):
             try:
                 connection = self._open(session)
                 yield session
@@ -458,7 +437,7 @@ class Database:
     @property
     def current_session(self) -> Session | None:
         """The session that :meth:`session_scope` has open in this thread."""
-        return getattr(self._local, "session", None)
+        return self._local.session
 
     @contextmanager
     def _as_current(self, session: Session) -> Iterator[None]:
@@ -467,13 +446,6 @@ class Database:
             yield
         finally:
             self._local.session = None
-
-    def _refuse_inside_session(self) -> None:
-        if self.dialect.single_writer and self.current_session is not None:
-            raise NotSupported(
-                "SQLite has one writer, and ctx.transaction() of this thread is it: pass session= to join it, "
-                "or do this after the block"
-            )
 
     # --- the schema ---
 

@@ -178,7 +178,7 @@ class SQLite(Dialect):
     def prepare(self, connection: Any) -> None:
         """WAL lets readers read while one writes; FULL makes each commit survive a power cut."""
         # A row with damaged text must not make its neighbours unreadable.
-        connection.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+        connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
         cursor = connection.cursor()
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")

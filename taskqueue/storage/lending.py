@@ -17,6 +17,12 @@ from .channel import Channel
 _LENT = 1.0
 
 
+class _Local(threading.local):
+    #: Whether this thread keeps a channel, and which, once it has one.
+    is_held = False
+    channel: Channel | None = None
+
+
 class Lending:
     """The channels of one database.
 
@@ -28,28 +34,29 @@ class Lending:
     def __init__(self, open_channel: Callable[[], Channel], *, keeps: bool) -> None:
         self._open = open_channel
         self._keeps = keeps
-        self._local = threading.local()
+        self._local = _Local()
         self._free: deque[Channel] = deque()
 
     @property
     def is_held(self) -> bool:
         """Whether this thread keeps one."""
-        return getattr(self._local, "is_held", False)
+        return self._local.is_held
 
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Let this thread keep one connection for all it does inside the block."""
-        self._local.channel, self._local.is_held = None, True
+        self._local.is_held = True
         try:
             yield
         finally:
-            channel, self._local.channel, self._local.is_held = self._local.channel, None, False
-            if channel is not None:
-                channel.close()
+            kept: Channel | None = self._local.channel
+            self._local.channel, self._local.is_held = None, False
+            if kept is not None:
+                kept.close()
 
     def take(self) -> Channel:
         """A channel for this thread, to be given back."""
-        held: Channel | None = getattr(self._local, "channel", None)
+        held = self._local.channel
         if held is not None and not held.in_transaction:  # else the transaction that is open on it is somebody else's
             return held
         return self._used_lately() or self._open()
@@ -69,8 +76,9 @@ class Lending:
         if channel.is_closed:
             return
         channel.used = time.monotonic()
-        if self.is_held and self._local.channel in (None, channel):
-            self._local.channel = channel
+        local = self._local
+        if local.is_held and local.channel in (None, channel):
+            local.channel = channel
         elif self._keeps and channel.used - channel.opened < _LENT:
             self._free.append(channel)
         else:
@@ -83,7 +91,7 @@ class Lending:
             with_older: those that were opened before are no better; each may hang as long as this one.
         """
         channel.discard(with_older=with_older)
-        if getattr(self._local, "channel", None) is channel:
+        if self._local.channel is channel:
             self._local.channel = None
         if with_older:
             self.clear(discard=True)

@@ -104,5 +104,7 @@ def guarded(held: Sequence[Held]) -> tuple[str, dict[str, str] | None, dict[str,
     if len(held) == 1:
         return "id = :id AND fence = :fence", None, {"id": held[0][0], "fence": held[0][1]}
     lists = listed(item_id for item_id, _fence in held)
+    if len({fence for _id, fence in held}) == 1:  # mostly; a CASE is gone through for each row
+        return "id IN ($ids) AND fence = :fence", lists, {"fence": held[0][1]}
     lists["fences"] = " ".join(f"WHEN {int(item_id)} THEN {int(fence)}" for item_id, fence in sorted(held))
     return "id IN ($ids) AND fence = CASE id $fences END", lists, {}
