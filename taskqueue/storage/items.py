@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from ..errors import OutcomeUnknown
@@ -12,6 +13,22 @@ from .rows import CHUNK, ItemRow, Sent
 from .schema import DELAYED, READY
 from .settling import Settling
 from .transaction import Transaction
+
+
+@lru_cache(64)
+def _insertion(due: str, keyed: bool = False, after: str = "") -> str:
+    hidden = due != "0"
+    return (
+        ("{insert}" if keyed else "INSERT INTO")
+        + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, until_start, "
+        + "order_key, data)"
+        + " VALUES (:queue, :uid, :weight, {now}, "
+        + (f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END, " if hidden else f"{READY}, ")
+        + (f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END" if hidden else "0")
+        + ", :dedup_key, :until_start, :order_key, :data)"
+        + (" {on_duplicate}" if keyed else "")
+        + after
+    )
 
 
 class Items(Claims, Settling):
@@ -29,12 +46,13 @@ class Items(Claims, Settling):
         With ``until_start`` the key is free again as soon as the item is claimed. With ``call``, workers that listen
         are told, where the database can do that.
         """
-        statement, values = self._insertion(uid, weight, data, due, due_value, dedup_key, until_start, order_key)
+        values = self._values(uid, weight, data, due, due_value, dedup_key, until_start, order_key)
+        keyed = dedup_key is not None
         if self._dialect.returning:
             told = f", {self._dialect.call}" if call and self._dialect.call and tx.can_tell else ""
-            row = tx.row(f"{statement} RETURNING id, submit_time, release_time{told}", **values)
+            row = tx.row(_insertion(due, keyed, f" RETURNING id, submit_time, release_time{told}"), **values)
             return (row[0], row[1], row[2]) if row else None
-        found = tx.insert(statement, **values)
+        found = tx.insert(_insertion(due, keyed), **values)
         return self._submitted(tx, found) if found else None
 
     def insert_only(
@@ -44,33 +62,21 @@ class Items(Claims, Settling):
 
         In the caller's transaction a result with rows costs more than the INSERT itself.
         """
-        statement, values = self._insertion(uid, weight, data, due, due_value, None, False, order_key)
+        values = self._values(uid, weight, data, due, due_value, None, False, order_key)
         if self._dialect.knows_new_id:
-            return tx.insert(statement, **values)
+            return tx.insert(_insertion(due), **values)
         told = f", {self._dialect.call}" if self._dialect.call and tx.can_tell else ""
-        return tx.row(f"{statement} RETURNING id{told}", **values)[0]  # type: ignore[no-any-return]
+        return tx.row(_insertion(due, after=f" RETURNING id{told}"), **values)[0]  # type: ignore[no-any-return]
 
-    def _insertion(
+    def _values(
         self, uid: str, weight: int, data: str, due: str, due_value: int, dedup_key: str | None, until_start: bool,
         order_key: str | None,
-    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
-        keyed = dedup_key is not None
-        hidden = due != "0"
-        statement = (
-            ("{insert}" if keyed else "INSERT INTO")
-            + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, until_start, "
-            + "order_key, data)"
-            + " VALUES (:queue, :uid, :weight, {now}, "
-            + (f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END, " if hidden else f"{READY}, ")
-            + (f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END" if hidden else "0")
-            + ", :dedup_key, :until_start, :order_key, :data)"
-            + (" {on_duplicate}" if keyed else "")
-        )
-        values: dict[str, Any] = {"queue": self._queue, "uid": uid, "weight": weight, "data": data}
-        values.update(dedup_key=dedup_key, until_start=int(until_start), order_key=order_key)
-        if hidden:
+    ) -> dict[str, Any]:  # fmt: skip
+        values = {"queue": self._queue, "uid": uid, "weight": weight, "data": data, "dedup_key": dedup_key,
+                  "until_start": int(until_start), "order_key": order_key}  # fmt: skip
+        if due != "0":
             values["due_value"] = due_value
-        return statement, values
+        return values
 
     def _submitted(self, tx: Transaction, item_id: int) -> tuple[int, int, int]:
         row = tx.row("SELECT id, submit_time, release_time FROM {item} WHERE id = :id", id=item_id)
