@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from ..errors import OutcomeUnknown
@@ -16,19 +16,18 @@ from .transaction import Transaction
 
 
 @lru_cache(64)
-def _insertion(due: str, keyed: bool = False, after: str = "") -> str:
-    hidden = due != "0"
-    return (
-        ("{insert}" if keyed else "INSERT INTO")
-        + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, until_start, "
-        + "order_key, data)"
-        + " VALUES (:queue, :uid, :weight, {now}, "
-        + (f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END, " if hidden else f"{READY}, ")
-        + (f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END" if hidden else "0")
-        + ", :dedup_key, :until_start, :order_key, :data)"
-        + (" {on_duplicate}" if keyed else "")
-        + after
-    )
+def _insertion(due: str, keyed: bool, ordered: bool, after: str) -> str:
+    """An item is ready, and has no keys, unless its columns say otherwise."""
+    values = {"queue_name": ":queue", "uid": ":uid", "weight": ":weight", "submit_time": "{now}", "data": ":data"}
+    if due != "0":
+        values["state"] = f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END"
+        values["release_time"] = f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END"
+    if keyed:
+        values.update(dedup_key=":dedup_key", until_start=":until_start")
+    if ordered:
+        values["order_key"] = ":order_key"
+    insert, once = ("{insert}", " {on_duplicate}") if keyed else ("INSERT INTO", "")
+    return f"{insert} {{item}} ({', '.join(values)}) VALUES ({', '.join(values.values())}){once}{after}"
 
 
 class Items(Claims, Settling):
@@ -46,13 +45,15 @@ class Items(Claims, Settling):
         With ``until_start`` the key is free again as soon as the item is claimed. With ``call``, workers that listen
         are told, where the database can do that.
         """
-        values = self._values(uid, weight, data, due, due_value, dedup_key, until_start, order_key)
-        keyed = dedup_key is not None
+        values, keyed = self._values(uid, weight, data, due, due_value, order_key), dedup_key is not None
+        if keyed:
+            values.update(dedup_key=dedup_key, until_start=int(until_start))
+        insertion = partial(_insertion, due, keyed, order_key is not None)
         if self._dialect.returning:
             told = f", {self._dialect.call}" if call and self._dialect.call and tx.can_tell else ""
-            row = tx.row(_insertion(due, keyed, f" RETURNING id, submit_time, release_time{told}"), **values)
+            row = tx.row(insertion(f" RETURNING id, submit_time, release_time{told}"), **values)
             return (row[0], row[1], row[2]) if row else None
-        found = tx.insert(_insertion(due, keyed), **values)
+        found = tx.insert(insertion(""), **values)
         return self._submitted(tx, found) if found else None
 
     def insert_only(
@@ -62,20 +63,21 @@ class Items(Claims, Settling):
 
         In the caller's transaction a result with rows costs more than the INSERT itself.
         """
-        values = self._values(uid, weight, data, due, due_value, None, False, order_key)
+        values = self._values(uid, weight, data, due, due_value, order_key)
+        insertion = partial(_insertion, due, False, order_key is not None)
         if self._dialect.knows_new_id:
-            return tx.insert(_insertion(due), **values)
+            return tx.insert(insertion(""), **values)
         told = f", {self._dialect.call}" if self._dialect.call and tx.can_tell else ""
-        return tx.row(_insertion(due, after=f" RETURNING id{told}"), **values)[0]  # type: ignore[no-any-return]
+        return tx.row(insertion(f" RETURNING id{told}"), **values)[0]  # type: ignore[no-any-return]
 
     def _values(
-        self, uid: str, weight: int, data: str, due: str, due_value: int, dedup_key: str | None, until_start: bool,
-        order_key: str | None,
-    ) -> dict[str, Any]:  # fmt: skip
-        values = {"queue": self._queue, "uid": uid, "weight": weight, "data": data, "dedup_key": dedup_key,
-                  "until_start": int(until_start), "order_key": order_key}  # fmt: skip
+        self, uid: str, weight: int, data: str, due: str, due_value: int, order_key: str | None
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = {"queue": self._queue, "uid": uid, "weight": weight, "data": data}
         if due != "0":
             values["due_value"] = due_value
+        if order_key is not None:
+            values["order_key"] = order_key
         return values
 
     def _submitted(self, tx: Transaction, item_id: int) -> tuple[int, int, int]:
