@@ -22,27 +22,26 @@ class Seen:
     reads: int = 0
 
 
-class Watched(Transaction):
-    """A transaction that keeps a record of its statements."""
+class Watched:
+    """A driver's cursor that keeps a record of its statements."""
 
     def __init__(self, cursor: Any, dialect: Dialect) -> None:
-        super().__init__(cursor, dialect)
-        self.cursor = cursor
+        self._cursor = cursor
         self.seen: list[Seen] = []
         self._counts_reads = dialect.name == "mysql"
 
-    def _execute(self, statement: str, lists: Mapping[str, str] | None, parameters: Mapping[str, Any]) -> None:
-        sql = self._render(statement)
-        for word, listed in (lists or {}).items():
-            sql = sql.replace(f"${word}", listed)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def execute(self, sql: str, parameters: Mapping[str, Any]) -> None:
         before, own = self._reads(), self._reads()  # to show the counters is to read, too
-        super()._execute(statement, lists, parameters)
+        self._cursor.execute(sql, parameters)
         self.seen.append(Seen(sql, dict(parameters), self._reads() - own - (own - before)))
 
     def _reads(self) -> int:
         if not self._counts_reads:
             return 0
-        with self.cursor.connection.cursor() as aside:
+        with self._cursor.connection.cursor() as aside:
             aside.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
             return sum(int(value) for _name, value in aside.fetchall())
 
@@ -59,13 +58,14 @@ def watch(
     complaints: list[str] = []
 
     def watched(tx: Transaction) -> None:
-        transaction = Watched(tx._cursor, database.dialect)
-        transaction.cursor.execute("SAVEPOINT work")
-        work(transaction)
-        transaction.cursor.execute("ROLLBACK TO work")  # judges execute some statements anew
-        seen.extend(transaction.seen)
+        cursor = tx._cursor
+        cursor.execute("SAVEPOINT work")
+        watching = Watched(cursor, database.dialect)
+        work(Transaction(watching, database.dialect))
+        cursor.execute("ROLLBACK TO work")  # judges execute some statements anew
+        seen.extend(watching.seen)
         for one in seen:
-            complaints.extend(f"{what}\n    {one.sql}" for what in judge(transaction.cursor, one))
+            complaints.extend(f"{what}\n    {one.sql}" for what in judge(cursor, one))
         raise _Undo
 
     with suppress(_Undo):
