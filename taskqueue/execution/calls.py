@@ -45,7 +45,8 @@ def call_here(call: Call, void: Void) -> Any:
 
 def _call(call: Call, void: Void) -> Any:
     if call.user is None:
-        return finished(call.function(call.context, *call.args, **call.kwargs), void)
+        value = call.function(call.context, *call.args, **call.kwargs)
+        return None if value is None else finished(value, void)
     with call.user:
         return finished(call.function(call.context, *call.args, **call.kwargs), void)
 

@@ -24,8 +24,6 @@ def finished(value: Any, void: Void) -> Any:
     :class:`TaskFailed` when it was cancelled otherwise, and for a generator, of which nothing was executed;
     :class:`NotSupported` inside a running event loop.
     """
-    if value is None:
-        return None  # nearly always
     if inspect.isgenerator(value) or inspect.isasyncgen(value):
         raise TaskFailed("the task is a generator, so that nothing of it was executed: a task must not yield")
     if not inspect.isawaitable(value):

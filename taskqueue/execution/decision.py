@@ -67,7 +67,7 @@ class Decision:
         the item would be executed for ever.
         """
         if trial.exception is None:
-            return Outcome.OK, self.settlement(trial, Outcome.OK)
+            return Outcome.OK, _done(trial)
         try:
             return self._made(trial)
         except TaskQueueError:  # the database does not answer
@@ -186,7 +186,7 @@ class Decision:
     def settlement(self, trial: Trial, outcome: Outcome) -> Settlement:
         """How the item leaves our hands."""
         if outcome is Outcome.OK:
-            return settlement.DONE if trial.result is None else replace(settlement.DONE, result=trial.result)
+            return _done(trial)
         error, trace = self.told(trial)
         if outcome is Outcome.RETRY and self.is_interrupted(trial):
             return settlement.interrupt(error)
@@ -224,6 +224,10 @@ class Decision:
         if spec.retry_backoff > 1:  # many that failed together must not come back together
             seconds *= random.uniform(1, 1 + _JITTER)  # noqa: S311  (jitter, not a secret)
         return clock.to_ms(seconds)
+
+
+def _done(trial: Trial) -> Settlement:
+    return settlement.DONE if trial.result is None else replace(settlement.DONE, result=trial.result)
 
 
 _FOR_GOOD = {

@@ -365,7 +365,7 @@ class SqlBase(BatchQueue):
             return _in_parts(items, partial(self._settle, how=how, sure=sure))
         held = [(item.id, item.fence) for item in items]
         if len(held) == 1 and how.record is None and how.result is None and self._concerns_nobody(items[0]):
-            settled = self.database.statement(lambda tx: self._settle_one(tx, held, how, sure))
+            settled = self.database.statement(partial(self._settle_one, held, how, sure))
             if settled or how.is_success:
                 return settled  # else it is lost, or was cancelled meanwhile
         settled, makes_ready = self.database.transaction(
@@ -382,7 +382,7 @@ class SqlBase(BatchQueue):
     def _hand_on(self, tx: Transaction, order_keys: Iterable[str | None]) -> None:
         """Items with these keys have left the hands of their holder, or the queue: it may be the turn of others."""
 
-    def _settle_one(self, tx: Transaction, held: list[tuple[int, int]], how: Settlement, sure: Sure) -> set[int]:
+    def _settle_one(self, held: list[tuple[int, int]], how: Settlement, sure: Sure, tx: Transaction) -> set[int]:
         """The hot path: one statement that is its own transaction."""
         if self._carry_out(tx, held, how):
             return {held[0][0]}

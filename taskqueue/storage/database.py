@@ -222,7 +222,8 @@ class Database:
                             self._let_end(lost, channel)
                             lost = None
                         is_sent = True
-                        return self._once(work, channel, begin, unsure, began)
+                        transaction = Transaction(channel.cursor, self.dialect, unsure, _age(began) if unsure else 0)
+                        return self._committed(work, transaction, channel) if begin else work(transaction)
                     except BaseException as error:
                         self._drop_if_bad(channel, error)
                         raise
@@ -265,13 +266,7 @@ class Database:
             )
         return translate(error, self.url)
 
-    def _once(
-        self, work: Callable[[Transaction], Result], channel: Channel, begin: bool, unsure: bool,
-        began: tuple[float, float],
-    ) -> Result:  # fmt: skip
-        transaction = Transaction(channel.cursor, self.dialect, unsure, _age(began) if unsure else 0)
-        if not begin:
-            return work(transaction)
+    def _committed(self, work: Callable[[Transaction], Result], transaction: Transaction, channel: Channel) -> Result:
         channel.execute(self.dialect.begin)
         channel.in_transaction = True
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache, partial
 from typing import Any
 
 from ..errors import OutcomeUnknown
@@ -12,6 +13,21 @@ from .rows import CHUNK, ItemRow, Sent
 from .schema import DELAYED, READY
 from .settling import Settling
 from .transaction import Transaction
+
+
+@lru_cache(64)
+def _insertion(due: str, keyed: bool, ordered: bool, after: str) -> str:
+    """An item is ready, and has no keys, unless its columns say otherwise."""
+    values = {"queue_name": ":queue", "uid": ":uid", "weight": ":weight", "submit_time": "{now}", "data": ":data"}
+    if due != "0":
+        values["state"] = f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END"
+        values["release_time"] = f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END"
+    if keyed:
+        values.update(dedup_key=":dedup_key", until_start=":until_start")
+    if ordered:
+        values["order_key"] = ":order_key"
+    insert, once = ("{insert}", " {on_duplicate}") if keyed else ("INSERT INTO", "")
+    return f"{insert} {{item}} ({', '.join(values)}) VALUES ({', '.join(values.values())}){once}{after}"
 
 
 class Items(Claims, Settling):
@@ -29,12 +45,15 @@ class Items(Claims, Settling):
         With ``until_start`` the key is free again as soon as the item is claimed. With ``call``, workers that listen
         are told, where the database can do that.
         """
-        statement, values = self._insertion(uid, weight, data, due, due_value, dedup_key, until_start, order_key)
+        values, keyed = self._values(uid, weight, data, due, due_value, order_key), dedup_key is not None
+        if keyed:
+            values.update(dedup_key=dedup_key, until_start=int(until_start))
+        insertion = partial(_insertion, due, keyed, order_key is not None)
         if self._dialect.returning:
             told = f", {self._dialect.call}" if call and self._dialect.call and tx.can_tell else ""
-            row = tx.row(f"{statement} RETURNING id, submit_time, release_time{told}", **values)
+            row = tx.row(insertion(f" RETURNING id, submit_time, release_time{told}"), **values)
             return (row[0], row[1], row[2]) if row else None
-        found = tx.insert(statement, **values)
+        found = tx.insert(insertion(""), **values)
         return self._submitted(tx, found) if found else None
 
     def insert_only(
@@ -44,33 +63,22 @@ class Items(Claims, Settling):
 
         In the caller's transaction a result with rows costs more than the INSERT itself.
         """
-        statement, values = self._insertion(uid, weight, data, due, due_value, None, False, order_key)
+        values = self._values(uid, weight, data, due, due_value, order_key)
+        insertion = partial(_insertion, due, False, order_key is not None)
         if self._dialect.knows_new_id:
-            return tx.insert(statement, **values)
+            return tx.insert(insertion(""), **values)
         told = f", {self._dialect.call}" if self._dialect.call and tx.can_tell else ""
-        return tx.row(f"{statement} RETURNING id{told}", **values)[0]  # type: ignore[no-any-return]
+        return tx.row(insertion(f" RETURNING id{told}"), **values)[0]  # type: ignore[no-any-return]
 
-    def _insertion(
-        self, uid: str, weight: int, data: str, due: str, due_value: int, dedup_key: str | None, until_start: bool,
-        order_key: str | None,
-    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
-        keyed = dedup_key is not None
-        hidden = due != "0"
-        statement = (
-            ("{insert}" if keyed else "INSERT INTO")
-            + " {item} (queue_name, uid, weight, submit_time, state, release_time, dedup_key, until_start, "
-            + "order_key, data)"
-            + " VALUES (:queue, :uid, :weight, {now}, "
-            + (f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END, " if hidden else f"{READY}, ")
-            + (f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END" if hidden else "0")
-            + ", :dedup_key, :until_start, :order_key, :data)"
-            + (" {on_duplicate}" if keyed else "")
-        )
+    def _values(
+        self, uid: str, weight: int, data: str, due: str, due_value: int, order_key: str | None
+    ) -> dict[str, Any]:
         values: dict[str, Any] = {"queue": self._queue, "uid": uid, "weight": weight, "data": data}
-        values.update(dedup_key=dedup_key, until_start=int(until_start), order_key=order_key)
-        if hidden:
+        if due != "0":
             values["due_value"] = due_value
-        return statement, values
+        if order_key is not None:
+            values["order_key"] = order_key
+        return values
 
     def _submitted(self, tx: Transaction, item_id: int) -> tuple[int, int, int]:
         row = tx.row("SELECT id, submit_time, release_time FROM {item} WHERE id = :id", id=item_id)

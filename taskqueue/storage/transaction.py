@@ -33,7 +33,7 @@ class Transaction:
     def rows(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Sequence[Any]:
         """All rows of a query. ``lists`` fills in ``$word``: trusted text, such as numbers, that varies too much
         to keep a rendered statement for each."""
-        self._execute(statement, lists, parameters)
+        self._cursor.execute(self._render(statement) if lists is None else self._filled(statement, lists), parameters)
         return self._cursor.fetchall()  # type: ignore[no-any-return]
 
     def row(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Any:
@@ -43,19 +43,19 @@ class Transaction:
 
     def change(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> int:
         """Execute a writing statement; return how many rows it matched."""
-        self._execute(statement, lists, parameters)
+        self._cursor.execute(self._render(statement) if lists is None else self._filled(statement, lists), parameters)
         return self._cursor.rowcount  # type: ignore[no-any-return]
 
     def insert(self, statement: str, **parameters: Any) -> int:
         """Execute an INSERT of one row; return its new id."""
-        self._execute(statement, None, parameters)
+        self._cursor.execute(self._render(statement), parameters)
         return self._cursor.lastrowid  # type: ignore[no-any-return]
 
-    def _execute(self, statement: str, lists: Mapping[str, str] | None, parameters: Mapping[str, Any]) -> None:
+    def _filled(self, statement: str, lists: Mapping[str, str]) -> str:
         sql = self._render(statement)
-        for word, listed in (lists or {}).items():
+        for word, listed in lists.items():
             sql = sql.replace(f"${word}", listed)
-        self._cursor.execute(sql, parameters)
+        return sql
 
     def fill(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, each with a value for every column, by the quickest way that the driver has."""

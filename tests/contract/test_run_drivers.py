@@ -74,18 +74,23 @@ def test_two_commands_that_begin_at_the_same_moment_are_one_run(
     queue: BatchQueue, other: BatchQueue, effects: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     both, of_queue = threading.Barrier(2, timeout=1), runs.of_queue
-    looks: list[str] = []
 
     def look_together(tx: Transaction, name: str, **options: Any) -> Any:
         found = of_queue(tx, name, **options)
-        looks.append(name)
         with suppress(threading.BrokenBarrierError):  # then the other one may not even look before we are through
             both.wait()
         return found
 
+    take_slot, drivers = runs.take_slot, set[str]()
+
+    def take(tx: Transaction, run_id: str, driver: str, *rest: Any, **options: Any) -> Any:
+        drivers.add(driver)
+        return take_slot(tx, run_id, driver, *rest, **options)
+
     monkeypatch.setattr(runs, "of_queue", look_together)
-    # The run must not be at its end before the other one has looked.
-    queue.create_item(tasks.step(lambda ctx: (tasks.effects.append("x"), tasks.until(lambda: len(looks) >= 2))))
+    monkeypatch.setattr(runs, "take_slot", take)
+    # The run must not be at its end before the other one has joined it: else that begins a run of its own.
+    queue.create_item(tasks.step(lambda ctx: (tasks.effects.append("x"), tasks.until(lambda: len(drivers) == 2))))
 
     in_two_threads(Runner(queue, on_end=tasks.finish).run_all, Runner(other, on_end=tasks.finish).run_all)
 
