@@ -38,7 +38,8 @@ def main(given: Sequence[str] | None = None) -> int:
     print("| --: | --: | --: | --: | --: | --: | --: |")
     filled, fresh = (median(one[analysed] for one in rounds) for analysed in (False, True))
     print(f"| {options.count:,} | {filled:,.0f} | {fresh:,.0f} "
-          f"| **{median(ratios):.2f}** | {min(ratios):.2f} | {max(ratios):.2f} | {load.foreign() or 0:.2f} |")  # fmt: skip
+          f"| **{median(ratios):.2f}** | {min(ratios):.2f} | {max(ratios):.2f} "
+          f"| {load.foreign() or 0:.2f} |")  # fmt: skip
     return 0
 
 
