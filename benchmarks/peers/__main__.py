@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -19,29 +17,11 @@ from benchmarks.load import Load
 from benchmarks.servers import Home, running
 from benchmarks.work import Wrong
 
+from . import goals
 from .catalogue import CONTESTANTS
 from .contestant import Contestant
-from .drain import Drained, drain, produce
-
-
-@dataclass
-class Figures:
-    """All rounds of one contestant with so many workers."""
-
-    name: str
-    server: str
-    crash: str
-    workers: int
-    bulk: bool
-    enqueue: list[float] = field(default_factory=list)
-    drains: list[Drained] = field(default_factory=list)
-    #: Cores that other programs used, for each round.
-    foreign: list[float | None] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """The median of the rounds."""
-        return median(one.rate for one in self.drains)
+from .drain import drain, produce
+from .figures import Figures, keep, kept
 
 
 class Servers:
@@ -70,11 +50,21 @@ class Servers:
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Measure in turns; progress on stderr, the table on stdout."""
+    """Measure in turns; progress on stderr, the tables on stdout."""
     options = _parser().parse_args(given)
+    figures = kept(options.kept) if options.kept else _measured(options)
+    if options.json:
+        keep(figures, options.json)
+    print(_table([one for one in figures if one.measured]))
+    if judged := goals.table(figures):
+        print(f"\n{judged}")
+    return 0
+
+
+def _measured(options: argparse.Namespace) -> list[Figures]:
     chosen = [one for one in CONTESTANTS if _is_wanted(one, options.only)]
     figures = [
-        Figures(one.name, one.server, one.crash, workers, bool(options.bulk))
+        Figures(one.name, one.server, one.crash, workers, bool(options.bulk), options.count)
         for one in chosen for workers in options.workers if workers == 1 or one.is_parallel
     ]  # fmt: skip
     by_name = {(one.name, one.server): one for one in chosen}
@@ -87,11 +77,8 @@ def main(given: Sequence[str] | None = None) -> int:
             for place in range(len(figures)):
                 one = figures[(place + turn) % len(figures)]
                 with _told(one, turn):
-                    _round(one, by_name[one.name, one.server], servers, folder, options.count)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(one) for one in figures], indent=1) + "\n")
-    print(_table([one for one in figures if one.drains]))
-    return 0
+                    _round(one, by_name[one.name, one.server], servers, folder)
+    return figures
 
 
 def _is_wanted(contestant: Contestant, words: Sequence[str] | None) -> bool:
@@ -101,15 +88,16 @@ def _is_wanted(contestant: Contestant, words: Sequence[str] | None) -> bool:
     return not words or any(word in f"{contestant.name}, {contestant.server}" for word in words)
 
 
-def _round(figures: Figures, contestant: Contestant, servers: Servers, folder: Path, count: int) -> None:
-    url, load = servers.fresh(figures.server), Load()
-    figures.enqueue.append(produce(contestant, url, count, bulk=figures.bulk).rate)
+def _round(figures: Figures, contestant: Contestant, servers: Servers, folder: Path) -> None:
+    url, load, count = servers.fresh(figures.server), Load(), figures.count
+    produced = produce(contestant, url, count, bulk=figures.bulk)
     if figures.server == "postgresql" and contestant.analysed:
         _analyse(url)
     drained = drain(contestant, url, count, figures.workers, folder)
     is_lost = drained.done < count and not drained.was_cut
     if contestant.module in ("with_taskqueue", "with_floor") and (drained.repeated or is_lost):
         raise Wrong(f"{figures.name}: {drained.done} of {count} ran, {drained.repeated} more than once")
+    figures.enqueue.append(produced.rate)
     figures.drains.append(drained)
     figures.foreign.append(load.foreign())
 
@@ -127,10 +115,11 @@ def _told(figures: Figures, turn: int) -> Iterator[None]:
     try:
         yield
     except (ImportError, Wrong) as error:
+        for rounds in (figures.enqueue, figures.drains, figures.foreign):
+            rounds.append(None)  # type: ignore[attr-defined]
         print(f"{what}: {error}", file=sys.stderr, flush=True)
         return
-    drained = figures.drains[-1]
-    print(f"{what}: {drained.rate:,.0f}/s", file=sys.stderr, flush=True)
+    print(f"{what}: {figures.measured[-1].rate:,.0f}/s", file=sys.stderr, flush=True)
 
 
 def _table(figures: Sequence[Figures]) -> str:
@@ -138,14 +127,15 @@ def _table(figures: Sequence[Figures]) -> str:
             "MB", "repeated", "others' cores")  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "| --- | --- | --- |" + " --: |" * (len(head) - 3)]
     for one in figures:
-        rates = [drained.rate for drained in one.drains]
+        rates = [drained.rate for drained in one.measured]
+        enqueue = [rate for rate in one.enqueue if rate is not None]
         foreign = [cores for cores in one.foreign if cores is not None]
         lines.append(
-            f"| {one.name} | {one.server} | {one.crash} | {one.workers} | {median(one.enqueue):,.0f} "
-            f"| **{one.rate:,.0f}** | {min(rates):,.0f} | {max(rates):,.0f} "
-            f"| {median(drained.start for drained in one.drains):.2f} "
-            f"| {median(drained.memory for drained in one.drains):.0f} "
-            f"| {sum(drained.repeated for drained in one.drains)} "
+            f"| {one.name} | {one.server} | {one.crash} | {one.workers} | {median(enqueue):,.0f} "
+            f"| **{median(rates):,.0f}** | {min(rates):,.0f} | {max(rates):,.0f} "
+            f"| {median(drained.start for drained in one.measured):.2f} "
+            f"| {median(drained.memory for drained in one.measured):.0f} "
+            f"| {sum(drained.repeated for drained in one.measured)} "
             f"| {max(foreign, default=0):.2f} |"
         )
     return "\n".join(lines)
@@ -161,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bulk", action="store_true", help="put them in many at a time, where that can be")
     parser.add_argument("--rounds", type=int, default=3, help="how often; figures are medians")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures here")
+    parser.add_argument("--from", type=Path, metavar="FILE", dest="kept", help="measure nothing, show what was kept")
     return parser
 
 

@@ -51,7 +51,7 @@ class Produced:
 def produce(contestant: Contestant, url: str, count: int, *, bulk: bool) -> Produced:
     """Put ``count`` tasks in."""
     words = [sys.executable, "-m", "benchmarks.peers.produce", contestant.module, str(count), str(int(bulk))]
-    done = subprocess.run(words, env=_environment(contestant, url), capture_output=True, text=True)
+    done = subprocess.run(words, env=environment_of(contestant, url), capture_output=True, text=True)
     if done.returncode:
         raise Wrong(f"{contestant.name}: {done.stderr[-800:]}")
     return Produced(count / float(done.stdout.split()[-1]))
@@ -61,7 +61,7 @@ def drain(contestant: Contestant, url: str, count: int, workers: int, folder: Pa
     """Let workers do what was put in."""
     path = folder / "witness"
     witness = Witness.fresh(path, count)
-    environment = {**_environment(contestant, url), VARIABLE: str(path)}
+    environment = {**environment_of(contestant, url), VARIABLE: str(path)}
     began = time.monotonic_ns()
     log = (folder / "log").open("wb")
     processes = [
@@ -74,7 +74,7 @@ def drain(contestant: Contestant, url: str, count: int, workers: int, folder: Pa
         memory, was_cut = _watch(witness, processes, count)
     finally:
         for process in processes:
-            _end(process)
+            end(process)
         log.close()
     moments, repeated = witness.moments(), witness.repeated
     witness.close()
@@ -85,7 +85,8 @@ def drain(contestant: Contestant, url: str, count: int, workers: int, folder: Pa
     return Drained(rate, (moments[0] - began) / 1e9, memory, len(moments), repeated, was_cut)
 
 
-def _environment(contestant: Contestant, url: str) -> dict[str, str]:
+def environment_of(contestant: Contestant, url: str) -> dict[str, str]:
+    """What its processes find in their environment."""
     return {**os.environ, URL: url, "TASKQUEUE_DATABASE_URL": url, VARIABLE: os.devnull, **contestant.environment}
 
 
@@ -95,7 +96,7 @@ def _watch(witness: Witness, processes: list[subprocess.Popen[bytes]], count: in
     while True:
         done = len(witness.moments()) if look % 5 == 0 else 0
         if look % 10 == 0:
-            memory = max(memory, sum(_megabytes(process.pid) for process in processes))
+            memory = max(memory, sum(megabytes(process.pid) for process in processes))
         look += 1
         if done and cut is None:
             cut = time.monotonic() + CUT
@@ -106,7 +107,7 @@ def _watch(witness: Witness, processes: list[subprocess.Popen[bytes]], count: in
         time.sleep(_TICK)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
     """In good order if it can, but all of it."""
     for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
         with suppress(ProcessLookupError):
@@ -118,7 +119,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _megabytes(leader: int) -> float:
+def megabytes(leader: int) -> float:
     """Of all processes of a session."""
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):

@@ -40,8 +40,8 @@ class Witness:
 
     def moments(self) -> list[int]:
         """When the tasks ran that have run, in the order of time."""
-        places = range(0, self.count * _MOMENT.size, _MOMENT.size)
-        return sorted(filter(None, (_MOMENT.unpack_from(self._memory, place)[0] for place in places)))
+        # All in one call: it is asked for while others are measured, and there may be a hundred thousand.
+        return sorted(filter(None, struct.unpack_from(f"<{self.count}Q", self._memory)))
 
     @property
     def repeated(self) -> int:
