@@ -33,16 +33,19 @@ PARTS = {
     "storage/checkup.py": {"database.dialect.now"},
     # Names of settings, which the calls beside give as constants; and a sentence that only looks like a statement.
     "storage/durability.py": {"kind", "name", "names[level]"},
-    "storage/items.py": {"below", "due", "self._dialect.call", "statement", "told"},
+    "storage/items.py": {
+        "', '.join(values)", "', '.join(values.values())", "after", "below", "insert", "once",
+        "self._dialect.call",
+    },
     "storage/wake.py": {"key", "self._database.dialect.channel", "state"},
     # Conditions, columns and assignments.
     "storage/batches.py": {"statement"},
-    "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')"},
+    "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')", "state"},
     "storage/dead.py": {"' AND '.join(conditions)", "columns"},
     "storage/expiry.py": {"which"},
     "storage/messages.py": {"bound", "source"},
     "storage/operations.py": {"' AND '.join(where)", "counted", "due_time", "ends", "index"},
-    "storage/presence.py": {"reported"},
+    "storage/presence.py": {"found", "reported", "statement"},
     "storage/reading.py": {"bound"},
     "storage/retention.py": {"old", "self._where", "self.also", "self.key", "self.table", "self.time", "table"},
     "storage/runs.py": {
