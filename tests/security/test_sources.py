@@ -40,7 +40,7 @@ PARTS = {
     "storage/wake.py": {"key", "self._database.dialect.channel", "state"},
     # Conditions, columns and assignments.
     "storage/batches.py": {"statement"},
-    "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')", "state"},
+    "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')"},
     "storage/dead.py": {"' AND '.join(conditions)", "columns"},
     "storage/expiry.py": {"which"},
     "storage/messages.py": {"bound", "source"},
