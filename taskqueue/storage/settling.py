@@ -16,7 +16,6 @@ from .transaction import Transaction
 
 #: Outcomes that leave the item in the queue.
 _STAYING = ("abort", "retry")
-_DELETE_ONE = "DELETE FROM {item} WHERE id = :id AND fence = :fence"
 
 
 class Settling(Reading):
@@ -77,8 +76,6 @@ class Settling(Reading):
 
     def delete(self, tx: Transaction, held: Sequence[Held]) -> int:
         """Delete by (id, fence); return how many were still there under that fence."""
-        if len(held) == 1:
-            return tx.change(_DELETE_ONE, id=held[0][0], fence=held[0][1])
         guard, lists, values = guarded(held)
         return tx.change(f"DELETE FROM {{item}} WHERE {guard}", lists, **values)
 

@@ -31,6 +31,7 @@ from tests.contract import tasks
 from tests.contract.backends import only_sql
 from tests.contract.conftest import MakeQueue
 from tests.contract.records import act, counted, counters, drive_to_the_end, everything, kinds, run_of, sql, store
+from tests.contract.workers import is_served, wait_for
 
 pytestmark = only_sql
 ON_END = "tests.contract.test_background_runs:on_end"
@@ -428,6 +429,7 @@ def test_pages_do_not_take_over_what_a_worker_serves(queue: BatchQueue, service:
     with working(service):
         try:
             assert begun.wait(20)
+            wait_for(lambda: is_served(service, "jobs"), "the worker says that it serves the queue")
             with pytest.raises(RunMovedOn, match="a worker serves"):
                 act(queue, run).take_over()
         finally:
