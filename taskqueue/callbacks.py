@@ -34,6 +34,9 @@ def name_of(callback: Callable[..., Any] | str | tuple[str, str]) -> str:
     Raises:
         CallbackError: it has no such name, or the name leads to something else.
     """
+    known = _names.get(callback) if type(callback) is FunctionType else None
+    if known is not None and _resolved.get(known) is callback:
+        return known
     try:
         if isinstance(callback, str):
             return _checked(callback)
@@ -223,9 +226,6 @@ def _name_of_pair(pair: tuple[Any, ...]) -> str:
 
 
 def _name_of_object(callback: Any) -> str:
-    known = _names.get(callback) if type(callback) is FunctionType else None
-    if known is not None and _resolved.get(known) is callback:
-        return known
     name = _checked_name(callback)
     if type(callback) is FunctionType:
         _names[callback] = name

@@ -30,7 +30,8 @@ _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _LONGEST_INT64 = len(str(_INT64_MIN))
 _LONGEST_KEY_SHOWN = 40
 
-_to_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")).encode
+#: Text as JSON, with every character that may stand there as it is.
+_quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 
 def encode(value: Any, *, where: str = "data", max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH) -> str:
@@ -51,7 +52,7 @@ def encode(value: Any, *, where: str = "data", max_bytes: int = MAX_BYTES, max_d
             stands too deep, contains itself, or the text is too long.
     """
     try:
-        text = _to_json(_plain(value, max_depth))
+        text = _text(value, max_depth)
     except _TooDeep as refusal:
         raise SerializationError(
             f"{refusal.path(where)} is nested deeper than the {max_depth} levels allowed, "
@@ -83,7 +84,7 @@ def decode(text: str) -> Any:
             text.encode()  # lone surrogates fail here
         value = _from_json(text)
         if "\\u" in text:  # an escape is the only other way in for a NUL or a lone surrogate; it is rare
-            _plain(value, len(text))
+            _text(value, len(text))
     except RecursionError:
         raise PayloadError("A stored payload is nested too deep; it was damaged or altered.") from None
     except _Refusal:
@@ -114,13 +115,14 @@ class _TooDeep(_Refusal):
     """Only the caller knows the limit, and completes the sentence."""
 
 
-def _plain(value: Any, room: int) -> Any:
-    """Return a copy of ``value`` made of JSON types only; ``room`` is how many levels may follow."""
-    if type(value) is str and value.isascii() and "\0" not in value:  # most are; the rest is looked at below
-        return value
-    writer = _WRITERS.get(type(value))
+def _text(value: Any, room: int) -> str:
+    """Return ``value`` as JSON; ``room`` is how many levels may follow."""
+    kind = type(value)
+    if kind is str and value.isascii() and "\0" not in value:  # most are; the rest is looked at below
+        return _quoted(value)
+    writer = _WRITERS.get(kind)
     if writer is None:
-        raise _Refusal(_why_not(type(value)))
+        raise _Refusal(_why_not(kind))
     return writer(value, room)
 
 
@@ -134,29 +136,33 @@ def _why_not(kind: type) -> str:
     return f"is of type {name}, which cannot be stored; pass text, numbers, lists or dicts instead."
 
 
-def _plain_itself(value: Any, room: int) -> Any:
-    return value
+def _text_of_none(value: None, room: int) -> str:
+    return "null"
 
 
-def _plain_int(value: int, room: int) -> Any:
+def _text_of_bool(value: bool, room: int) -> str:
+    return "true" if value else "false"
+
+
+def _text_of_int(value: int, room: int) -> str:
     if _INT64_MIN <= value <= _INT64_MAX:
-        return value
+        return repr(value)
     if value.bit_length() > MAX_INT_BITS:
         raise _Refusal(f"is an int of more than {MAX_INT_BITS} bits, which is too large; pass it as bytes.")
-    return {"$int": _spell_int(value)}
+    return _tagged("$int", _quoted(_spell_int(value)))
 
 
-def _plain_float(value: float, room: int) -> float:
+def _text_of_float(value: float, room: int) -> str:
     if isfinite(value):
-        return value
+        return repr(value)
     raise _Refusal(f"is the float {value}, which JSON cannot hold; pass None or text instead.")
 
 
-def _plain_str(value: str, room: int) -> str:
+def _text_of_str(value: str, room: int) -> str:
     problem = _problem_of_text(value)
     if problem:
         raise _Refusal(f"{problem}, which not every database can store; remove it or pass bytes.")
-    return value
+    return _quoted(value)
 
 
 def _problem_of_text(value: str) -> str | None:
@@ -170,34 +176,38 @@ def _problem_of_text(value: str) -> str | None:
     return None
 
 
-def _plain_list(value: Any, room: int) -> list[Any]:
+def _texts_of_elements(value: Any, room: int) -> list[str]:
     if room <= 0:
         raise _TooDeep("is nested too deep")
-    result: list[Any] = []
+    texts: list[str] = []
     try:
         for element in value:
-            result.append(_plain(element, room - 1))
+            texts.append(_text(element, room - 1))
     except _Refusal as refusal:
-        refusal.steps.append(f"[{len(result)}]")
+        refusal.steps.append(f"[{len(texts)}]")
         raise
-    return result
+    return texts
 
 
-def _plain_dict(value: dict[Any, Any], room: int) -> dict[str, Any]:
+def _text_of_list(value: Any, room: int) -> str:
+    return f"[{','.join(_texts_of_elements(value, room))}]"
+
+
+def _text_of_dict(value: dict[Any, Any], room: int) -> str:
     if room <= 0:
         raise _TooDeep("is nested too deep")
-    result: dict[str, Any] = {}
+    texts: list[str] = []
     for key, element in value.items():
         if type(key) is not str or not key.isascii() or "\0" in key:
             _check_key(key)
         try:
-            result[key] = _plain(element, room - 1)
+            texts.append(f"{_quoted(key)}:{_text(element, room - 1)}")
         except _Refusal as refusal:
             refusal.steps.append(f"[{_shown(key)}]")
             raise
-    if len(result) == 1 and key[:1] == "$":
-        return {"$" + key: result[key]}
-    return result
+    if len(texts) == 1 and texts[0][:2] == '"$':
+        return f'{{"${texts[0][1:]}}}'
+    return f"{{{','.join(texts)}}}"
 
 
 def _check_key(key: Any) -> None:
@@ -215,26 +225,30 @@ def _shown(key: str) -> str:
     return json.dumps(short, ensure_ascii=_problem_of_text(short) is not None)
 
 
-def _plain_tuple(value: tuple[Any, ...], room: int) -> dict[str, Any]:
-    return {"$tuple": _plain_list(value, room)}
+def _tagged(tag: str, text: str) -> str:
+    return f'{{"{tag}":{text}}}'
 
 
-def _plain_set(value: set[Any], room: int) -> dict[str, Any]:
-    return {"$set": _sorted_elements(value, room)}
+def _text_of_tuple(value: tuple[Any, ...], room: int) -> str:
+    return _tagged("$tuple", _text_of_list(value, room))
 
 
-def _plain_frozenset(value: frozenset[Any], room: int) -> dict[str, Any]:
-    return {"$frozenset": _sorted_elements(value, room)}
+def _text_of_set(value: set[Any], room: int) -> str:
+    return _tagged("$set", _text_of_elements(value, room))
 
 
-def _sorted_elements(value: set[Any] | frozenset[Any], room: int) -> list[Any]:
+def _text_of_frozenset(value: frozenset[Any], room: int) -> str:
+    return _tagged("$frozenset", _text_of_elements(value, room))
+
+
+def _text_of_elements(value: set[Any] | frozenset[Any], room: int) -> str:
     try:
-        elements = _plain_list(value, room)
+        texts = _texts_of_elements(value, room)
     except _Refusal as refusal:
         if refusal.steps:
             refusal.steps[-1] = "{…}"  # an element of a set has no index
         raise
-    return sorted(elements, key=_to_json)
+    return f"[{','.join(sorted(texts))}]"
 
 
 # --- values that are spelled as text ---------------------------------------------------------------
@@ -349,22 +363,22 @@ _SPELLED: dict[str, tuple[type, Callable[[Any], str], Callable[[str], Any]]] = {
 _CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {"$tuple": tuple, "$set": set, "$frozenset": frozenset}
 
 
-def _tag_writer(tag: str, spell: Callable[[Any], str]) -> Callable[[Any, int], Any]:
-    return lambda value, room: {tag: spell(value)}
+def _tag_writer(tag: str, spell: Callable[[Any], str]) -> Callable[[Any, int], str]:
+    return lambda value, room: _tagged(tag, _quoted(spell(value)))
 
 
-_WRITERS: dict[type, Callable[[Any, int], Any]] = {
+_WRITERS: dict[type, Callable[[Any, int], str]] = {
     **{kind: _tag_writer(tag, spell) for tag, (kind, spell, _) in _SPELLED.items()},
-    type(None): _plain_itself,
-    bool: _plain_itself,
-    int: _plain_int,
-    float: _plain_float,
-    str: _plain_str,
-    list: _plain_list,
-    dict: _plain_dict,
-    tuple: _plain_tuple,
-    set: _plain_set,
-    frozenset: _plain_frozenset,
+    type(None): _text_of_none,
+    bool: _text_of_bool,
+    int: _text_of_int,
+    float: _text_of_float,
+    str: _text_of_str,
+    list: _text_of_list,
+    dict: _text_of_dict,
+    tuple: _text_of_tuple,
+    set: _text_of_set,
+    frozenset: _text_of_frozenset,
 }
 
 

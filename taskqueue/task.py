@@ -42,7 +42,7 @@ class Task:
         if type(title) is not str and isinstance(title, (Mapping, list, tuple, set, bytes, int, float)):
             raise SpecError(f"title must be text, not {shown(title)}; keyword arguments are given as kwargs=")
         self.args = tuple(args)
-        self.kwargs = dict(kwargs or {})
+        self.kwargs = dict(kwargs) if kwargs else {}
         self.title = title
         self.run_as = run_as
 

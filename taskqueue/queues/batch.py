@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from .. import callbacks, clock
@@ -117,7 +118,7 @@ class BatchQueue(ArchivedQueue):
 
     def create_items(self, items: Iterable[Any], *, weight: int = 0, session: Joinable | None = None) -> int:
         check_weight(weight)
-        count = self._insert_many((self._new_item(data, weight) for data in items), session)
+        count = self._insert_many(self._new_items(items, weight), session)
         self.changed_by(session)
         return count
 
@@ -126,7 +127,7 @@ class BatchQueue(ArchivedQueue):
     ) -> Batch:
         check_callback(on_finished, self.spec.payload)
         callback = self._new_item(on_finished, check_weight(weight))
-        batch = self._insert_batch(callback, (self._new_item(data, weight) for data in items), session)
+        batch = self._insert_batch(callback, self._new_items(items, weight), session)
         self.changed_by(session)
         return batch
 
@@ -153,9 +154,18 @@ class BatchQueue(ArchivedQueue):
         return self.create_item(Task(callback, args, title), weight=weight, delay=delay)
 
     def _new_item(self, data: Any, weight: int) -> NewItem:
+        self._refuse_template()
+        return self._new(os.urandom(16).hex(), data, weight)
+
+    def _new_items(self, items: Iterable[Any], weight: int) -> Iterator[NewItem]:
+        self._refuse_template()
+        return map(self._new, _uids(), items, repeat(weight))
+
+    def _refuse_template(self) -> None:
         if self.spec.is_template:
             raise NotSupported(f"queue {self.name!r} is a template: create a queue with template={self.name!r}")
-        uid = os.urandom(16).hex()
+
+    def _new(self, uid: str, data: Any, weight: int) -> NewItem:
         text = self.settings.codec.pack(data, self.name, uid)
         if isinstance(data, Task):
             callbacks.remember(data.callback)
@@ -352,3 +362,10 @@ class BatchQueue(ArchivedQueue):
 
     @abstractmethod
     def _outcome_of(self, item_id: int) -> str | None: ...
+
+
+def _uids() -> Iterator[str]:
+    """Uids without end; asking the system for each alone would take as long as packing its item."""
+    while True:
+        digits = os.urandom(16 * 64).hex()
+        yield from (digits[start : start + 32] for start in range(0, len(digits), 32))

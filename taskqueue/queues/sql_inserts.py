@@ -103,7 +103,7 @@ class Inserts:
         return number
 
     def _add_chunk(self, tx: Transaction, chunk: list[NewItem], batch_id: int | None) -> int:
-        self._rows.insert_many(tx, ((new.uid, new.weight, new.text) for new in chunk), batch_id)
+        self._rows.insert_many(tx, chunk, batch_id)
         return len(chunk)
 
     def _joined(self, session: Joinable | None) -> Transaction | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import OutcomeUnknown
 from . import claimed
@@ -13,6 +13,14 @@ from .rows import CHUNK, ItemRow, Sent
 from .schema import DELAYED, READY
 from .settling import Settling
 from .transaction import Transaction
+
+
+class New(Protocol):
+    """An item on its way in."""
+
+    uid: str
+    weight: int
+    text: str
 
 
 @lru_cache(64)
@@ -84,11 +92,11 @@ class Items(Claims, Settling):
         row = tx.row("SELECT id, submit_time, release_time FROM {item} WHERE id = :id", id=item_id)
         return row[0], row[1], row[2]
 
-    def insert_many(self, tx: Transaction, rows: Iterable[tuple[str, int, str]], batch_id: int | None = None) -> None:
-        """Insert rows of uid, weight and data, ready at once, in as few round trips as the driver can."""
-        same = (self._queue, int(tx.row("SELECT {now}")[0]), batch_id)
+    def insert_many(self, tx: Transaction, items: Iterable[New], batch_id: int | None = None) -> None:
+        """Insert items, ready at once, in as few round trips as the driver can."""
+        queue, now = self._queue, int(tx.row("SELECT {now}")[0])
         columns = ("queue_name", "submit_time", "batch_id", "uid", "weight", "data")
-        tx.fill("{item}", columns, [same + row for row in rows])
+        tx.fill("{item}", columns, [(queue, now, batch_id, new.uid, new.weight, new.text) for new in items])
 
     def tell(self, tx: Transaction) -> None:
         """Tell workers that listen, where the database can do that, once this is committed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
@@ -65,9 +66,16 @@ class Transaction:
                 for row in rows:
                     stream.write_row(row)
             return
-        marks = ", ".join([self.dialect.mark] * len(columns))
+        insertion = f"INSERT INTO {table} ({names}) VALUES"
         # Nothing but marks among the values: only so does PyMySQL send many rows in one statement.
-        self._cursor.executemany(self._render(f"INSERT INTO {table} ({names}) VALUES ({marks})"), rows)
+        marks = f"({', '.join([self.dialect.mark] * len(columns))})"
+        if not (at_once := self.dialect.rows_at_once):
+            self._cursor.executemany(self._render(f"{insertion} {marks}"), rows)
+            return
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            statement = self._render(f"{insertion} {', '.join([marks] * len(part))}")
+            self._cursor.execute(statement, tuple(chain.from_iterable(part)))
 
     def many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute a writing statement once for each row."""
@@ -81,8 +89,8 @@ class SessionCursor:
         self._connection = connection
         self._result: Any = None
 
-    def execute(self, sql: str, parameters: Mapping[str, Any]) -> None:
-        self._result = self._connection.exec_driver_sql(sql, dict(parameters))
+    def execute(self, sql: str, parameters: dict[str, Any] | tuple[Any, ...]) -> None:
+        self._result = self._connection.exec_driver_sql(sql, parameters)
 
     def executemany(self, sql: str, rows: Sequence[Any]) -> None:
         self._result = self._connection.exec_driver_sql(sql, list(rows))
