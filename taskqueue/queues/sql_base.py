@@ -364,10 +364,13 @@ class SqlBase(BatchQueue):
         if len(items) > _PAGE:
             return _in_parts(items, partial(self._settle, how=how, sure=sure))
         held = [(item.id, item.fence) for item in items]
-        if len(held) == 1 and how.record is None and how.result is None and self._concerns_nobody(items[0]):
-            settled = self.database.statement(partial(self._settle_one, held, how, sure))
-            if settled or how.is_success:
-                return settled  # else it is lost, or was cancelled meanwhile
+        if how.record is None and how.result is None and all(map(self._concerns_nobody, items)):
+            if len(held) == 1:
+                settled = self.database.statement(partial(self._settle_one, held, how, sure))
+                if settled or how.is_success:
+                    return settled  # else it is lost, or was cancelled meanwhile
+            elif how.is_success and self.database.dialect.returning:
+                return self.database.statement(partial(self._finish_each, held, sure))
         settled, makes_ready = self.database.transaction(
             lambda tx: (self.settle_within(tx, held, how, sure), tx.makes_ready)
         )
@@ -376,8 +379,8 @@ class SqlBase(BatchQueue):
         return settled
 
     def _concerns_nobody(self, item: QueueItem) -> bool:
-        """Whether no batch counts it, and nothing waits behind it for its turn."""
-        return item.batch_id is None and (item.order_key is None or self.is_sequential)
+        """Whether no batch counts it, nothing waits behind it for its turn, and its claim was noted."""
+        return item.batch_id is None and (item.order_key is None or self.is_sequential) and item.run_count > 0
 
     def _hand_on(self, tx: Transaction, order_keys: Iterable[str | None]) -> None:
         """Items with these keys have left the hands of their holder, or the queue: it may be the turn of others."""
@@ -387,6 +390,11 @@ class SqlBase(BatchQueue):
         if self._carry_out(tx, held, how):
             return {held[0][0]}
         return self._already_settled(tx, held, how, sure) if tx.unsure else set()
+
+    def _finish_each(self, held: list[tuple[int, int]], sure: Sure, tx: Transaction) -> set[int]:
+        """The same of a group."""
+        settled = self._already_settled(tx, held, settlement.DONE, sure) if tx.unsure else set()
+        return settled | self.rows.delete_each(tx, held)
 
     def settle_within(
         self, tx: Transaction, held: list[tuple[int, int]], how: Settlement, sure: Sure = always

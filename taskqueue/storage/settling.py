@@ -79,6 +79,11 @@ class Settling(Reading):
         guard, lists, values = guarded(held)
         return tx.change(f"DELETE FROM {{item}} WHERE {guard}", lists, **values)
 
+    def delete_each(self, tx: Transaction, held: Sequence[Held]) -> set[int]:
+        """The same where a DELETE can tell what it has found; return the ids of those."""
+        guard, lists, values = guarded(held)
+        return {row[0] for row in tx.rows(f"DELETE FROM {{item}} WHERE {guard} RETURNING id", lists, **values)}
+
     def put_back(
         self, tx: Transaction, held: Sequence[Held], *, delay: int, changes: str = "", holder: str = "", **more: Any
     ) -> int:

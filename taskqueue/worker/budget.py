@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import mmap
-import struct
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-#: How many items were taken, and how many of those were begun.
-_COUNTS = struct.Struct("qq")
 
 
 class Budget:
@@ -20,20 +16,25 @@ class Budget:
 
     Who is about to claim takes one, and says afterwards how many it has begun: one that was taken may come back.
 
-    The counts lie in shared memory, behind a lock that the system frees when its holder dies: one that a killed process
-    keeps would stop all others.
+    The counts lie in shared memory: one of the items that were taken, behind a lock that the system frees when its
+    holder dies, because one that a killed process keeps would stop all others; and of those that were begun one for
+    each process, so that without a limit nobody waits for another process.
 
     Arguments:
         items: at most so many are executed; None: no limit.
         seconds: none is begun after so long; None: no limit.
+        processes: so many count at the same time.
     """
 
-    def __init__(self, items: int | None, seconds: float | None) -> None:
+    def __init__(self, items: int | None, seconds: float | None, processes: int = 1) -> None:
         self._items = items
         self._end = time.monotonic() + seconds if seconds is not None else None
-        self._memory = mmap.mmap(-1, _COUNTS.size)
+        self._taken = memoryview(mmap.mmap(-1, 8)).cast("q")
+        self._begun = memoryview(mmap.mmap(-1, 8 * processes)).cast("q")
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  (until close)
         self._threads = threading.Lock()
+        #: Which of the processes this one is; a forked one says so before it counts.
+        self.place = 0
 
     def close(self) -> None:
         """Give the file back; nothing can be taken any more."""
@@ -43,16 +44,19 @@ class Budget:
         """Whether one more item may be executed; to be followed by :meth:`begin` if so."""
         if self._is_late():
             return False
+        if self._items is None:
+            return True
         with self._locked():
-            if self._items is not None and self._counts[0] >= self._items:
+            if self._taken[0] >= self._items:
                 return False
-            self._add(1, 0)
+            self._taken[0] += 1
             return True
 
     def begin(self, number: int) -> None:
         """So many items are begun for the one that was taken; 0: there was none."""
-        with self._locked():
-            self._add(number - 1, number)
+        with self._threads if self._items is None else self._locked():
+            self._begun[self.place] += number
+            self._taken[0] += number - 1
 
     def forget_taken(self) -> None:
         """A process has died, perhaps with an item taken that it will never begin.
@@ -60,7 +64,7 @@ class Budget:
         Those that others have just taken are forgotten with it, so that as many more may be begun than were allowed.
         """
         with self._locked():
-            self._add(self.executed - self._counts[0], 0)
+            self._taken[0] = self.executed
 
     @property
     def is_spent(self) -> bool:
@@ -70,19 +74,10 @@ class Budget:
     @property
     def executed(self) -> int:
         """How many items were begun so far."""
-        return self._counts[1]
-
-    @property
-    def _counts(self) -> tuple[int, int]:
-        taken, begun = _COUNTS.unpack_from(self._memory)
-        return taken, begun
+        return sum(self._begun)
 
     def _is_late(self) -> bool:
         return self._end is not None and time.monotonic() >= self._end
-
-    def _add(self, taken: int, begun: int) -> None:
-        before = self._counts
-        _COUNTS.pack_into(self._memory, 0, before[0] + taken, before[1] + begun)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

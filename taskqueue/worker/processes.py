@@ -38,6 +38,8 @@ class _Child:
     pid: int
     #: Where its signs of life come out: dots, and why it cannot do its work.
     pipe: int
+    #: Where it counts what it has begun.
+    place: int
     born: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
 
@@ -90,7 +92,9 @@ class Supervisor:
     def _replace(self) -> None:
         while self._missing and not self._asked and time.monotonic() >= self._next_birth:
             self._missing -= 1
-            child = _fork(self._service, self._orders, self._budget)
+            places = {child.place for child in self._children.values()}
+            place = next(number for number in range(self._number) if number not in places)
+            child = _fork(self._service, self._orders, self._budget, place)
             self._children[child.pid] = child
 
     def _pass_on(self) -> None:
@@ -157,7 +161,7 @@ def _cause(code: int) -> str:
     return f"by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-def _fork(service: QueueService, orders: Orders, budget: Budget) -> _Child:
+def _fork(service: QueueService, orders: Orders, budget: Budget, place: int) -> _Child:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     # A signal that comes before the child has its own handlers would be answered by those of its parent.
@@ -167,8 +171,9 @@ def _fork(service: QueueService, orders: Orders, budget: Budget) -> _Child:
     if pid:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(writing)
-        return _Child(pid, reading)
+        return _Child(pid, reading, place)
     code = 70
+    budget.place = place
     try:
         os.close(reading)
         code = _work(Crew(service, orders, budget, is_forked=True), writing, parent, before)

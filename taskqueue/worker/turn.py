@@ -105,6 +105,7 @@ class Turn:
             if not items:
                 return
             if ahead.was_full:
+                ahead.was_full = False  # said once for each claim
                 self._rota.more(self._line)
             self._attempt(items, ahead, execution)
 

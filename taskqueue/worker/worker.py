@@ -84,15 +84,15 @@ class Worker:
 
     def run(self) -> WorkerReport:
         """Serve until :meth:`stop`, or until a limit is reached."""
-        return self._run(self._orders, Budget(*self._limits))
+        return self._run(self._orders, Budget(*self._limits, self._processes or 1))
 
     def drain(self) -> WorkerReport:
         """Serve until all queues are empty, those of retries included; what a user has delayed is not waited for."""
-        return self._run(replace(self._orders, until="drained"), Budget(*self._limits))
+        return self._run(replace(self._orders, until="drained"), Budget(*self._limits, self._processes or 1))
 
     def run_once(self) -> bool:
         """Execute one item, if one can be had; whether there was one."""
-        report = self._run(replace(self._orders, until="nothing"), Budget(1, self._limits[1]))
+        report = self._run(replace(self._orders, until="nothing"), Budget(1, self._limits[1], self._processes or 1))
         return report.executed > 0
 
     def stop(self, *, now: bool = False) -> None:
