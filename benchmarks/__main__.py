@@ -95,18 +95,23 @@ def _memory(wanted: Sequence[str], scale: Scale, rounds: int) -> list[Outcome]:
 
 
 def _rates(home: Home, wanted: Sequence[str], scale: Scale, rounds: int) -> list[Outcome]:
-    floor, service = FLOORS[home.name](home.fresh()), QueueService(home.fresh())
+    url = home.fresh()
+    floor, service = FLOORS[home.name](home.fresh()), QueueService(url)
+    service.create("Sql", "bench-bare").number_of_items()  # its tables
+    beside = FLOORS[home.name](url, create=False)
     try:
-        sides = [floor.contestants(), *(ours.contestants(service, type_) for type_ in ours.SQL_TYPES)]
+        bare = {"enqueue": ours.bare_insert(service.load("bench-bare"), beside)}
+        sides = [floor.contestants(), bare, *(ours.contestants(service, type_) for type_ in ours.SQL_TYPES)]
         return [
             compete(
-                home.name, name, [side[name] for side in sides],
+                home.name, name, [side[name] for side in sides if name in side],
                 count=scale.count[name], slices=scale.slices, rounds=rounds, say=_say,
             )
             for name in wanted
         ]  # fmt: skip
     finally:
         service.close()
+        beside.close()
         floor.close()
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from typing import Any
 
 from taskqueue import BatchQueue, QueueService, Runner, Task
+from taskqueue.queues.sql_base import SqlBase
 
 from . import work
+from .floors import Floor
 from .measure import Contestant
 
 SQL_TYPES = ("Sql", "SqlParallel")
@@ -21,6 +25,31 @@ def contestants(service: QueueService, type_: str) -> dict[str, Contestant]:
         "bulk": Contestant(type_, partial(bulk, queue), stands),
         "run_all": Contestant(type_, partial(_run_all, queue), ran, partial(_fill, queue)),
     }
+
+
+def bare_insert(queue: BatchQueue, floor: Floor) -> Contestant:
+    """The very statement by which an item comes in, with nothing around it: what no product can be quicker than."""
+    assert isinstance(queue, SqlBase)
+    seen = _Seen()
+    queue.rows.insert(seen, uid="", weight=0, data="")  # type: ignore[arg-type]
+    statement = queue.database.dialect.render(seen.statement)
+    around = queue.settings.codec.pack(Task(work.no_op, ("here",)), queue.name, "").partition('"here"')
+
+    def run(count: int) -> None:
+        for number in range(count):
+            data = f"{around[0]}{work.argument_text(number)}{around[2]}"
+            floor.cursor.execute(statement, {**seen.values, "uid": os.urandom(16).hex(), "data": data})
+            floor.cursor.fetchall()
+
+    return Contestant("our INSERT, bare", run, partial(_stands, queue))
+
+
+class _Seen:
+    """In the place of a transaction: takes down what it is asked to execute."""
+
+    def row(self, statement: str, **values: Any) -> tuple[int, int, int]:
+        self.statement, self.values = statement, values
+        return 1, 0, 0
 
 
 def bulk(queue: BatchQueue, count: int, first: int = 0) -> None:

@@ -8,7 +8,6 @@ statement that can never succeed is not repeated.
 from __future__ import annotations
 
 import enum
-import sqlite3
 
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -93,7 +92,7 @@ def classify(error: BaseException, *, connecting: bool = False) -> Fault:
 
 
 def _classify_driver(error: BaseException) -> Fault:
-    if isinstance(error, sqlite3.Error):
+    if _is_of(error, _SQLITE_DRIVERS):
         text = str(error)
         return next((fault for part, fault in _SQLITE if part in text), Fault.OTHER)
     if error.args and isinstance(error.args[0], int):
@@ -115,12 +114,16 @@ def is_demoted(error: BaseException) -> bool:
 
 def is_driver_error(error: BaseException) -> bool:
     """Whether ``error`` comes from a DB-API driver, of whatever class that driver uses, or from SQLAlchemy."""
-    if isinstance(error, (SQLAlchemyError, sqlite3.Error, NotWritable)):
-        return True
-    return any(base.__name__ == "Error" and base.__module__.split(".")[0] in _DRIVERS for base in type(error).__mro__)
+    return isinstance(error, (SQLAlchemyError, NotWritable)) or _is_of(error, _DRIVERS)
 
 
-_DRIVERS = {"pymysql", "MySQLdb", "psycopg", "psycopg2"}
+def _is_of(error: BaseException, drivers: set[str]) -> bool:
+    """By name: whoever works on one database need not load the drivers of the others."""
+    return any(base.__name__ == "Error" and base.__module__.split(".")[0] in drivers for base in type(error).__mro__)
+
+
+_SQLITE_DRIVERS = {"sqlite3"}
+_DRIVERS = {*_SQLITE_DRIVERS, "pymysql", "MySQLdb", "psycopg", "psycopg2"}
 
 
 def translate(error: BaseException, url: URL) -> TaskQueueError:

@@ -36,7 +36,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.dialects import mysql
 from sqlalchemy.types import TypeEngine
 
 READY, LEASED, DELAYED = 0, 1, 2
@@ -48,7 +48,7 @@ IS_DELAYED = f"state + 0 = {DELAYED}"
 REVISION = "0006"
 VERSION_TABLE = "version"
 
-_BIG_ID = BigInteger().with_variant(sqlite.INTEGER(), "sqlite")
+_BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 _LONG_TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
@@ -167,8 +168,11 @@ def _fork(service: QueueService, orders: Orders, budget: Budget, place: int) -> 
     # A signal that comes before the child has its own handlers would be answered by those of its parent.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     parent = os.getpid()
+    # What is there by now stays there, and shared: each full collection of a child would go through it, and copy it.
+    gc.freeze()
     pid = os.fork()
     if pid:
+        gc.unfreeze()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(writing)
         return _Child(pid, reading, place)

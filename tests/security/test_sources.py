@@ -53,7 +53,7 @@ PARTS = {
         "assignments", "condition", "free", "of_one", "started", "wanted",
     },
     # A table and its columns, which the callers give as constants, and a mark for each value.
-    "storage/transaction.py": {"marks", "names", "table"},
+    "storage/transaction.py": {"names", "table"},
     # A condition of constants and a number that went through ``int``.
     "storage/stranded.py": {"_FARTHEST * int(lease)", "far"},
     "storage/settling.py": {"also", "changes", "guard", "holder", "place"},
