@@ -8,6 +8,8 @@ the run's own record, from its start to its end, by the database's clock.
 from __future__ import annotations
 
 import argparse
+import http.client
+import json
 import os
 import shutil
 import socket
@@ -20,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -32,6 +35,7 @@ from .servers import DATABASES, running
 _FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
           "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
 _LONGEST = 600.0
+_BETWEEN_POLLS = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,12 @@ class Turn:
     terminal: float
     page: float
     requests: int
+    #: How long state polls took meanwhile, in milliseconds: the median, and the ninth tenth.
+    polls: tuple[float, float]
 
     @property
     def ratio(self) -> float:
-        return self.page / self.terminal
+        return self.terminal / self.page
 
     @property
     def requests_per_second(self) -> float:
@@ -58,16 +64,17 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasks", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(given)
-    print("| database | run_all, s | page, s | page / run_all | requests per second of work |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| database | run_all, s | page, s | rate × run_all | from | to | requests per second | poll, ms | p90 |")
+    print("| --- | --: | --: | --: | --: | --: | --: | --: | --: |")
     for name in options.databases.split(","):
         with running(name) as home:
             turns = _turns(home.fresh(), options.tasks, options.rounds)
-        ratios = [turn.ratio for turn in turns]
+        ratios, polls = [turn.ratio for turn in turns], [turn.polls for turn in turns]
         print(
             f"| {name} | {median(turn.terminal for turn in turns):.2f} | {median(turn.page for turn in turns):.2f} "
-            f"| {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
-            f"| {max(turn.requests_per_second for turn in turns):.2f} |",
+            f"| **{median(ratios):.2f}** | {min(ratios):.2f} | {max(ratios):.2f} "
+            f"| {max(turn.requests_per_second for turn in turns):.2f} "
+            f"| {median(half for half, _most in polls):.1f} | {max(most for _half, most in polls):.1f} |",
             flush=True,
         )
     return 0
@@ -98,12 +105,27 @@ def run_all(url: str, tasks: int) -> None:
     service.close()
 
 
-def _through_page(page: Page, url: str, port: int, tasks: int) -> tuple[float, int]:
+def _through_page(page: Page, url: str, port: int, tasks: int) -> tuple[float, int, tuple[float, float]]:
     page.goto(f"http://127.0.0.1:{port}/go/{tasks}", timeout=_LONGEST * 1000)
+    polls = _poll(page, port)
     page.locator("[data-status=completed]").wait_for(timeout=_LONGEST * 1000)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/requests", timeout=10) as answer:
-        requests = int(answer.read())
-    return _elapsed(url, "page", tasks), requests
+        requests = int(answer.read()) - len(polls)
+    return _elapsed(url, "page", tasks), requests, (median(polls), sorted(polls)[len(polls) * 9 // 10])
+
+
+def _poll(page: Page, port: int) -> list[float]:
+    """Ask for the state of the run several times a second, as another tab would, until it has ended: milliseconds."""
+    cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies())
+    connection, took = http.client.HTTPConnection("127.0.0.1", port, timeout=60), list[float]()
+    while True:
+        began = time.perf_counter()
+        connection.request("GET", f"{urlsplit(page.url).path}/state", headers={"Cookie": cookies})
+        state = json.load(connection.getresponse())
+        took.append((time.perf_counter() - began) * 1000)
+        if state["run"]["status"] not in ("ready", "running", "finishing"):
+            return took
+        time.sleep(_BETWEEN_POLLS)
 
 
 def _elapsed(url: str, queue_name: str, tasks: int) -> float:
