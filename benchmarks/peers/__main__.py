@@ -17,7 +17,7 @@ from benchmarks.load import Load
 from benchmarks.servers import Home, running
 from benchmarks.work import Wrong
 
-from . import goals
+from . import chart, goals
 from .catalogue import CONTESTANTS
 from .contestant import Contestant
 from .drain import drain, produce
@@ -55,6 +55,8 @@ def main(given: Sequence[str] | None = None) -> int:
     figures = kept(options.kept) if options.kept else _measured(options)
     if options.json:
         keep(figures, options.json)
+    if options.svg:
+        options.svg.write_text(chart.svg(figures))
     print(_table([one for one in figures if one.measured]))
     if judged := goals.table(figures):
         print(f"\n{judged}")
@@ -151,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bulk", action="store_true", help="put them in many at a time, where that can be")
     parser.add_argument("--rounds", type=int, default=3, help="how often; figures are medians")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures here")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the rates of all contestants")
     parser.add_argument("--from", type=Path, metavar="FILE", dest="kept", help="measure nothing, show what was kept")
     return parser
 
