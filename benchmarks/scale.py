@@ -31,8 +31,8 @@ def main(given: Sequence[str] | None = None) -> int:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--databases", default=",".join(DATABASES), metavar="NAME,…")
-    parser.add_argument("--count", type=int, default=400, help="tasks of each drain")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=1000, help="tasks of each drain")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(given)
     print("| database | a task | one process, per second | two | two / one | from | to | others' cores |")
     print("| --- | --- | --: | --: | --: | --: | --: | --: |")

@@ -39,6 +39,7 @@ _COMMANDS = {
     "web": "web:serve_pages",
     "db": "db:database_tables",
     "doctor": "doctor:examine_database",
+    "health": "health:look_after",
 }
 
 

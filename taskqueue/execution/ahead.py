@@ -14,8 +14,8 @@ from .attempt import Attempt
 from .holding import Holding
 from .in_order import blocked_keys, for_one_call
 
-#: So much work (seconds) is leased ahead at most; what is leased ahead waits for nobody else.
-_WORK_AHEAD = 0.5
+#: So much work (seconds) is leased ahead at most. It waits for one holder: at the end of a queue the others go without.
+_WORK_AHEAD = 0.2
 #: What others do goes unnoticed for so long at most (seconds): items that go before, a pause, a reset, a cancellation.
 _LOOK_EVERY = 0.1
 

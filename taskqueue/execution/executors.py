@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import queue
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from typing import Any
+from concurrent.futures import BrokenExecutor, Executor, Future
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 #: Seconds to wait for a scheduler to answer.
 _PATIENCE = 10
@@ -66,6 +68,10 @@ class Processes(Executor):
 
 
 def _one_process() -> ProcessPoolExecutor:
+    # Loaded only where it is used: it takes memory in each worker.
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     # Not forked: threads are running, and what they hold locked would stay locked in the child.
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
 

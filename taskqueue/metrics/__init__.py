@@ -1,6 +1,16 @@
-"""Metrics for Prometheus: what stands in the queues, and what this process and its children have done."""
+"""For monitoring: metrics for Prometheus, and one answer that says whether the queues are looked after."""
 
 from .beside import metrics_beside
+from .health import Trouble, health_app, troubles
 from .serving import MetricsServer, metrics_app, serve_metrics, share_with_children
 
-__all__ = ["MetricsServer", "metrics_app", "metrics_beside", "serve_metrics", "share_with_children"]
+__all__ = [
+    "MetricsServer",
+    "Trouble",
+    "health_app",
+    "metrics_app",
+    "metrics_beside",
+    "serve_metrics",
+    "share_with_children",
+    "troubles",
+]

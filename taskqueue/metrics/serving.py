@@ -20,12 +20,12 @@ from ..errors import ConfigurationError
 from ..service import QueueService
 from .collector import ServiceCollector
 from .counters import process_counters
+from .health import WSGIApp, health_app
 from .optional import prometheus
 
 _log = logging.getLogger(__name__)
 #: Where the processes of a family leave their counters for each other; read by prometheus_client.
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
 def metrics_app(service: QueueService) -> WSGIApp:
@@ -58,9 +58,16 @@ def serve_metrics(service: QueueService, port: int, *, host: str = "127.0.0.1") 
 
     Counters are those of this process and all that it forks from now on, ended ones included. Raises
     :class:`ConfigurationError` without prometheus_client, or when the port is taken.
+
+    Under the path ``/healthz`` it is said whether the queues are looked after (:func:`health_app`), with all details.
     """
     share_with_children()
-    return MetricsServer(metrics_app(service), host, port)
+    metrics, health = metrics_app(service), health_app(service, tells=True)
+
+    def by_path(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        return (health if environ.get("PATH_INFO") == "/healthz" else metrics)(environ, start_response)
+
+    return MetricsServer(by_path, host, port)
 
 
 @lru_cache(maxsize=1)

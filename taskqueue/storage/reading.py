@@ -10,6 +10,9 @@ from .rows import COLUMNS, IN_ORDER, Counts, ItemRow, Place, listed
 from .schema import DELAYED, LEASED, READY
 from .transaction import Transaction
 
+#: So many weights are looked at one by one.
+_WEIGHTS = 1000
+
 
 class Reading:
     """What is asked about the items of one queue."""
@@ -90,12 +93,36 @@ class Reading:
 
     def wait(self, tx: Transaction, state: int) -> int | None:
         """Milliseconds until the first lease (or delay) ends, or None when there is none."""
+        overdue = self._overdue(tx, state)
+        return max(-overdue, 0) if overdue is not None else None
+
+    def longest_wait(self, tx: Transaction) -> int:
+        """Milliseconds that the item which has waited longest could have been claimed, 0 when there is none.
+
+        Of what is ready, since its creation; of what became due and nobody has looked at since, from then on. A seek
+        for each weight, of which there may be a thousand.
+        """
+        longest, bound, values = 0, "", dict[str, int]()
+        for _weight in range(_WEIGHTS):
+            row = tx.row(
+                f"SELECT weight, {{now}} - submit_time FROM {{item}} {IN_ORDER[READY]} {bound} "
+                "ORDER BY weight, id LIMIT 1",
+                queue=self._queue,
+                **values,
+            )
+            if row is None:
+                break
+            longest, bound, values = max(longest, int(row[1])), "AND weight > :weight", {"weight": row[0]}
+        return max(longest, self._overdue(tx, LEASED) or 0, self._overdue(tx, DELAYED) or 0)
+
+    def _overdue(self, tx: Transaction, state: int) -> int | None:
+        """Milliseconds since the first lease (or delay) has ended, less than 0 when it has not; None: there is none."""
         row = tx.row(
-            f"SELECT release_time - {{now}} FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND "
+            f"SELECT {{now}} - release_time FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND "
             f"state = {int(state)} ORDER BY release_time LIMIT 1",
             queue=self._queue,
         )
-        return max(int(row[0]), 0) if row else None
+        return int(row[0]) if row else None
 
     def has_unfinished(self, tx: Transaction, *, head_only: bool) -> bool:
         """Whether anything is leased, may be claimed, or waits for its retry; what a user delayed does not count.

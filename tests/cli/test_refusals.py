@@ -240,7 +240,7 @@ def test_each_command_has_a_help_with_an_example() -> None:
     # when
     found = dict(commands(main, "taskqueue"))
     # then
-    assert len(found) == 53
+    assert len(found) == 54
     for path, command in found.items():
         text = command.get_help(click.Context(command, info_name=path))
         assert "Example" in text

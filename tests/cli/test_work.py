@@ -63,6 +63,33 @@ def test_max_items_counts_over_all_processes(shell: Shell, service: QueueService
     assert {item.run_count for item in queue.items()} == {0}
 
 
+def test_without_a_limit_all_processes_are_counted_also_those_that_were_replaced(
+    shell: Shell, service: QueueService
+) -> None:
+    # given: each process is replaced after what it has executed first
+    queue = service.create("SqlParallel", "q")
+    fill(queue, 30)
+    # when
+    done = shell.run(
+        "work", "q", "--drain", "--processes", "2", "--max-memory", "1M", "--prefetch", "1", "--json", *ALLOW
+    )
+    # then
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"executed": 30, "ended_by": "drained"})
+    assert Counter(journal(shell)) == Counter(str(n) for n in range(30))
+
+
+def test_what_was_there_before_a_process_was_forked_is_not_gone_through_by_its_collector(
+    shell: Shell, queue: BatchQueue
+) -> None:
+    # given
+    queue.enqueue(f"{JOBS}:count_frozen")
+    # when
+    done = shell.run("work", "q", "--drain", *ALLOW)
+    # then
+    (frozen,) = journal(shell)
+    assert done.returncode == 0 and int(frozen) > 10_000
+
+
 def test_max_seconds(shell: Shell, queue: BatchQueue) -> None:
     # when
     done = shell.run("work", "q", "--max-seconds", "0.3", "--json", *ALLOW)

@@ -149,6 +149,15 @@ def test_many_items_are_created_in_their_order(queue: BatchQueue) -> None:
     assert {item.weight for item in found} == {2}
 
 
+@pytest.mark.parametrize("number", [1, 49, 50, 51, 149])
+def test_many_are_however_many_each_with_an_uid_of_its_own(queue: BatchQueue, number: int) -> None:
+    assert queue.create_items(range(number)) == number
+
+    found = list(queue.items())
+    assert [item.data for item in found] == list(range(number))
+    assert len({item.uid for item in found}) == number
+
+
 def test_many_can_be_none(queue: BatchQueue) -> None:
     assert queue.create_items([]) == 0
     assert queue.number_of_items() == 0

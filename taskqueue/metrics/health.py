@@ -1,0 +1,135 @@
+"""Whether the queues are looked after: one answer, for a load balancer, the probe of a container, or cron."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal
+
+from .. import clock
+from ..errors import TaskQueueError
+from ..forks import inherit
+from ..queues.sql_base import SqlBase
+from ..service import QueueService
+from ..spec import shown
+from ..storage import presence
+from ..storage.presence import WorkerRow
+
+WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
+#: The oldest item that waits may wait so many seconds.
+OLDEST = 600.0
+#: An answer is given again for so long (ms): whoever asks often must not burden the database.
+_SHOWN_FOR = 2000
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is not as it should be."""
+
+    #: "database": it cannot be reached; "missing": there is no such queue; "unserved": no worker serves the queue;
+    #: "late": an item has been waiting for too long.
+    kind: Literal["database", "missing", "unserved", "late"]
+    #: The queue that is meant; "" for the database.
+    queue: str
+    #: A sentence for humans.
+    text: str
+
+
+def troubles(service: QueueService, queues: Sequence[str] | None = None, *, oldest: float = OLDEST) -> list[Trouble]:
+    """All that is wrong with the queues of a service; an empty list when they are looked after.
+
+    A few seeks for each queue, however many items stand there. What is paused, a draft, completed or aborted rests on
+    purpose. A worker is expected only where the queue asks for one (``agent="server"``).
+
+    Arguments:
+        queues: names; None: all with ``agent="server"``.
+        oldest: an item that could be claimed may wait so many seconds, counted from its creation, or from the end of
+            its delay or lease as long as nobody has looked at it since.
+
+    A database that cannot be reached is a trouble, too; it is tried for some ten seconds.
+    """
+    try:
+        return _found(service, queues, oldest)
+    except TaskQueueError as error:
+        return [Trouble("database", "", str(error))]
+
+
+def _found(service: QueueService, queues: Sequence[str] | None, oldest: float) -> list[Trouble]:
+    served = [queue for queue in service.served(queues) if isinstance(queue, SqlBase)]
+    found = [
+        Trouble("missing", name, f"there is no queue {shown(name)}")
+        for name in queues or ()
+        if not any(queue.name == name for queue in served) and not service.exists(name)
+    ]
+    if not served:
+        # Even where nothing is to be looked after: whoever asks wants to know whether the database is there.
+        service.database.statement(lambda tx: tx.row("SELECT {now}"), write=False)
+        return found
+    stale_after = clock.to_ms(service.settings.stale_after)
+    rows = service.database.statement(presence.workers, write=False)
+    alive = [row for row in rows if not row.beat.is_stale(stale_after)]
+    return found + [trouble for queue in served for trouble in _of_queue(queue, alive, oldest)]
+
+
+def _of_queue(queue: SqlBase, alive: Sequence[WorkerRow], oldest: float) -> list[Trouble]:
+    found: list[Trouble] = []
+    if queue.spec.agent == "server" and not any(row.serves(queue.name) for row in alive):
+        found.append(Trouble("unserved", queue.name, f"no worker serves queue {queue.name!r}: start 'taskqueue work'"))
+    waited = queue.database.statement(queue.rows.longest_wait, write=False) / 1000
+    if waited > oldest:
+        text = f"an item of queue {queue.name!r} has been waiting for {waited:,.0f} s, longer than {oldest:g} s"
+        found.append(Trouble("late", queue.name, text))
+    return found
+
+
+def health_app(
+    service: QueueService, queues: Sequence[str] | None = None, *, oldest: float = OLDEST, tells: bool = False
+) -> WSGIApp:
+    """A WSGI application that answers 200 when the queues are looked after, else 503; for ``mount`` of your framework.
+
+    Arguments:
+        queues, oldest: as of :func:`troubles`.
+        tells: whether the answer says what is wrong, and with which queue; only where no stranger can ask.
+
+    The body is JSON: ``{"status": "ok"}`` or ``{"status": "failing"}``, with ``tells`` also ``"troubles"``, a list of
+    objects with kind, queue and text. GET and HEAD only. It is looked every two seconds at most.
+    """
+    return _Health(partial(troubles, service, queues, oldest=oldest), tells)
+
+
+class _Health:
+    def __init__(self, look: Callable[[], list[Trouble]], tells: bool) -> None:
+        self._look = look
+        self._tells = tells
+        self._lock = threading.Lock()
+        self._seen: tuple[int, list[Trouble]] | None = None
+        inherit(self)
+
+    def forget_parent(self) -> None:
+        """In a forked child: nobody holds the lock."""
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
+            start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])
+            return [b""]
+        found = self._troubles()
+        answer: dict[str, Any] = {"status": "failing" if found else "ok"}
+        if self._tells:
+            answer["troubles"] = [asdict(trouble) for trouble in found]
+        body = (json.dumps(answer) + "\n").encode()
+        start_response(
+            "503 Service Unavailable" if found else "200 OK",
+            [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")],
+        )
+        return [body if environ["REQUEST_METHOD"] == "GET" else b""]
+
+    def _troubles(self) -> list[Trouble]:
+        with self._lock:  # who asks at the same time gets the same answer
+            if self._seen is None or not 0 <= clock.now_ms() - self._seen[0] < _SHOWN_FOR:
+                found = self._look()
+                self._seen = clock.now_ms(), found
+            return self._seen[1]

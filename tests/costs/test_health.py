@@ -1,0 +1,20 @@
+"""What it costs to look whether a queue is looked after."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskqueue.metrics import troubles
+from tests.costs.stands import BIG_ONES, MOST, SLACK, Stand, Stands
+
+
+@pytest.mark.parametrize("stand", BIG_ONES, ids=str)
+def test_given_much_in_a_queue_when_its_health_is_asked_for_then_no_more_is_examined_than_where_there_is_little(
+    stands: Stands, stand: Stand
+) -> None:
+    few = stands.examined.by(lambda: troubles(stands.service, [stands.small(stand).name]))
+
+    many = stands.examined.by(lambda: troubles(stands.service, [stands.queues[stand].name]))
+
+    dialect = stands.service.database.dialect.name
+    assert many <= max(few, MOST[dialect]) + SLACK[dialect]
