@@ -11,9 +11,9 @@ from ..execution.calls import check_handler
 from ..loop import run_loop
 from .options import allow_option, grace_option, json_option, queue_argument
 from .output import counted, duration, one_line, print_json
-from .report import BY_SIGNAL, FAILED, only_json
+from .report import FAILED, only_json
 from .service import Given, pass_given
-from .signals import Interrupts
+from .signals import BY_SIGNAL, Interrupts
 from .trust import require_allowed
 
 

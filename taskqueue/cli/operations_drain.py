@@ -21,9 +21,9 @@ from ..spec import OPERATION_PAYLOAD
 from .operations_meant import operations_of
 from .options import grace_option, json_option
 from .output import counted, one_line, print_json
-from .report import BY_SIGNAL, FAILED, only_json
+from .report import FAILED, only_json
 from .service import Given, pass_given
-from .signals import Interrupts
+from .signals import BY_SIGNAL, Interrupts
 from .terminal_log import log_to_terminal
 
 #: What an attempt has come to for which nothing is left to do, as opposed to those that somebody has to look at.

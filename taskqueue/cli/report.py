@@ -21,12 +21,10 @@ from ..runner import Runner
 from ..signals import item_finished, run_finished, run_started
 from .output import counted, duration, first_line, one_line
 from .progress import Display
-from .signals import Interrupts
+from .signals import BY_SIGNAL, Interrupts
 from .task_log import task_log
 
 FAILED = 1
-#: What a signal's number is added to, for the exit code.
-BY_SIGNAL = 128
 
 
 @dataclass

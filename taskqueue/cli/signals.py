@@ -13,6 +13,8 @@ from typing import Any
 
 from ..execution.attempt import Execution
 
+#: What a signal's number is added to, for the exit code.
+BY_SIGNAL = 128
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 #: So often (seconds) the clock is looked at once a stop was asked for.
 _TICK = 0.1

@@ -12,9 +12,9 @@ from ..storage.faults import masked
 from ..web.alone import Alone
 from .options import allow_option, check_seconds, json_option
 from .output import one_line, print_json
-from .report import BY_SIGNAL
 from .serve import address_of, is_private, listen, serve, web_server
 from .service import Given, pass_given
+from .signals import BY_SIGNAL
 from .terminal_log import log_to_terminal
 from .trust import require_allowed
 

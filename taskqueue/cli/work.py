@@ -19,8 +19,8 @@ from ..queues.sql_base import process
 from ..worker import Worker, WorkerReport
 from .options import allow_option, check_seconds, complete_queue, json_option
 from .output import counted, one_line, print_json
-from .report import BY_SIGNAL
 from .service import Given, pass_given
+from .signals import BY_SIGNAL
 from .terminal_log import log_to_terminal
 from .trust import require_allowed
 
