@@ -50,5 +50,5 @@ def test_without_a_database_file_none_is_made(shell: Shell, here: Here) -> None:
     # when
     result = here("health")
     # then
-    assert result.exit_code == 1 and "there is no database file" in result.stderr
+    assert result.exit_code == 2 and "there is no database file" in result.stderr
     assert list(shell.folder.iterdir()) == []

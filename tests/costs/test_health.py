@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskqueue.metrics import troubles
+from taskqueue.queues.sql_base import SqlBase
 from tests.costs.stands import BIG_ONES, MOST, SLACK, Stand, Stands
 
 
@@ -12,9 +13,15 @@ from tests.costs.stands import BIG_ONES, MOST, SLACK, Stand, Stands
 def test_given_much_in_a_queue_when_its_health_is_asked_for_then_no_more_is_examined_than_where_there_is_little(
     stands: Stands, stand: Stand
 ) -> None:
-    few = stands.examined.by(lambda: troubles(stands.service, [stands.small(stand).name]))
+    few = _look(stands, stands.small(stand))
 
-    many = stands.examined.by(lambda: troubles(stands.service, [stands.queues[stand].name]))
+    many = _look(stands, stands.queues[stand])
 
     dialect = stands.service.database.dialect.name
     assert many <= max(few, MOST[dialect]) + SLACK[dialect]
+
+
+def _look(stands: Stands, queue: SqlBase) -> int:
+    """What a look lets the database go through; not the first one, by which PostgreSQL marks what has left its place."""
+    troubles(stands.service, [queue.name])
+    return stands.examined.by(lambda: troubles(stands.service, [queue.name]))
