@@ -22,6 +22,6 @@ def test_given_much_in_a_queue_when_its_health_is_asked_for_then_no_more_is_exam
 
 
 def _look(stands: Stands, queue: SqlBase) -> int:
-    """What a look lets the database go through; not the first one, by which PostgreSQL marks what has left its place."""
+    """What a look lets the database go through; not the first, by which PostgreSQL marks what has left its place."""
     troubles(stands.service, [queue.name])
     return stands.examined.by(lambda: troubles(stands.service, [queue.name]))
