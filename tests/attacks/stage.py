@@ -45,6 +45,8 @@ def listening(app: Any) -> Iterator[str]:
         server.task_dispatcher.shutdown(timeout=5)
         server.close()
         thread.join(30)
+        for left in list(server._map.values()):  # a browser's, where the loop ended before it was closed
+            left.close()
 
 
 @dataclass
