@@ -176,7 +176,7 @@ def _problem_of_text(value: str) -> str | None:
     return None
 
 
-def _texts_of_elements(value: Any, room: int) -> list[str]:
+def _text_of_list(value: Any, room: int, is_set: bool = False) -> str:
     if room <= 0:
         raise _TooDeep("is nested too deep")
     texts: list[str] = []
@@ -186,11 +186,9 @@ def _texts_of_elements(value: Any, room: int) -> list[str]:
     except _Refusal as refusal:
         refusal.steps.append(f"[{len(texts)}]")
         raise
-    return texts
-
-
-def _text_of_list(value: Any, room: int) -> str:
-    return f"[{','.join(_texts_of_elements(value, room))}]"
+    if is_set:  # which has no order of its own
+        texts.sort()
+    return f"[{','.join(texts)}]"
 
 
 def _text_of_dict(value: dict[Any, Any], room: int) -> str:
@@ -243,12 +241,11 @@ def _text_of_frozenset(value: frozenset[Any], room: int) -> str:
 
 def _text_of_elements(value: set[Any] | frozenset[Any], room: int) -> str:
     try:
-        texts = _texts_of_elements(value, room)
+        return _text_of_list(value, room, is_set=True)
     except _Refusal as refusal:
         if refusal.steps:
             refusal.steps[-1] = "{…}"  # an element of a set has no index
         raise
-    return f"[{','.join(sorted(texts))}]"
 
 
 # --- values that are spelled as text ---------------------------------------------------------------

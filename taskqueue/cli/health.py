@@ -8,7 +8,7 @@ import click
 
 from ..metrics.health import OLDEST, troubles
 from .options import check_seconds, complete_queue, json_option
-from .output import print_json
+from .output import one_line, print_json
 from .service import Given, pass_given
 
 
@@ -23,7 +23,7 @@ def look_after(ctx: click.Context, given: Given, names: tuple[str, ...], oldest:
     """Say whether the database can be reached, workers serve the queues, and nothing has been waiting for too long.
 
     Without names: all queues with agent "server". What is paused rests on purpose. The exit code is 1 when something is
-    not as it should be.
+    not as it should be, and 2 when it cannot be looked, as without a database file.
 
     \b
     Examples:
@@ -37,7 +37,7 @@ def look_after(ctx: click.Context, given: Given, names: tuple[str, ...], oldest:
         print_json({"status": "failing" if found else "ok", "troubles": [asdict(trouble) for trouble in found]})
     else:
         for trouble in found:
-            click.echo(trouble.text)
+            click.echo(one_line(trouble.text))
         if not found:
             click.echo("ok")
     if found:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -10,14 +12,15 @@ from functools import partial
 from typing import Any, Literal
 
 from .. import clock
-from ..errors import TaskQueueError
+from ..errors import SpecError, TaskQueueError
 from ..forks import inherit
 from ..queues.sql_base import SqlBase
 from ..service import QueueService
-from ..spec import shown
+from ..spec import check_name, shown
 from ..storage import presence
 from ..storage.presence import WorkerRow
 
+_log = logging.getLogger(__name__)
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
 #: The oldest item that waits may wait so many seconds.
 OLDEST = 600.0
@@ -29,8 +32,8 @@ _SHOWN_FOR = 2000
 class Trouble:
     """Something that is not as it should be."""
 
-    #: "database": it cannot be reached; "missing": there is no such queue; "unserved": no worker serves the queue;
-    #: "late": an item has been waiting for too long.
+    #: "database": it cannot be reached, or not be read; "missing": there is no such queue; "unserved": no worker serves
+    #: the queue; "late": an item has been waiting for too long.
     kind: Literal["database", "missing", "unserved", "late"]
     #: The queue that is meant; "" for the database.
     queue: str
@@ -41,24 +44,38 @@ class Trouble:
 def troubles(service: QueueService, queues: Sequence[str] | None = None, *, oldest: float = OLDEST) -> list[Trouble]:
     """All that is wrong with the queues of a service; an empty list when they are looked after.
 
-    A few seeks for each queue, however many items stand there. What is paused, a draft, completed or aborted rests on
-    purpose. A worker is expected only where the queue asks for one (``agent="server"``).
+    A few seeks for each queue, however many items stand there. What is paused, a draft, completed, aborted or held back
+    by a ``queue_active`` receiver rests on purpose, and what is for the workers of another application is theirs. A
+    worker is expected only where the queue asks for one (``agent="server"``).
 
     Arguments:
         queues: names; None: all with ``agent="server"``.
-        oldest: an item that could be claimed may wait so many seconds, counted from its creation, or from the end of
-            its delay or lease as long as nobody has looked at it since.
+        oldest: an item may be ready for so many seconds, counted from its creation (also when it was delayed, is tried
+            again, or stands behind another one), or due for so long as nobody has looked at it since.
 
-    A database that cannot be reached is a trouble, too; it is tried for some ten seconds.
+    A database that cannot be reached is a trouble, too; it is tried for some ten seconds, and longer if no host answers
+    at all. Raises :class:`SpecError` on names and times that are none.
     """
+    _check(queues, oldest)
     try:
         return _found(service, queues, oldest)
     except TaskQueueError as error:
         return [Trouble("database", "", str(error))]
 
 
+def _check(queues: Sequence[str] | None, oldest: object) -> None:
+    if isinstance(queues, str):
+        raise SpecError(f"queues must be a list of names, not {shown(queues)}")
+    for name in queues or ():
+        check_name(name)
+    if not isinstance(oldest, (int, float)) or isinstance(oldest, bool) or not 0 <= oldest < math.inf:
+        raise SpecError(f"oldest must be seconds, not {shown(oldest)}")
+
+
 def _found(service: QueueService, queues: Sequence[str] | None, oldest: float) -> list[Trouble]:
     served = [queue for queue in service.served(queues) if isinstance(queue, SqlBase)]
+    if not service.uses_database:
+        return []
     found = [
         Trouble("missing", name, f"there is no queue {shown(name)}")
         for name in queues or ()
@@ -71,7 +88,7 @@ def _found(service: QueueService, queues: Sequence[str] | None, oldest: float) -
     stale_after = clock.to_ms(service.settings.stale_after)
     rows = service.database.statement(presence.workers, write=False)
     alive = [row for row in rows if not row.beat.is_stale(stale_after)]
-    return found + [trouble for queue in served for trouble in _of_queue(queue, alive, oldest)]
+    return found + [trouble for queue in served if queue.is_active() for trouble in _of_queue(queue, alive, oldest)]
 
 
 def _of_queue(queue: SqlBase, alive: Sequence[WorkerRow], oldest: float) -> list[Trouble]:
@@ -85,6 +102,10 @@ def _of_queue(queue: SqlBase, alive: Sequence[WorkerRow], oldest: float) -> list
     return found
 
 
+#: What is told over HTTP: names of hosts and accounts are nobody's business.
+_UNREACHABLE = Trouble("database", "", "the database cannot be reached, or not be read")
+
+
 def health_app(
     service: QueueService, queues: Sequence[str] | None = None, *, oldest: float = OLDEST, tells: bool = False
 ) -> WSGIApp:
@@ -95,8 +116,10 @@ def health_app(
         tells: whether the answer says what is wrong, and with which queue; only where no stranger can ask.
 
     The body is JSON: ``{"status": "ok"}`` or ``{"status": "failing"}``, with ``tells`` also ``"troubles"``, a list of
-    objects with kind, queue and text. GET and HEAD only. It is looked every two seconds at most.
+    objects with kind, queue and text; what a database or its driver says is left out. GET and HEAD only. It is looked
+    every two seconds at most. Raises :class:`SpecError` like :func:`troubles`.
     """
+    _check(queues, oldest)
     return _Health(partial(troubles, service, queues, oldest=oldest), tells)
 
 
@@ -130,6 +153,15 @@ class _Health:
     def _troubles(self) -> list[Trouble]:
         with self._lock:  # who asks at the same time gets the same answer
             if self._seen is None or not 0 <= clock.now_ms() - self._seen[0] < _SHOWN_FOR:
-                found = self._look()
+                self._seen = None
+                found = self._looked()
                 self._seen = clock.now_ms(), found
             return self._seen[1]
+
+    def _looked(self) -> list[Trouble]:
+        try:
+            found = self._look()
+        except Exception:  # of a driver, or of the application's own engine
+            _log.exception("it could not be seen whether the queues are looked after")
+            found = [_UNREACHABLE]
+        return [_UNREACHABLE if trouble.kind == "database" else trouble for trouble in found]

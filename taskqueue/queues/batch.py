@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from .. import callbacks, clock
@@ -159,7 +158,8 @@ class BatchQueue(ArchivedQueue):
 
     def _new_items(self, items: Iterable[Any], weight: int) -> Iterator[NewItem]:
         self._refuse_template()
-        return map(self._new, _uids(), items, repeat(weight))
+        # No map(): what takes a StopIteration of the user's own code for the end of the items.
+        return (self._new(uid, data, weight) for uid, data in zip(_uids(), items, strict=False))
 
     def _refuse_template(self) -> None:
         if self.spec.is_template:

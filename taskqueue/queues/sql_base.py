@@ -393,8 +393,8 @@ class SqlBase(BatchQueue):
 
     def _finish_each(self, held: list[tuple[int, int]], sure: Sure, tx: Transaction) -> set[int]:
         """The same of a group."""
-        settled = self._already_settled(tx, held, settlement.DONE, sure) if tx.unsure else set()
-        return settled | self.rows.delete_each(tx, held)
+        deleted = self.rows.delete_each(tx, held)  # first: what was sent before may be done only now
+        return deleted | (self._already_settled(tx, held, settlement.DONE, sure) if tx.unsure else set())
 
     def settle_within(
         self, tx: Transaction, held: list[tuple[int, int]], how: Settlement, sure: Sure = always

@@ -10,8 +10,8 @@ from .rows import COLUMNS, IN_ORDER, Counts, ItemRow, Place, listed
 from .schema import DELAYED, LEASED, READY
 from .transaction import Transaction
 
-#: So many weights are looked at one by one.
-_WEIGHTS = 1000
+#: So many weights are looked at one by one, from either end.
+_WEIGHTS = 20
 
 
 class Reading:
@@ -97,23 +97,40 @@ class Reading:
         return max(-overdue, 0) if overdue is not None else None
 
     def longest_wait(self, tx: Transaction) -> int:
-        """Milliseconds that the item which has waited longest could have been claimed, 0 when there is none.
+        """Milliseconds for which the item that waits longest has been ready or due, 0 when there is none.
 
-        Of what is ready, since its creation; of what became due and nobody has looked at since, from then on. A seek
-        for each weight, of which there may be a thousand.
+        Of what is ready, since its creation; of what became due and nobody has looked at since, from then on. Two seeks
+        for each weight; where there are many weights, for the lightest and the heaviest, whose items are most likely to
+        starve.
         """
-        longest, bound, values = 0, "", dict[str, int]()
-        for _weight in range(_WEIGHTS):
-            row = tx.row(
-                f"SELECT weight, {{now}} - submit_time FROM {{item}} {IN_ORDER[READY]} {bound} "
+        lightest = self._weights(tx, "weight > :weight", "weight, id")
+        heaviest = self._weights(tx, "weight < :weight", "weight DESC, id DESC") if len(lightest) == _WEIGHTS else []
+        heads = (
+            tx.row(
+                f"SELECT {{now}} - submit_time FROM {{item}} {IN_ORDER[READY]} AND weight = :weight "
                 "ORDER BY weight, id LIMIT 1",
                 queue=self._queue,
-                **values,
+                weight=weight,
+            )
+            for weight in {*lightest, *heaviest}
+        )
+        ready = max((int(head[0]) for head in heads if head), default=0)
+        return max(ready, self._overdue(tx, LEASED) or 0, self._overdue(tx, DELAYED) or 0)
+
+    def _weights(self, tx: Transaction, further: str, order: str) -> list[int]:
+        """The first weights of what is ready, in that order."""
+        found: list[int] = []
+        while len(found) < _WEIGHTS:
+            row = tx.row(
+                f"SELECT weight FROM {{item}} {IN_ORDER[READY]} {f'AND {further}' if found else ''} "
+                f"ORDER BY {order} LIMIT 1",
+                queue=self._queue,
+                **({"weight": found[-1]} if found else {}),
             )
             if row is None:
                 break
-            longest, bound, values = max(longest, int(row[1])), "AND weight > :weight", {"weight": row[0]}
-        return max(longest, self._overdue(tx, LEASED) or 0, self._overdue(tx, DELAYED) or 0)
+            found.append(int(row[0]))
+        return found
 
     def _overdue(self, tx: Transaction, state: int) -> int | None:
         """Milliseconds since the first lease (or delay) has ended, less than 0 when it has not; None: there is none."""

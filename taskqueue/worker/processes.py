@@ -162,17 +162,33 @@ def _cause(code: int) -> str:
     return f"by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+def _fork_frozen() -> int:
+    """Fork. What is there by now stays there, and shared: each full collection of the child would go through it, and
+    copy it."""
+    is_frozen, pid = gc.get_freeze_count() > 0, -1
+    gc.freeze()
+    try:
+        pid = os.fork()
+        return pid
+    finally:
+        if pid and not is_frozen:  # here, also when there is no child
+            gc.unfreeze()
+
+
 def _fork(service: QueueService, orders: Orders, budget: Budget, place: int) -> _Child:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     # A signal that comes before the child has its own handlers would be answered by those of its parent.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     parent = os.getpid()
-    # What is there by now stays there, and shared: each full collection of a child would go through it, and copy it.
-    gc.freeze()
-    pid = os.fork()
+    try:
+        pid = _fork_frozen()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(reading)
+        os.close(writing)
+        raise
     if pid:
-        gc.unfreeze()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(writing)
         return _Child(pid, reading, place)

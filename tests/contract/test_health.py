@@ -6,15 +6,18 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import pytest
+from sqlalchemy import create_engine
 
-from taskqueue import BatchQueue, QueueService, travel
+from taskqueue import BatchQueue, QueueService, SpecError, signals, travel
 from taskqueue.metrics import health_app, serve_metrics, troubles
 from taskqueue.storage.presence import beat_of_worker
-from tests.contract.backends import once_per_database, only_memory, only_sql
+from tests.contract.backends import once_per_database, only_sql
 from tests.contract.conftest import MakeQueue
 
 PERIOD = 3_000
@@ -80,10 +83,39 @@ def test_a_queue_that_is_not_there_is_missed_only_by_who_names_it(served: BatchQ
     assert kinds(service, "jobs", "jbos") == [("missing", "jbos")]
 
 
-@only_memory
-def test_queues_of_this_process_are_no_matter_of_the_database(served: BatchQueue, service: QueueService) -> None:
+@once_per_database
+def test_what_a_receiver_holds_back_rests_on_purpose(served: BatchQueue, service: QueueService) -> None:
     served.create_item("x")
-    assert [kind for kind, _queue in kinds(service)] in ([], ["database"])
+
+    def hold_back(sender: Any, **_: Any) -> bool:
+        return False
+
+    with signals.queue_active.connected_to(hold_back), travel(10_000):
+        assert kinds(service) == []
+    assert kinds(service) == [("unserved", "jobs")]
+
+
+def test_no_database_is_made_for_queues_of_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TASKQUEUE_DATABASE_URL", raising=False)
+    service = QueueService()
+    service.create("Memory", "jobs", agent="server", error="delete").create_item("x")
+    assert troubles(service) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("queues", ["jobs", ["a b"], [7], [""]])
+def test_names_that_are_none_are_refused(queues: Any) -> None:
+    with pytest.raises(SpecError):
+        troubles(QueueService(), queues)
+    with pytest.raises(SpecError):
+        health_app(QueueService(), queues)
+
+
+@pytest.mark.parametrize("oldest", [-1, float("nan"), float("inf"), "60", None, True, timedelta(minutes=1)])
+def test_times_that_are_none_are_refused(oldest: Any) -> None:
+    with pytest.raises(SpecError, match="oldest must be seconds"):
+        health_app(QueueService(), oldest=oldest)
 
 
 # --- what waits ---
@@ -117,6 +149,19 @@ def test_what_is_hidden_does_not_wait_until_it_is_due(
             assert kinds(service, "jobs") == found
 
 
+@once_per_database
+@pytest.mark.parametrize("weight", [0, 99])
+def test_of_many_weights_the_lightest_and_the_heaviest_are_looked_at(
+    make_queue: MakeQueue, service: QueueService, weight: int
+) -> None:
+    queue = make_queue()
+    queue.create_item("old", weight=weight)
+    with travel(700):
+        for other in range(1, 99):
+            queue.create_item("new", weight=other)
+        assert kinds(service, "jobs") == [("late", "jobs")]
+
+
 # --- the database ---
 
 
@@ -125,7 +170,20 @@ def test_a_database_that_cannot_be_reached_is_a_trouble() -> None:
     service.database._patience = 0.1
     (trouble,) = troubles(service)
     assert (trouble.kind, trouble.queue) == ("database", "")
+    assert "nobody" not in (told := ask(health_app(service, tells=True))[2].decode()) and '"database"' in told
     service.close()
+
+
+def test_whatever_an_engine_of_the_application_raises_is_a_trouble() -> None:
+    def refuse() -> None:
+        raise RuntimeError("no token for app-user")
+
+    engine = create_engine("sqlite://", creator=refuse)
+    status, _headers, body = ask(health_app(QueueService(engine), tells=True))
+    assert status == "503 Service Unavailable"
+    assert json.loads(body)["troubles"] == [
+        {"kind": "database", "queue": "", "text": "the database cannot be reached, or not be read"}
+    ]
 
 
 # --- over HTTP ---

@@ -158,6 +158,18 @@ def test_many_are_however_many_each_with_an_uid_of_its_own(queue: BatchQueue, nu
     assert len({item.uid for item in found}) == number
 
 
+def test_an_end_inside_an_item_is_no_end_of_the_items(queue: BatchQueue) -> None:
+    class Title:
+        def __str__(self) -> str:
+            return next(iter(()))
+
+    source = [Task(tasks.note, title=title) for title in ("first", Title(), "last")]
+    with pytest.raises(RuntimeError):
+        queue.create_items(source)
+
+    assert queue.number_of_items() == 0
+
+
 def test_many_can_be_none(queue: BatchQueue) -> None:
     assert queue.create_items([]) == 0
     assert queue.number_of_items() == 0

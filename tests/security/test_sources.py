@@ -46,7 +46,7 @@ PARTS = {
     "storage/messages.py": {"bound", "source"},
     "storage/operations.py": {"' AND '.join(where)", "counted", "due_time", "ends", "index"},
     "storage/presence.py": {"found", "reported", "statement"},
-    "storage/reading.py": {"bound"},
+    "storage/reading.py": {"bound", "further", "order"},
     "storage/retention.py": {"old", "self._where", "self.also", "self.key", "self.table", "self.time", "table"},
     "storage/runs.py": {
         "', '.join((f':{key}' for key in values))", "', '.join([slot, *added, *stored, *total])", "also",
