@@ -34,7 +34,7 @@ def test_given_items_one_by_one_when_they_are_stored_then_each_costs_one_stateme
     counted, seconds = cost(meter, lambda: [queue.enqueue(nothing, **options) for _ in range(ONE_BY_ONE)])
 
     assert ONE_BY_ONE <= counted.statements <= ONE_BY_ONE + changes_of_connection(seconds)
-    assert ONE_BY_ONE <= counted.commits <= ONE_BY_ONE + own_writes(seconds)
+    assert ONE_BY_ONE <= counted.commits <= 1.02 * ONE_BY_ONE + own_writes(seconds)
 
 
 @each_database
@@ -53,7 +53,7 @@ def test_given_a_session_of_the_application_when_items_join_it_then_each_costs_o
 
         connection.commit()
     assert counted.statements == ONE_BY_ONE
-    assert counted.commits <= own_writes(seconds)
+    assert counted.commits <= 0.02 * ONE_BY_ONE + own_writes(seconds)
 
 
 @each_database
@@ -93,9 +93,9 @@ def test_given_many_items_at_once_when_they_are_stored_then_that_is_one_commit_a
     counted, seconds = cost(meter, lambda: queue.create_items(Task(nothing) for _ in range(IN_BULK)))
 
     parts = IN_BULK / PART
-    # SQLite begins a statement anew for each row, which is no round trip.
-    rows = IN_BULK if service.database.dialect.name == "sqlite" else 0
-    assert counted.statements <= rows + 2 * parts + 5
+    # SQLite takes fifty rows a statement, which is no round trip.
+    shares = IN_BULK / 50 if service.database.dialect.name == "sqlite" else 0
+    assert counted.statements <= shares + 2 * parts + 5
     assert 1 <= counted.commits <= parts / 2 + own_writes(seconds)
 
 
@@ -112,5 +112,5 @@ def changes_of_connection(seconds: float) -> float:
 
 
 def own_writes(seconds: float) -> float:
-    """MariaDB writes to its log once a second by itself, and now and then while much is stored."""
+    """MariaDB writes to its log once a second by itself, for what it purges, and now and then while much is stored."""
     return 1 + 4 * seconds
