@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .. import clock
 from ..errors import TaskQueueError
-from ..forks import inherit
 from ..queues.batch import BatchQueue
 from ..service import QueueService
 from ..storage import gauges
 from ..storage.gauges import QueueGauges
+from .kept import Kept
 from .optional import prometheus
 
 _log = logging.getLogger(__name__)
@@ -38,17 +37,11 @@ class ServiceCollector:
 
     def __init__(self, service: QueueService) -> None:
         self._service = service
-        self._lock = threading.Lock()
-        self._counted: tuple[int, Census] | None = None
-        inherit(self)
-
-    def forget_parent(self) -> None:
-        """In a forked child: nobody holds the lock."""
-        self._lock = threading.Lock()
+        self._census = Kept(self._count, _SHOWN_FOR)
 
     def collect(self) -> Iterator[Any]:
         """The metrics, as Prometheus' library wants them."""
-        census = self._census()
+        census = self._census.get()
         gauge = prometheus().core.GaugeMetricFamily
         yield gauge("taskqueue_database_up", "Whether the queues could be counted.", census.queues is not None)
         if census.queues is None:
@@ -67,13 +60,6 @@ class ServiceCollector:
             oldest.add_metric([name], counts.oldest)
             dead.add_metric([name], counts.dead)
         yield from (items, oldest, dead)
-
-    def _census(self) -> Census:
-        with self._lock:  # who asks at the same time gets the same answer
-            if self._counted is None or not 0 <= clock.now_ms() - self._counted[0] < _SHOWN_FOR:
-                census = self._count()
-                self._counted = clock.now_ms(), census
-            return self._counted[1]
 
     def _count(self) -> Census:
         queues = {queue.name: _of_memory(queue) for queue in self._service.local_queues()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,12 +12,12 @@ from typing import Any, Literal
 
 from .. import clock
 from ..errors import SpecError, TaskQueueError
-from ..forks import inherit
 from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..spec import check_name, shown
 from ..storage import presence
 from ..storage.presence import WorkerRow
+from .kept import Kept
 
 _log = logging.getLogger(__name__)
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Any]
@@ -127,19 +126,13 @@ class _Health:
     def __init__(self, look: Callable[[], list[Trouble]], tells: bool) -> None:
         self._look = look
         self._tells = tells
-        self._lock = threading.Lock()
-        self._seen: tuple[int, list[Trouble]] | None = None
-        inherit(self)
-
-    def forget_parent(self) -> None:
-        """In a forked child: nobody holds the lock."""
-        self._lock = threading.Lock()
+        self._troubles = Kept(self._looked, _SHOWN_FOR)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
         if environ.get("REQUEST_METHOD") not in ("GET", "HEAD"):
             start_response("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Length", "0")])
             return [b""]
-        found = self._troubles()
+        found = self._troubles.get()
         answer: dict[str, Any] = {"status": "failing" if found else "ok"}
         if self._tells:
             answer["troubles"] = [asdict(trouble) for trouble in found]
@@ -149,14 +142,6 @@ class _Health:
             [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store")],
         )
         return [body if environ["REQUEST_METHOD"] == "GET" else b""]
-
-    def _troubles(self) -> list[Trouble]:
-        with self._lock:  # who asks at the same time gets the same answer
-            if self._seen is None or not 0 <= clock.now_ms() - self._seen[0] < _SHOWN_FOR:
-                self._seen = None
-                found = self._looked()
-                self._seen = clock.now_ms(), found
-            return self._seen[1]
 
     def _looked(self) -> list[Trouble]:
         try:
