@@ -16,10 +16,13 @@ from .service import Given, pass_given
 @click.argument("names", metavar="[QUEUE]...", nargs=-1, shell_complete=complete_queue)
 @click.option("--oldest", type=float, default=OLDEST, show_default=True, callback=check_seconds, metavar="SECONDS",
               help="An item may wait so long.")  # fmt: skip
+@click.option("--cron", "by_cron", is_flag=True, help="Workers need not be there: cron starts them.")
 @json_option
 @pass_given
 @click.pass_context
-def look_after(ctx: click.Context, given: Given, names: tuple[str, ...], oldest: float, as_json: bool) -> None:
+def look_after(
+    ctx: click.Context, given: Given, names: tuple[str, ...], oldest: float, by_cron: bool, as_json: bool
+) -> None:
     """Say whether the database can be reached, workers serve the queues, and nothing has been waiting for too long.
 
     Without names: all queues with agent "server". What is paused rests on purpose. The exit code is 1 when something is
@@ -32,7 +35,7 @@ def look_after(ctx: click.Context, given: Given, names: tuple[str, ...], oldest:
     """
     if (missing := given.missing_file) is not None:
         raise click.ClickException(f"there is no database file {missing}: name the database by --database or --app")
-    found = troubles(given.service, names or None, oldest=oldest)
+    found = troubles(given.service, names or None, oldest=oldest, by_workers=not by_cron)
     if as_json:
         print_json({"status": "failing" if found else "ok", "troubles": [asdict(trouble) for trouble in found]})
     else:

@@ -16,7 +16,6 @@ from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..spec import check_name, shown
 from ..storage import presence
-from ..storage.presence import WorkerRow
 from .kept import Kept
 
 _log = logging.getLogger(__name__)
@@ -40,7 +39,9 @@ class Trouble:
     text: str
 
 
-def troubles(service: QueueService, queues: Sequence[str] | None = None, *, oldest: float = OLDEST) -> list[Trouble]:
+def troubles(
+    service: QueueService, queues: Sequence[str] | None = None, *, oldest: float = OLDEST, by_workers: bool = True
+) -> list[Trouble]:
     """All that is wrong with the queues of a service; an empty list when they are looked after.
 
     A few seeks for each queue, however many items stand there. What is paused, a draft, completed, aborted or held back
@@ -51,13 +52,14 @@ def troubles(service: QueueService, queues: Sequence[str] | None = None, *, olde
         queues: names; None: all with ``agent="server"``.
         oldest: an item may be ready for so many seconds, counted from its creation (also when it was delayed, is tried
             again, or stands behind another one), or due for so long as nobody has looked at it since.
+        by_workers: whether workers are expected to be there all the time; False where cron starts them.
 
     A database that cannot be reached is a trouble, too; it is tried for some ten seconds, and longer if no host answers
     at all. Raises :class:`SpecError` on names and times that are none.
     """
     _check(queues, oldest)
     try:
-        return _found(service, queues, oldest)
+        return _found(service, queues, oldest, by_workers=by_workers)
     except TaskQueueError as error:
         return [Trouble("database", "", str(error))]
 
@@ -71,7 +73,7 @@ def _check(queues: Sequence[str] | None, oldest: object) -> None:
         raise SpecError(f"oldest must be seconds, not {shown(oldest)}")
 
 
-def _found(service: QueueService, queues: Sequence[str] | None, oldest: float) -> list[Trouble]:
+def _found(service: QueueService, queues: Sequence[str] | None, oldest: float, *, by_workers: bool) -> list[Trouble]:
     served = [queue for queue in service.served(queues) if isinstance(queue, SqlBase)]
     if not service.uses_database:
         return []
@@ -84,21 +86,29 @@ def _found(service: QueueService, queues: Sequence[str] | None, oldest: float) -
         # Even where nothing is to be looked after: whoever asks wants to know whether the database is there.
         service.database.statement(lambda tx: tx.row("SELECT {now}"), write=False)
         return found
-    stale_after = clock.to_ms(service.settings.stale_after)
-    rows = service.database.statement(presence.workers, write=False)
-    alive = [row for row in rows if not row.beat.is_stale(stale_after)]
-    return found + [trouble for queue in served if queue.is_active() for trouble in _of_queue(queue, alive, oldest)]
-
-
-def _of_queue(queue: SqlBase, alive: Sequence[WorkerRow], oldest: float) -> list[Trouble]:
-    found: list[Trouble] = []
-    if queue.spec.agent == "server" and not any(row.serves(queue.name) for row in alive):
-        found.append(Trouble("unserved", queue.name, f"no worker serves queue {queue.name!r}: start 'taskqueue work'"))
-    waited = queue.database.statement(queue.rows.longest_wait, write=False) / 1000
-    if waited > oldest:
-        text = f"an item of queue {queue.name!r} has been waiting for {waited:,.0f} s, longer than {oldest:g} s"
-        found.append(Trouble("late", queue.name, text))
+    for queue in served:
+        if queue.is_active():
+            found += _unserved(queue) if by_workers else []
+            found += _late(queue, oldest)
     return found
+
+
+def _unserved(queue: SqlBase) -> list[Trouble]:
+    if queue.spec.agent != "server":
+        return []
+    stale_after = clock.to_ms(queue.settings.stale_after)
+    rows = queue.database.statement(presence.workers, write=False)
+    if any(row.serves(queue.name) for row in rows if not row.beat.is_stale(stale_after)):
+        return []
+    return [Trouble("unserved", queue.name, f"no worker serves queue {queue.name!r}: start 'taskqueue work'")]
+
+
+def _late(queue: SqlBase, oldest: float) -> list[Trouble]:
+    waited = queue.database.statement(queue.rows.longest_wait, write=False) / 1000
+    if waited <= oldest:
+        return []
+    text = f"an item of queue {queue.name!r} has been waiting for {waited:,.0f} s, longer than {oldest:g} s"
+    return [Trouble("late", queue.name, text)]
 
 
 #: What is told over HTTP: names of hosts and accounts are nobody's business.
@@ -106,12 +116,13 @@ _UNREACHABLE = Trouble("database", "", "the database cannot be reached, or not b
 
 
 def health_app(
-    service: QueueService, queues: Sequence[str] | None = None, *, oldest: float = OLDEST, tells: bool = False
-) -> WSGIApp:
+    service: QueueService, queues: Sequence[str] | None = None, *, oldest: float = OLDEST, by_workers: bool = True,
+    tells: bool = False,
+) -> WSGIApp:  # fmt: skip
     """A WSGI application that answers 200 when the queues are looked after, else 503; for ``mount`` of your framework.
 
     Arguments:
-        queues, oldest: as of :func:`troubles`.
+        queues, oldest, by_workers: as of :func:`troubles`.
         tells: whether the answer says what is wrong, and with which queue; only where no stranger can ask.
 
     The body is JSON: ``{"status": "ok"}`` or ``{"status": "failing"}``, with ``tells`` also ``"troubles"``, a list of
@@ -119,7 +130,7 @@ def health_app(
     every two seconds at most. Raises :class:`SpecError` like :func:`troubles`.
     """
     _check(queues, oldest)
-    return _Health(partial(troubles, service, queues, oldest=oldest), tells)
+    return _Health(partial(troubles, service, queues, oldest=oldest, by_workers=by_workers), tells)
 
 
 class _Health:

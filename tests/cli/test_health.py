@@ -22,6 +22,7 @@ def test_it_fails_until_a_worker_serves_the_queue(shell: Shell, here: Here, serv
         "status": "failing",
         "troubles": [{"kind": "unserved", "queue": "q", "text": "no worker serves queue 'q': start 'taskqueue work'"}],
     }
+    assert here("health", "--cron").exit_code == 0
     # and when
     at_work(shell, queue, "until_stopped")
     after = here("health")

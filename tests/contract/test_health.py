@@ -62,6 +62,15 @@ def test_a_worker_that_gave_no_sign_of_life_for_long_serves_nothing(served: Batc
 
 
 @once_per_database
+def test_no_worker_is_expected_where_cron_starts_them(served: BatchQueue, service: QueueService) -> None:
+    assert troubles(service, by_workers=False) == []
+    assert ask(health_app(service, by_workers=False))[0] == "200 OK"
+    served.create_item("x")
+    with travel(700):
+        assert [trouble.kind for trouble in troubles(service, by_workers=False)] == ["late"]
+
+
+@once_per_database
 def test_of_other_queues_nobody_is_expected_to_serve_them(make_queue: MakeQueue, service: QueueService) -> None:
     make_queue("interactive").create_item("x")
     assert kinds(service) == kinds(service, "interactive") == []
