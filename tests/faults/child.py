@@ -257,6 +257,7 @@ def _call(script: Script, service: QueueService, history: History) -> None:
 
 def _produce(script: Script, service: QueueService, history: History) -> None:
     """Add items until the end is announced, never too many at once."""
+    _reach(service)
     queue, number = service.load(script.queue), script.first
     while not closing(script.folder).exists():
         if number % 10 == 0:
