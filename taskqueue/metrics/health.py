@@ -16,6 +16,7 @@ from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..spec import check_name, shown
 from ..storage import presence
+from ..storage.presence import WorkerRow
 from .kept import Kept
 
 _log = logging.getLogger(__name__)
@@ -86,19 +87,18 @@ def _found(service: QueueService, queues: Sequence[str] | None, oldest: float, *
         # Even where nothing is to be looked after: whoever asks wants to know whether the database is there.
         service.database.statement(lambda tx: tx.row("SELECT {now}"), write=False)
         return found
+    rows = service.database.statement(presence.workers, write=False) if by_workers else []
     for queue in served:
         if queue.is_active():
-            found += _unserved(queue) if by_workers else []
+            found += _unserved(queue, rows) if by_workers else []
             found += _late(queue, oldest)
     return found
 
 
-def _unserved(queue: SqlBase) -> list[Trouble]:
-    if queue.spec.agent != "server":
-        return []
+def _unserved(queue: SqlBase, workers: Sequence[WorkerRow]) -> list[Trouble]:
     stale_after = clock.to_ms(queue.settings.stale_after)
-    rows = queue.database.statement(presence.workers, write=False)
-    if any(row.serves(queue.name) for row in rows if not row.beat.is_stale(stale_after)):
+    is_served = any(row.serves(queue.name) for row in workers if not row.beat.is_stale(stale_after))
+    if is_served or queue.spec.agent != "server":
         return []
     return [Trouble("unserved", queue.name, f"no worker serves queue {queue.name!r}: start 'taskqueue work'")]
 

@@ -47,6 +47,11 @@ class Stands:
         """The queue of the same type in which not much stands."""
         return self.queues[Stand(stand.type_name, FEW)]
 
+    def most(self, few: int) -> int:
+        """So much may be examined for a look, however much stands there, if it is ``few`` where there is little."""
+        dialect = self.service.database.dialect.name
+        return max(few, MOST[dialect]) + SLACK[dialect]
+
 
 def fill(service: QueueService) -> Stands:
     """Make them."""

@@ -6,7 +6,7 @@ import pytest
 
 from taskqueue.metrics import troubles
 from taskqueue.queues.sql_base import SqlBase
-from tests.costs.stands import BIG_ONES, MOST, SLACK, Stand, Stands
+from tests.costs.stands import BIG_ONES, Stand, Stands
 
 
 @pytest.mark.parametrize("stand", BIG_ONES, ids=str)
@@ -17,8 +17,7 @@ def test_given_much_in_a_queue_when_its_health_is_asked_for_then_no_more_is_exam
 
     many = _look(stands, stands.queues[stand])
 
-    dialect = stands.service.database.dialect.name
-    assert many <= max(few, MOST[dialect]) + SLACK[dialect]
+    assert many <= stands.most(few)
 
 
 def _look(stands: Stands, queue: SqlBase) -> int:

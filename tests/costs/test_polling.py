@@ -13,7 +13,7 @@ from taskqueue.runs.state import Definition
 from taskqueue.runs.store import Runs
 from taskqueue.web import TaskQueue, counts
 from tests.costs.meters import Meter
-from tests.costs.stands import BIG_ONES, FEW, HIDDEN, MANY, MOST, SLACK, Stand, Stands
+from tests.costs.stands import BIG_ONES, FEW, HIDDEN, MANY, Stand, Stands
 from tests.costs.tasks import nothing
 from tests.servers import ALL_DATABASES
 
@@ -75,8 +75,7 @@ def test_given_much_in_a_queue_when_the_page_of_its_run_polls_then_no_more_is_ex
 
     many = _poll(stands, stands.queues[stand])
 
-    dialect = stands.service.database.dialect.name
-    assert many <= max(few, MOST[dialect]) + SLACK[dialect]
+    assert many <= stands.most(few)
 
 
 @pytest.mark.parametrize("leased", [LEASED, HIDDEN])

@@ -23,10 +23,10 @@ from tests.servers import ALL_DATABASES
 
 STEPS = 50
 #: A server takes longer for a step than SQLite, and that longer than memory.
-RUNS = {"memory": 30, "sqlite": 130, "mariadb": 40, "postgresql": 40}
+RUNS = {"memory": 30, "sqlite": 130, "mariadb": 50, "postgresql": 50}
 #: So many calls are made at least with each type, looks after the steps not counted: 10,000 on SQLite, 3,000 on each
 #: server for both types together.
-CALLS = {"memory": 1000, "sqlite": 5000, "mariadb": 1000, "postgresql": 1000}
+CALLS = {"memory": 1000, "sqlite": 5000, "mariadb": 1500, "postgresql": 1500}
 each_type = pytest.mark.parametrize("type_name", ["Sql", "SqlParallel"])
 
 
