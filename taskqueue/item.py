@@ -92,21 +92,24 @@ def title_of(item: Unpackable) -> str:
 def name_of(item: Unpackable) -> str:
     """Its title on one line, for logs; "" where that would be made of its data, which may hold a secret."""
     try:
-        return _short(" ".join(_name_of_data(item.data).split()))
+        return _short(" ".join(name_of_data(item.data).split()))
     except PayloadError:
         return ""
 
 
 def title_of_data(data: Any) -> str:
     """The title of a task, else its callback; what an outbox's message calls; a short form of other data."""
-    return _short(_name_of_data(data) or repr(data))
+    return _short(name_of_data(data) or repr(data))
 
 
-def _name_of_data(data: Any) -> str:
+def name_of_data(data: Any) -> str:
+    """The title of a task, else its callback; what an outbox's message calls; of other data the text under "title"."""
     if isinstance(data, Task):
         return str(data.title) or data.callback
     if isinstance(data, dict) and isinstance(data.get("service"), str) and isinstance(data.get("event"), str):
         return f"{data['service']}.{data['event']}" + (f"/#{data['outcome']}" if data.get("outcome") else "")
+    if isinstance(data, dict) and isinstance(data.get("title"), str):
+        return str(data["title"])
     return ""
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Any
 
-from ..errors import PayloadError
 from ..execution.failure import error_text
 from ..item import QueueItem
 from ..queues.batch import BatchQueue
 from ..queues.ended import DeadItem, Ending, Result
-from ..redact import HIDDEN, redact
 from ..result import RunResult
 from ..schedules import Schedule
-from ..serializer import encode
-from ..task import Task
+from ..showing import as_stored, content_of
 from .output import iso
 
 
@@ -41,7 +37,7 @@ def item_facts(item: QueueItem) -> dict[str, Any]:
         "is_cancelled": item.is_cancelled,
         "batch_id": item.batch_id,
         "order_key": item.order_key,
-        **_content(item),
+        **content_of(item),
     }
 
 
@@ -59,7 +55,7 @@ def dead_facts(item: DeadItem) -> dict[str, Any]:
         "attempts": item.attempts,
         "error": item.error,
         "traceback": item.traceback,
-        **_content(item),
+        **content_of(item),
     }
 
 
@@ -75,7 +71,7 @@ def schedule_facts(schedule: Schedule) -> dict[str, Any]:
         "paused": schedule.is_paused,
         "next_time": None if schedule.is_paused else iso(schedule.next_time),
         "last_time": iso(schedule.last_time),
-        **_content(schedule),
+        **content_of(schedule),
     }
 
 
@@ -86,7 +82,7 @@ def ending_facts(ending: Ending) -> dict[str, Any]:
 
 def result_value_facts(result: Result) -> dict[str, Any]:
     """What a task returned. Raises :class:`PayloadError` when it cannot be read."""
-    return {"item_id": result.item_id, "end_time": iso(result.end_time), "value": _tagged(result.value)}
+    return {"item_id": result.item_id, "end_time": iso(result.end_time), "value": as_stored(result.value)}
 
 
 def result_facts(result: RunResult) -> dict[str, Any]:
@@ -98,28 +94,3 @@ def result_facts(result: RunResult) -> dict[str, Any]:
 def options_of(queue: BatchQueue) -> dict[str, Any]:
     """The options, in the order in which they are documented."""
     return {name: value for name, value in asdict(queue.spec).items() if name not in ("name", "type", "status")}
-
-
-def _content(item: QueueItem | DeadItem | Schedule) -> dict[str, Any]:
-    try:
-        data = item.data
-    except PayloadError as error:
-        return {"problem": str(error)}
-    if not isinstance(data, Task):
-        return {"data": _fit_to_show(data)}
-    called = {"callback": data.callback, "args": _fit_to_show(list(data.args)), "kwargs": _fit_to_show(data.kwargs)}
-    return called if data.run_as is None else {**called, "run_as": _fit_to_show(data.run_as)}
-
-
-def _fit_to_show(value: Any) -> Any:
-    """As it is stored, but for what looks like a secret."""
-    return redact(_tagged(value), _without_bytes)
-
-
-def _without_bytes(name: str, value: Any) -> Any:
-    return HIDDEN if name == "$bytes" else value
-
-
-def _tagged(value: Any) -> Any:
-    """As it is stored: what JSON has no type for carries a tag."""
-    return json.loads(encode(value, max_bytes=2**40))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 from ..errors import PayloadError
 from ..item import QueueItem
-from ..redact import HIDDEN, redact
-from ..serializer import encode
+from ..showing import presentable
 from .dead import DeadMessage
 from .message import Message
 
@@ -42,21 +40,12 @@ def _who(message: Message | None) -> dict[str, Any]:
         "service": message.service if message else None,
         "event": message.event if message else None,
         "tenant": message.tenant if message else None,
-        "user": _shown(message.user) if message else None,
+        "user": presentable(message.user) if message else None,
     }
 
 
 def _content(message: Message | None) -> dict[str, Any]:
-    return {name: _shown(getattr(message, name)) for name in ("args", "kwargs", "headers")} if message else {}
-
-
-def _shown(value: Any) -> Any:
-    """As it is stored, where JSON has no type for it with a tag."""
-    return redact(json.loads(encode(value, max_bytes=2**40)), _without_bytes)
-
-
-def _without_bytes(name: str, value: Any) -> Any:
-    return HIDDEN if name == "$bytes" else value
+    return {name: presentable(getattr(message, name)) for name in ("args", "kwargs", "headers")} if message else {}
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -46,6 +46,10 @@ class Dialect:
     owner_index = time_index = open_index = ""
     #: Whether an item stands before the place :weight, :id.
     before = "(weight, id) < (:weight, :id)"
+    #: Whether an item has the weight :weight, and an id between :above and :below.
+    of_weight = "weight = :weight AND id > :above AND id < :below"
+    #: Compares with a pattern, whatever the case of ASCII letters.
+    like = "LIKE"
     insert, on_duplicate = "INSERT INTO", ""
     #: Two connections with the same answer speak to the same database.
     identity = ""
@@ -89,7 +93,7 @@ class Dialect:
                  "time_index": self.time_index, "open_index": self.open_index, "for_update": self.for_update,
                  "skip_locked": self.skip_locked, "share": self.share, "insert": self.insert,
                  "on_duplicate": self.on_duplicate,
-            "before": self.before, "registered": self.registered, "now": now}  # fmt: skip
+            "before": self.before, "of_weight": self.of_weight, "like": self.like, "registered": self.registered, "now": now}  # fmt: skip
         index_names = {word: hint.format(**self._words) for word, hint in words.items()}
         return self.parameters(template.format(**self._words, **index_names))
 
@@ -213,6 +217,7 @@ class MySQL(Dialect):
     open_index = "FORCE INDEX ({prefix}operation_open)"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "LOCK IN SHARE MODE"
     insert = "INSERT IGNORE INTO"
+    like = "COLLATE utf8mb4_general_ci LIKE"
     registered = "(SELECT CONCAT(type, ' ', status, ' ', options) FROM {queue} WHERE name = :queue)"
     # It reads a comparison of pairs from the start of the index.
     before = "(weight < :weight OR (weight = :weight AND id < :id))"
@@ -302,6 +307,10 @@ class PostgreSQL(Dialect):
     on_duplicate = "ON CONFLICT DO NOTHING"
     knows_new_id = False
     copies = True
+    # Spelt so that only the index of the claim can give the order: a weight that is a constant would be left out of it,
+    # and the ids of all queues gone through in the hope of finding these soon.
+    of_weight = "weight >= :weight AND (weight, id) > (:weight, :above) AND (weight, id) < (:weight, :below)"
+    like = "ILIKE"
     call = "pg_notify('{prefix}wake', CAST(:queue AS text))"
     identity = "SELECT concat_ws('/', pg_postmaster_start_time(), inet_server_port(), current_database())"
     version = "SHOW server_version_num"

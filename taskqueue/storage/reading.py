@@ -11,7 +11,7 @@ from .schema import DELAYED, LEASED, READY
 from .transaction import Transaction
 
 #: So many weights are looked at one by one, from either end.
-_WEIGHTS = 20
+WEIGHTS = 20
 
 
 class Reading:
@@ -103,12 +103,13 @@ class Reading:
         for each weight; where there are many weights, for the lightest and the heaviest, whose items are most likely to
         starve.
         """
-        lightest = self._weights(tx, "weight > :weight", "weight, id")
-        heaviest = self._weights(tx, "weight < :weight", "weight DESC, id DESC") if len(lightest) == _WEIGHTS else []
+        lightest = self.weights(tx)
+        heaviest = self._weights(tx, "weight < :weight", "weight DESC, id DESC") if len(lightest) == WEIGHTS else []
         heads = (
             tx.row(
-                f"SELECT {{now}} - submit_time FROM {{item}} {IN_ORDER[READY]} AND weight = :weight "
-                "ORDER BY weight, id LIMIT 1",
+                # "=" would make the weight a constant, and let PostgreSQL go through the ids of all queues instead.
+                f"SELECT {{now}} - submit_time FROM {{item}} {IN_ORDER[READY]} AND weight >= :weight "
+                "AND weight <= :weight ORDER BY weight, id LIMIT 1",
                 queue=self._queue,
                 weight=weight,
             )
@@ -117,10 +118,13 @@ class Reading:
         ready = max((int(head[0]) for head in heads if head), default=0)
         return max(ready, self._overdue(tx, LEASED) or 0, self._overdue(tx, DELAYED) or 0)
 
+    def weights(self, tx: Transaction) -> list[int]:
+        """The first weights of what is ready, ascending: ``WEIGHTS`` of them at most."""
+        return self._weights(tx, "weight > :weight", "weight, id")
+
     def _weights(self, tx: Transaction, further: str, order: str) -> list[int]:
-        """The first weights of what is ready, in that order."""
         found: list[int] = []
-        while len(found) < _WEIGHTS:
+        while len(found) < WEIGHTS:
             row = tx.row(
                 f"SELECT weight FROM {{item}} {IN_ORDER[READY]} {f'AND {further}' if found else ''} "
                 f"ORDER BY {order} LIMIT 1",

@@ -10,6 +10,8 @@ from .wake import letters
 
 #: What a run can still leave; the others are ends.
 OPEN = ("ready", "running", "blocked", "finishing")
+#: So many runs of a queue, and lines of each, are looked at for what they say of one of its items.
+_LATEST_RUNS, _LATEST_LINES = 5, 2000
 _OPEN = ", ".join(f"'{status}'" for status in OPEN)
 _COLUMNS = (
     "id, queue_name, owner, definition, status, version, initial, total, done, skipped, failed, pace, problem, driver, "
@@ -98,13 +100,21 @@ def running(tx: Transaction, queue_names: Sequence[str]) -> list[RunRow]:
     return [RunRow(*row) for row in rows]
 
 
-def latest(tx: Transaction, *, limit: int, queue_name: str | None = None) -> list[RunRow]:
-    """The latest runs of all queues, or of one, newest first."""
-    of_one = "WHERE queue_name = :queue " if queue_name is not None else ""
+def latest(
+    tx: Transaction, *, limit: int, queue_name: str | None = None, before: tuple[int, str] | None = None
+) -> list[RunRow]:
+    """The latest runs of all queues, or of one, newest first; ``before`` the one that began then, with that id."""
+    where, values = ["create_time >= 0"], dict[str, Any]()
+    if queue_name is not None:
+        where, values["queue"] = ["queue_name = :queue"], queue_name
+    if before is not None:
+        where.append("create_time <= :time AND (create_time < :time OR id < :id)")
+        values["time"], values["id"] = before
     rows = tx.rows(
-        f"SELECT {_COLUMNS}, {{now}} FROM {{run}} {of_one}ORDER BY create_time DESC LIMIT $limit",
+        f"SELECT {_COLUMNS}, {{now}} FROM {{run}} WHERE {' AND '.join(where)} ORDER BY create_time DESC, id DESC "
+        "LIMIT $limit",
         {"limit": str(int(limit))},
-        **({"queue": queue_name} if queue_name is not None else {}),
+        **values,
     )
     return [RunRow(*row) for row in rows]
 
@@ -229,6 +239,24 @@ def log_page(tx: Transaction, run_id: str, after: int, limit: int) -> list[LogLi
         after=after,
     )
     return [LogLine(*row) for row in rows]
+
+
+def lines_of_item(tx: Transaction, queue_name: str, item_id: int) -> list[LogLine]:
+    """What the logs of the latest runs of a queue say of one item, oldest first; of each the latest lines are read."""
+    columns = ", ".join(LogLine._fields)
+    found: list[LogLine] = []
+    for (run_id,) in tx.rows(
+        f"SELECT id FROM {{run}} WHERE queue_name = :queue ORDER BY create_time DESC LIMIT {_LATEST_RUNS}",
+        queue=queue_name,
+    ):
+        rows = tx.rows(
+            f"SELECT {columns} FROM (SELECT {columns} FROM {{run_log}} WHERE run_id = :run ORDER BY id DESC "
+            f"LIMIT {_LATEST_LINES}) AS latest WHERE item_id = :item ORDER BY id",
+            run=run_id,
+            item=item_id,
+        )
+        found += [LogLine(*row) for row in rows]
+    return sorted(found, key=lambda line: line.id)
 
 
 def failed(tx: Transaction, run_id: str, limit: int) -> list[LogLine]:

@@ -8,15 +8,17 @@ from typing import Any
 
 from flask import Blueprint, Flask, current_app, has_app_context, has_request_context, redirect
 
+from ..dashboard import bulk
 from ..errors import ConfigurationError, QueueNotActive, SpecError
 from ..queues.sql_base import SqlBase
 from ..runner import Runner
 from ..service import QueueService
 from ..spec import TASK_PAYLOAD
+from .dashboard import add_dashboard_views
 from .end_url import check_end_url
 from .identity import IdentityHook, visitor_or_new
 from .outbox import add_outbox_views
-from .permission import Authorize, AuthorizeOutbox
+from .permission import Authorize, AuthorizeDashboard, AuthorizeOutbox
 from .progress import add_views
 from .settings import WebSettings
 from .site import EXTENSION, STATIC, LocaleHook, Site
@@ -47,6 +49,10 @@ class TaskQueue:
         authorize_outbox: ``authorize_outbox(action, message)`` says who may "view", "revive" and "delete" dead messages
             of the service's outbox: True permits, all else denies. It is asked with None in place of a message (a
             :class:`DeadMessage`) whether the visitor may at all, then about each. Without it nobody may.
+        authorize_dashboard: ``authorize_dashboard(action, queue)`` says who may do what on the dashboard: True permits,
+            all else denies. ``queue`` is a name, or None: whether the visitor may at all. Actions: view, view_args,
+            view_trace; retry, skip, delete, revive, take_over; pause, resume, edit. Without it nobody may anything, and
+            nobody learns that there is a dashboard.
 
     Raises :class:`ConfigurationError` on settings that make no sense.
     """
@@ -55,6 +61,7 @@ class TaskQueue:
         self, app: Flask | None = None, service: QueueService | None = None, *, name: str = EXTENSION,
         url_prefix: str | None = None, authorize: Authorize | None = None, identity: IdentityHook | None = None,
         locale: LocaleHook | None = None, authorize_outbox: AuthorizeOutbox | None = None,
+        authorize_dashboard: AuthorizeDashboard | None = None,
     ) -> None:  # fmt: skip
         if not name.isidentifier():
             raise ConfigurationError(f"the name of the blueprint must be an identifier, not {name!r}")
@@ -65,6 +72,7 @@ class TaskQueue:
         self._identity = identity
         self._locale = locale
         self._authorize_outbox = authorize_outbox
+        self._authorize_dashboard = authorize_dashboard
         self._last: Flask | None = None
         if app is not None:
             self.init_app(app)
@@ -81,13 +89,16 @@ class TaskQueue:
         service = service or self._service or _make_service(settings)
         _tune(service, settings)
         site = Site(app, self.name, settings, service, authorize=self._authorize, identity=self._identity,
-                    locale=self._locale, authorize_outbox=self._authorize_outbox)  # fmt: skip
+                    locale=self._locale, authorize_outbox=self._authorize_outbox,
+                    authorize_dashboard=self._authorize_dashboard)  # fmt: skip
         sites[self.name] = site
         blueprint = _Pages(self.name, __name__, static_folder=str(STATIC), template_folder=str(TEMPLATES))
         add_views(blueprint)
         add_outbox_views(blueprint)
+        add_dashboard_views(blueprint)
         app.register_blueprint(blueprint, url_prefix=settings.url_prefix or None)
         service.settings.pages = self._open
+        bulk.serve(service)
         self._last = app
 
     def site(self, app: Flask) -> Site:

@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 Authorize = Callable[[str, RunState, "int | None"], "bool | None"]
 #: ``authorize_outbox(action, message)``: True permits, all else denies; message None: whether at all.
 AuthorizeOutbox = Callable[[str, "DeadMessage | None"], "bool | None"]
+#: ``authorize_dashboard(action, queue)``: True permits, all else denies; queue None: whether at all.
+AuthorizeDashboard = Callable[[str, "str | None"], "bool | None"]
 #: What may be asked for; seeing is permitted in read-only mode, too.
 SEEING = ("view", "view_args", "view_trace")
 #: Verbs that another action covers.

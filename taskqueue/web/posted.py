@@ -41,7 +41,7 @@ def check_size(request: Request, translate: Translations) -> None:
 
 def read(request: Request, translate: Translations, *, with_item: bool) -> Posted:
     """The fields of an action. Raises :class:`Refusal` (400) naming the one that makes no sense."""
-    fields = _json(request, translate) if request.is_json else request.form.to_dict()
+    fields = read_json(request, translate) if request.is_json else request.form.to_dict()
     request_id = fields.get("request_id")
     if request_id is None and not with_item:
         request_id = secrets.token_hex(16)  # of a run's state a second request finds nothing left to change
@@ -58,7 +58,7 @@ def read(request: Request, translate: Translations, *, with_item: bool) -> Poste
 
 def read_ids(request: Request, translate: Translations) -> list[str]:
     """The ids that a script names. Raises :class:`Refusal` (400)."""
-    ids = _json(request, translate).get("ids")
+    ids = read_json(request, translate).get("ids")
     if not isinstance(ids, list) or not 0 < len(ids) <= _MOST_IDS or not all(isinstance(each, str) for each in ids):
         raise bad("ids", translate)
     return ids
@@ -70,7 +70,8 @@ def driver_of(request: Request) -> str:
     return given if _DRIVER.fullmatch(given) else ""
 
 
-def _json(request: Request, translate: Translations) -> dict[str, Any]:
+def read_json(request: Request, translate: Translations) -> dict[str, Any]:
+    """The object in the body. Raises :class:`Refusal` (400)."""
     try:
         fields = json.loads(request.get_data(cache=False) or b"{}")
     except (ValueError, RecursionError):

@@ -27,6 +27,7 @@ from ..spec import shown
 from ..storage import runs
 from . import csrf, posted, ticket
 from .answers import Refusal, protect, quiet, wants_json
+from .dashboard.views import is_page
 from .i18n import Translations
 from .identity import visitor
 from .log_texts import message
@@ -308,8 +309,8 @@ def _refused(refusal: Refusal) -> Response:
         response = jsonify(refusal.as_json())
     else:
         link = None
-        if (refusal.status == 409 or refusal.code == "csrf") and request.view_args:
-            back = site.url("page", run_id=request.view_args["run_id"])
+        if (refusal.status == 409 or refusal.code == "csrf") and "run_id" in (request.view_args or {}):
+            back = site.url("page", run_id=(request.view_args or {})["run_id"])
             link = {"url": back, "text": translate.gettext("Back to the run")}
         elif refusal.login_url:
             link = {"url": refusal.login_url, "text": translate.gettext("Sign in")}
@@ -347,7 +348,7 @@ def _endpoint() -> str:
 
 def _protect(response: Response) -> Response:
     site = current_site(request.blueprint or "")
-    if _endpoint() not in _LOUD:
+    if _endpoint() not in _LOUD and not is_page(_endpoint()):
         # Flask saves the session after this. The answer may come long after a logout in another tab, be kept by a
         # cache (static files), or be that of an extension which has refused the request before our view was reached.
         response = quiet(response)

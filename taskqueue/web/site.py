@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app, render_template, url_for
 
+from ..dashboard.overview import Overview
 from ..errors import QueueNotFound, RunNotFound
 from ..queues.sql_base import SqlBase
 from ..runs.state import RunState
@@ -19,7 +20,7 @@ from ..storage import runs
 from .counts import Counts
 from .i18n import Translations, choose
 from .identity import IdentityHook
-from .permission import Authorize, AuthorizeOutbox, may_execute
+from .permission import Authorize, AuthorizeDashboard, AuthorizeOutbox, may_execute
 from .settings import WebSettings
 from .slices import Slices
 
@@ -38,15 +39,17 @@ class Site:
     def __init__(
         self, app: Flask, name: str, settings: WebSettings, service: QueueService, *,
         authorize: Authorize | None, identity: IdentityHook | None, locale: LocaleHook | None,
-        authorize_outbox: AuthorizeOutbox | None,
+        authorize_outbox: AuthorizeOutbox | None, authorize_dashboard: AuthorizeDashboard | None,
     ) -> None:  # fmt: skip
         self.name = name
         self.settings = settings
         self.service = service
         self.authorize = authorize
         self.authorize_outbox = authorize_outbox
+        self.authorize_dashboard = authorize_dashboard
         self.identity = identity
         self.counts = Counts()
+        self.overview = Overview(service)
         self._locale = locale
 
         def inside(work: Callable[[], None]) -> None:

@@ -60,19 +60,22 @@ def sign_off(service: QueueService) -> None:
     service.database.statement(lambda tx: presence.leave(tx, process.token))
 
 
-def workers(service: QueueService) -> list[WorkerInfo]:
+def present(service: QueueService) -> list[WorkerInfo]:
     """All workers on the service's database, the oldest first; those that died are "silent" for a day."""
     rows = service.database.statement(presence.workers, write=False)
-    found = [_info(row, clock.to_ms(service.settings.stale_after)) for row in rows]
+    return [_info(row, clock.to_ms(service.settings.stale_after)) for row in rows]
+
+
+def workers(service: QueueService) -> list[WorkerInfo]:
+    """The same, with what they have in hand."""
+    found = present(service)
     in_hand = _in_hand(service, {name for info in found for name in info.queues})
     return [_with_items(info, in_hand.get(info.token, [])) for info in found]
 
 
 def serving(service: QueueService, queue_name: str) -> list[WorkerInfo]:
     """The workers that are alive and serve that queue."""
-    rows = service.database.statement(presence.workers, write=False)
-    found = (_info(row, clock.to_ms(service.settings.stale_after)) for row in rows)
-    return [info for info in found if queue_name in info.queues and info.state == "serving"]
+    return [info for info in present(service) if queue_name in info.queues and info.state == "serving"]
 
 
 def _info(row: WorkerRow, stale_after: int) -> WorkerInfo:

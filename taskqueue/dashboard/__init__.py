@@ -1,0 +1,1 @@
+"""What an administrator sees of the queues, and does to them; the pages are drawn by ``web.dashboard``."""

@@ -1,0 +1,227 @@
+"""The lists: newest first, a page at a time, filtered; a page costs the same at a thousand rows and at a million."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from .. import clock
+from ..service import QueueService
+from ..storage import browse
+from ..storage.browse import LOWEST, Bounds, DeadLine, Death, EndingLine, ItemLine
+from ..storage.transaction import Transaction
+from .filters import OUTCOMES, Filter
+from .lines import Names, dead_facts, ending_facts, item_facts
+
+#: Lines on a page.
+PAGE = 50
+#: What no index knows is looked for in parts of so many rows, for so long (seconds); then the page says how far it came.
+_PART = 500
+_PATIENCE = 0.12
+_STATES: dict[str, Callable[[Transaction, str, Bounds, int], list[int]]] = {
+    "": browse.standing, "waiting": browse.waiting, "running": browse.leased, "scheduled": browse.delayed,
+}  # fmt: skip
+
+
+class Page(NamedTuple):
+    """One page of a list."""
+
+    lines: list[dict[str, Any]]
+    #: Where the next page begins; None: this is the last.
+    next: str | None
+    #: So many rows were looked at before patience was at its end; None: all that there is, as far as the page goes.
+    examined: int | None = None
+
+
+class _Line(Protocol):
+    @property
+    def id(self) -> int: ...
+
+
+Line = TypeVar("Line", bound=_Line)
+Place = TypeVar("Place", int, Death)
+
+
+@dataclass(frozen=True)
+class Source(Generic[Place, Line]):
+    """A list as it is read."""
+
+    #: The places after one, up to a number of them.
+    after: Callable[[Transaction, Place, int], list[Place]]
+    #: The lines of some ids, in the order of the list; those alone that a pattern may mean.
+    read: Callable[[Transaction, Sequence[int], "str | None"], list[Line]]
+    matches: Callable[[Line], bool]
+    id_of: Callable[[Place], int]
+    pattern: str | None
+    #: Whether rows are left out that only a look at them can tell.
+    sifts: bool
+
+    def page(self, tx: Transaction, place: Place, limit: int) -> tuple[list[Line], Place | None, int | None]:
+        """Up to ``limit`` lines after a place; where the next page begins, and how many rows were looked at when that
+        is because of them."""
+        if not self.sifts:
+            places = self.after(tx, place, limit + 1)
+            ids = [self.id_of(each) for each in places[:limit]]
+            return self._lines(tx, ids), places[limit - 1] if len(places) > limit else None, None
+        found: list[Line] = []
+        began, examined = time.monotonic(), 0
+        while places := self.after(tx, place, _PART):
+            lines = self._lines(tx, [self.id_of(each) for each in places])
+            if len(found) + len(lines) > limit:
+                found += lines[: limit - len(found)]
+                last = {self.id_of(each): each for each in places}[found[-1].id]
+                return found, last, None
+            found += lines
+            place, examined = places[-1], examined + len(places)
+            if len(places) < _PART:
+                break
+            if time.monotonic() - began > _PATIENCE:
+                return found, place, examined
+        return found, None, None
+
+    def parts(self, tx: Transaction, place: Place) -> tuple[list[Line], Place | None]:
+        """The lines among the next rows after a place, and where to go on; for who goes through all of them."""
+        places = self.after(tx, place, _PART)
+        lines = self._lines(tx, [self.id_of(each) for each in places])
+        return lines, places[-1] if len(places) == _PART else None
+
+    def _lines(self, tx: Transaction, ids: Sequence[int]) -> list[Line]:
+        return [line for line in self.read(tx, ids, self.pattern) if self.matches(line)] if ids else []
+
+
+class Lists:
+    """The lists of one service, for somebody who may see some of its queues.
+
+    Arguments:
+        queues: the names of those.
+        is_all: whether that is all there are.
+        names: what items are called.
+    """
+
+    def __init__(self, service: QueueService, queues: Sequence[str], *, is_all: bool, names: Names) -> None:
+        self._service = service
+        self._queues = dict.fromkeys(queues)
+        self._is_all = is_all
+        self._names = names
+        self._stale_after = clock.to_ms(service.settings.stale_after)
+
+    def items(self, wanted: Filter, after: int | None, limit: int = PAGE) -> Page:
+        """A page of items; ``after`` is what the page before said."""
+
+        def read(tx: Transaction) -> Page:
+            source, start = self.item_source(tx, wanted)
+            lines, place, examined = source.page(tx, start if after is None else min(after, start), limit)
+            facts = [item_facts(line, self._names, self._stale_after) for line in lines]
+            return Page(facts, str(place) if place is not None else None, examined)
+
+        return self._read(read)
+
+    def item_source(self, tx: Transaction, wanted: Filter) -> tuple[Source[int, ItemLine], int]:
+        """What the list of items is read from, and where it begins."""
+        bounds = self._bounds(tx, wanted, browse.first_item_since)
+        state = _STATES[wanted.state]
+        is_all = not wanted.queue and not wanted.state
+
+        def places(tx: Transaction, place: int, limit: int) -> list[int]:
+            within = Bounds(bounds.above, min(place, bounds.below))
+            if is_all:
+                return browse.items(tx, within, limit)
+            found = [each for name in self._chosen(wanted) for each in state(tx, name, within, limit)]
+            return sorted(found, reverse=True)[:limit]
+
+        # Where some queues are hidden, the newest items of all are gone through, and theirs are left out.
+        sifts = bool(wanted.text) or (is_all and not self._is_all)
+        source = Source(places, browse.item_lines, partial(self._is_meant, wanted), lambda place: place,
+                        _pattern(wanted), sifts)  # fmt: skip
+        return source, bounds.below
+
+    def dead(self, wanted: Filter, after: Death | None, limit: int = PAGE) -> Page:
+        """A page of dead letters, those that died last first."""
+
+        def read(tx: Transaction) -> Page:
+            source, start = self.dead_source(tx, wanted)
+            lines, place, examined = source.page(tx, start if after is None else min(after, start), limit)
+            facts = [dead_facts(line, self._names) for line in lines]
+            return Page(facts, f"{place.time}.{place.id}" if place is not None else None, examined)
+
+        return self._read(read)
+
+    def dead_source(self, tx: Transaction, wanted: Filter) -> tuple[Source[Death, DeadLine], Death]:
+        """What the list of dead letters is read from, and where it begins."""
+        younger, older = wanted.ages()
+        now = _now(tx)
+        since = now - younger if younger is not None else 0
+        start = Death(now - older) if older is not None else Death()
+
+        def places(tx: Transaction, place: Death, limit: int) -> list[Death]:
+            names = [None] if not wanted.queue and self._is_all else self._chosen(wanted)
+            found = [each for name in names for each in browse.dead(tx, name, place, since, limit)]
+            return sorted(found, reverse=True)[:limit]
+
+        meant = partial(self._is_meant, wanted)
+        source = Source(places, browse.dead_lines, meant, lambda place: place.id, _pattern(wanted), bool(wanted.text))
+        return source, start
+
+    def history(self, wanted: Filter, after: int | None, limit: int = PAGE) -> Page:
+        """A page of what has ended otherwise than ok."""
+
+        def read(tx: Transaction) -> Page:
+            bounds = self._bounds(tx, wanted, browse.first_ending_since)
+            within = Bounds(bounds.above, bounds.below if after is None else min(after, bounds.below))
+            names = [None] if not wanted.queue and self._is_all else self._chosen(wanted)
+            outcomes = OUTCOMES.get(wanted.state, ())
+            found: list[EndingLine] = []
+            for name in names:
+                found += browse.endings(tx, name, outcomes, within, limit + 1)
+            found.sort(key=lambda line: line.id, reverse=True)
+            more = str(found[limit - 1].id) if len(found) > limit else None
+            return Page([ending_facts(line) for line in found[:limit]], more)
+
+        return self._read(read)
+
+    def _chosen(self, wanted: Filter) -> Sequence[str]:
+        if not wanted.queue:
+            return [*self._queues]
+        return [wanted.queue] if wanted.queue in self._queues else []
+
+    def _bounds(self, tx: Transaction, wanted: Filter, first_since: Callable[[Transaction, int], int]) -> Bounds:
+        younger, older = wanted.ages()
+        now = _now(tx) if (younger, older) != (None, None) else 0
+        above = first_since(tx, now - younger) - 1 if younger is not None else LOWEST
+        return Bounds(above, first_since(tx, now - older) if older is not None else browse.HIGHEST)
+
+    def _is_meant(self, wanted: Filter, line: ItemLine | DeadLine) -> bool:
+        if line.queue_name not in self._queues:
+            return False
+        if not wanted.text:
+            return True
+        text = wanted.text.casefold()
+        error = line.last_error if isinstance(line, ItemLine) else line.error
+        return any(
+            text in each.casefold() for each in (*self._names.of(line.data, line.queue_name, line.uid), error or "")
+        )
+
+    def _read(self, work: Callable[[Transaction], Page]) -> Page:
+        return self._service.database.statement(work, write=False)
+
+
+def all_parts(
+    run: Callable[[Callable[[Transaction], Any]], Any], source_of: Callable[[Transaction], tuple[Any, Any]], start: Any
+) -> Iterator[list[Any]]:
+    """All lines of a list after a place, part by part, each read anew by ``run``: what was done to those before does
+    not matter."""
+    place = start
+    while place is not None:
+        lines, place = run(lambda tx: source_of(tx)[0].parts(tx, place))
+        yield lines
+
+
+def _pattern(wanted: Filter) -> str | None:
+    return browse.like(wanted.text) if wanted.text else None
+
+
+def _now(tx: Transaction) -> int:
+    return int(tx.row("SELECT {now}")[0])

@@ -1,0 +1,119 @@
+"""How the queues stand: one line for each, and all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from .. import clock
+from ..errors import DatabaseError
+from ..metrics.kept import Kept
+from ..metrics.trends import rates
+from ..service import QueueService
+from ..storage import browse, registry
+from ..storage.browse import Numbers
+from ..storage.reading import Reading
+from ..storage.registry import Registration
+from ..storage.transaction import Transaction
+from .filters import AGES, OUTCOMES
+
+#: Nothing is counted further.
+MOST = 20_000
+#: Of what has failed, the last so long (seconds).
+RECENT = "1d"
+#: What was counted is shown for so long (ms).
+_SHOWN_FOR = 2000
+
+
+class Standing(NamedTuple):
+    """A queue, and its numbers; none is above ``MOST`` + 1, which means "more"."""
+
+    entry: Registration
+    numbers: Numbers
+    #: Attempts that have failed lately.
+    failed: int
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is looked up for the queues on a page only."""
+
+    #: Since when the oldest item waits (seconds); None: none does.
+    oldest: float | None
+    #: How long (seconds) the most silent holder of an item has been silent, and whether that is too long.
+    silent: float | None
+    is_stale: bool
+    #: Items done in each of the last 60 minutes.
+    rate: Sequence[int]
+
+
+class Overview:
+    """The queues of a service, counted every two seconds at most, however many ask.
+
+    Only queues that are registered in the database are there: those of type Memory live in another process as a rule.
+    """
+
+    def __init__(self, service: QueueService) -> None:
+        self._service = service
+        self._counted = Kept(self._count, _SHOWN_FOR)
+
+    def names(self) -> list[str]:
+        """The names of all queues, by name; templates, which hold nothing, are none."""
+        return list(self._counted.get())
+
+    def standing(self, names: Sequence[str]) -> list[Standing]:
+        """The queues of these names, in that order."""
+        counted = self._counted.get()
+        return [counted[name] for name in names if name in counted]
+
+    def forget(self) -> None:
+        """Something was changed: count anew when somebody asks."""
+        self._counted = Kept(self._count, _SHOWN_FOR)
+
+    def details(self, standing: Sequence[Standing]) -> dict[str, Detail]:
+        """More on some queues, by name."""
+        found = rates(self._service, [each.entry.name for each in standing]) if standing else {}
+        stale_after = clock.to_ms(self._service.settings.stale_after)
+
+        def look(tx: Transaction) -> dict[str, Detail]:
+            return {each.entry.name: _detail(tx, each, stale_after, found) for each in standing}
+
+        return self._read(look)
+
+    def _count(self) -> dict[str, Standing]:
+        return self._read(_count)
+
+    def _read(self, work: Any) -> Any:
+        return self._service.database.statement(work, write=False)
+
+
+def _count(tx: Transaction) -> dict[str, Standing]:
+    since = int(tx.row("SELECT {now}")[0]) - AGES[RECENT] * 1000
+    failed = partial(browse.count_endings, tx, outcomes=OUTCOMES["failed"], since=since, most=MOST + 1)
+    return {
+        name: Standing(entry, browse.numbers(tx, name, MOST + 1), failed(name))
+        for name, entry in _readable(tx)
+        if not entry.options.get("is_template")
+    }
+
+
+def _readable(tx: Transaction) -> list[tuple[str, Registration]]:
+    found = []
+    for name, read in registry.stored(tx):
+        try:
+            found.append((name, read()))
+        except DatabaseError:  # a damaged registration must not hide the others
+            found.append((name, Registration(name, "?", "damaged", {})))
+    return found
+
+
+def _detail(tx: Transaction, each: Standing, stale_after: int, found: dict[str, list[int]]) -> Detail:
+    name, numbers = each.entry.name, each.numbers
+    waited = Reading(tx.dialect, name).longest_wait(tx) if numbers.waiting else None
+    beat = browse.oldest_beat(tx, name) if numbers.running else None
+    is_stale = beat is not None and beat[0] > max(stale_after, 2 * beat[1])
+    return Detail(
+        waited / 1000 if waited is not None else None, beat[0] / 1000 if beat else None, is_stale, found.get(name, [])
+    )

@@ -1,0 +1,335 @@
+"""The statements that list for humans what stands in the tables, newest first, a page at a time; nothing is changed.
+
+However much stands there, a page reads little more than it shows: every list begins at a place in an index and goes
+down from it. What no index knows, such as a title, is looked at in parts (see ``dashboard.lists``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .presence import TOKEN_LENGTH, Beat
+from .reading import WEIGHTS, Reading
+from .rows import listed
+from .schema import DELAYED, LEASED, READY
+from .transaction import Transaction
+
+#: Ids lie above and below these.
+LOWEST, HIGHEST = -1, 2**63 - 1
+#: So much of a long text is read for a list; of an error its first line is shown.
+_HEAD = 400
+#: What is larger is not read for a list, because nothing but its title is of use there.
+_LARGE = 20_000
+_DATA = f"CASE WHEN LENGTH(data) <= {_LARGE} THEN data END"
+_DATA_OF_ITEM = f"CASE WHEN LENGTH(item.data) <= {_LARGE} THEN item.data END"
+
+
+class Bounds(NamedTuple):
+    """Ids between which something is looked for."""
+
+    above: int = LOWEST
+    below: int = HIGHEST
+
+
+class ItemLine(NamedTuple):
+    """An item in a list; times in ms since 1970. ``data`` is None where it is large."""
+
+    id: int
+    queue_name: str
+    uid: str
+    fence: int
+    state: int
+    weight: int
+    submit_time: int
+    release_time: int
+    run_count: int
+    failures: int
+    is_cancelled: int
+    last_error: str | None
+    data: str | None
+    label: str | None
+    beat_time: int | None
+    beat_period: int | None
+    now: int
+
+    @property
+    def beat(self) -> Beat | None:
+        """The latest sign of life of its holder; None when it is not known."""
+        if self.beat_time is None or self.beat_period is None:
+            return None
+        return Beat(max(self.now - self.beat_time, 0), self.beat_period, self.label or "")
+
+
+class DeadLine(NamedTuple):
+    """A dead letter in a list. ``data`` is None where it is large."""
+
+    id: int
+    queue_name: str
+    uid: str
+    weight: int
+    submit_time: int
+    failures: int
+    error: str
+    dead_time: int
+    data: str | None
+
+
+class EndingLine(NamedTuple):
+    """A line of history in a list."""
+
+    id: int
+    queue_name: str
+    item_id: int
+    outcome: str
+    attempt: int
+    error: str | None
+    end_time: int
+
+
+# --- items ---------------------------------------------------------------------------------------
+
+
+def items(tx: Transaction, bounds: Bounds, limit: int) -> list[int]:
+    """The ids of the newest items of all queues."""
+    rows = tx.rows(
+        "SELECT id FROM {item} WHERE id > :above AND id < :below ORDER BY id DESC LIMIT $limit",
+        {"limit": str(int(limit))},
+        **bounds._asdict(),
+    )
+    return [row[0] for row in rows]
+
+
+def waiting(tx: Transaction, queue_name: str, bounds: Bounds, limit: int) -> list[int]:
+    """The ids of the newest items of a queue that are ready, or whose delay or lease is over."""
+    found = [*_ready(tx, queue_name, bounds, limit)]
+    for state in (LEASED, DELAYED):
+        found += _hidden(tx, queue_name, state, "release_time <= {now}", bounds, limit)
+    return _newest(found, limit)
+
+
+def leased(tx: Transaction, queue_name: str, bounds: Bounds, limit: int) -> list[int]:
+    """The ids of the newest items of a queue that somebody holds."""
+    return _hidden(tx, queue_name, LEASED, "release_time > {now}", bounds, limit)
+
+
+def delayed(tx: Transaction, queue_name: str, bounds: Bounds, limit: int) -> list[int]:
+    """The ids of the newest items of a queue that are scheduled, or wait for their retry."""
+    return _hidden(tx, queue_name, DELAYED, "release_time > {now}", bounds, limit)
+
+
+def standing(tx: Transaction, queue_name: str, bounds: Bounds, limit: int) -> list[int]:
+    """The ids of the newest items of a queue, in whatever state."""
+    found = [*_ready(tx, queue_name, bounds, limit)]
+    for state in (LEASED, DELAYED):
+        found += _hidden(tx, queue_name, state, "release_time > 0", bounds, limit)
+    return _newest(found, limit)
+
+
+def _ready(tx: Transaction, queue_name: str, bounds: Bounds, limit: int) -> list[int]:
+    weights = Reading(tx.dialect, queue_name).weights(tx)
+    if len(weights) == WEIGHTS:  # there may be thousands: one pass over what is ready, and no row of it
+        return _hidden(tx, queue_name, READY, "release_time = 0", bounds, limit)
+    found: list[int] = []
+    for weight in weights:
+        rows = tx.rows(
+            f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {READY} "
+            "AND release_time = 0 AND {of_weight} ORDER BY weight DESC, id DESC LIMIT $limit",
+            {"limit": str(int(limit))},
+            queue=queue_name,
+            weight=weight,
+            **bounds._asdict(),
+        )
+        found += [row[0] for row in rows]
+    return _newest(found, limit)
+
+
+def _hidden(tx: Transaction, queue_name: str, state: int, when: str, bounds: Bounds, limit: int) -> list[int]:
+    # The sum keeps PostgreSQL from going through the ids of all queues in the hope of finding these soon.
+    rows = tx.rows(
+        f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {int(state)} "
+        f"AND {when} AND id > :above AND id < :below ORDER BY id + 0 DESC LIMIT $limit",
+        {"limit": str(int(limit))},
+        queue=queue_name,
+        **bounds._asdict(),
+    )
+    return [row[0] for row in rows]
+
+
+def _newest(ids: Sequence[int], limit: int) -> list[int]:
+    return sorted(ids, reverse=True)[:limit]
+
+
+def item_lines(tx: Transaction, ids: Sequence[int], pattern: str | None = None) -> list[ItemLine]:
+    """These items, the newest first; with ``pattern`` those alone that may be meant by it (see ``like``)."""
+    also, values = _like(("item.data", "item.last_error"), pattern)
+    rows = tx.rows(
+        "SELECT item.id, item.queue_name, item.uid, item.fence, item.state, item.weight, item.submit_time, "
+        "item.release_time, item.run_count, item.failures, item.is_cancelled, "
+        f"SUBSTR(item.last_error, 1, {_HEAD}), {_DATA_OF_ITEM}, holder.label, holder.beat_time, holder.beat_period, {{now}} "
+        "FROM {item} AS item LEFT JOIN {holder} AS holder "
+        f"ON holder.token = SUBSTR(item.holder, 1, {TOKEN_LENGTH}) WHERE item.id IN ($ids){also} ORDER BY item.id DESC",
+        listed(ids),
+        **values,
+    )
+    return [ItemLine(*row) for row in rows]
+
+
+# --- dead letters --------------------------------------------------------------------------------
+
+
+class Death(NamedTuple):
+    """The place of a dead letter in the list of those that died last."""
+
+    time: int = HIGHEST
+    id: int = HIGHEST
+
+
+def dead(tx: Transaction, queue_name: str | None, before: Death, since: int, limit: int) -> list[Death]:
+    """Those that died last, of one queue or (None) of all; before a place, and not before ``since`` (ms)."""
+    of_one = "queue_name = :queue AND " if queue_name is not None else ""
+    rows = tx.rows(
+        f"SELECT dead_time, id FROM {{dead}} WHERE {of_one}dead_time >= :since AND dead_time <= :time "
+        "AND (dead_time < :time OR id < :id) ORDER BY dead_time DESC, id DESC LIMIT $limit",
+        {"limit": str(int(limit))},
+        since=since,
+        **before._asdict(),
+        **({"queue": queue_name} if queue_name is not None else {}),
+    )
+    return [Death(*row) for row in rows]
+
+
+def dead_lines(tx: Transaction, ids: Sequence[int], pattern: str | None = None) -> list[DeadLine]:
+    """These dead letters, those that died last first; with ``pattern`` those alone that may be meant by it."""
+    also, values = _like(("data", "error"), pattern)
+    rows = tx.rows(
+        f"SELECT id, queue_name, uid, weight, submit_time, failures, SUBSTR(error, 1, {_HEAD}), dead_time, {_DATA} "
+        f"FROM {{dead}} WHERE id IN ($ids){also} ORDER BY dead_time DESC, id DESC",
+        listed(ids),
+        **values,
+    )
+    return [DeadLine(*row) for row in rows]
+
+
+# --- history -------------------------------------------------------------------------------------
+
+#: Of what has no place in a list for humans: marks of our own.
+_MARKS = ("reset", "pruned")
+
+
+def endings(
+    tx: Transaction, queue_name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int
+) -> list[EndingLine]:
+    """The latest endings with these outcomes (none given: with any), of one queue or (None) of all."""
+    values: dict[str, Any] = {**bounds._asdict()}
+    of_one, chosen = "", "outcome NOT IN ('" + "', '".join(_MARKS) + "')"
+    if queue_name is not None:
+        of_one, values["queue"] = "queue_name = :queue AND ", queue_name
+    if outcomes:
+        names = {f"outcome_{chr(97 + index)}": outcome for index, outcome in enumerate(outcomes)}
+        chosen = f"outcome IN ({', '.join(f':{name}' for name in names)})"
+        values |= names
+    rows = tx.rows(
+        f"SELECT id, queue_name, item_id, outcome, attempt, SUBSTR(error, 1, {_HEAD}), end_time FROM {{ending}} "
+        f"WHERE {of_one}id > :above AND id < :below AND {chosen} ORDER BY id DESC LIMIT $limit",
+        {"limit": str(int(limit))},
+        **values,
+    )
+    return [EndingLine(*row) for row in rows]
+
+
+# --- places and numbers --------------------------------------------------------------------------
+
+
+def first_item_since(tx: Transaction, moment: int) -> int:
+    """The id from which on items were submitted at ``moment`` (ms) or later: found by halving, because ids grow."""
+    return _first_since(tx, "SELECT id, submit_time FROM {item} WHERE id >= :id ORDER BY id LIMIT 1", moment,
+                        "SELECT MAX(id) FROM {item}")  # fmt: skip
+
+
+def first_ending_since(tx: Transaction, moment: int) -> int:
+    """The same of endings."""
+    return _first_since(tx, "SELECT id, end_time FROM {ending} WHERE id >= :id ORDER BY id LIMIT 1", moment,
+                        "SELECT MAX(id) FROM {ending}")  # fmt: skip
+
+
+def _first_since(tx: Transaction, following: str, moment: int, last: str) -> int:
+    low, high = 0, int(tx.row(last)[0] or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        found = tx.row(following, id=middle)
+        if found is None or found[1] >= moment:
+            high = middle
+        else:
+            low = int(found[0]) + 1
+    return low
+
+
+class Numbers(NamedTuple):
+    """How many items of a queue are in which state; none is counted further than was asked for."""
+
+    waiting: int
+    running: int
+    scheduled: int
+    dead: int
+
+
+def numbers(tx: Transaction, queue_name: str, most: int) -> Numbers:
+    """The numbers of a queue, each counted up to ``most``, in one statement."""
+    row = tx.row(_NUMBERS, {"most": str(int(most))}, queue=queue_name)
+    ready, lease_over, delay_over, held, later, letters = map(int, row)
+    return Numbers(min(ready + lease_over + delay_over, most), held, later, letters)
+
+
+def _count(table: str, condition: str) -> str:
+    return f"(SELECT COUNT(*) FROM (SELECT id FROM {table} WHERE queue_name = :queue {condition} LIMIT $most) AS found)"
+
+
+# The order is that of the index of the claim, which keeps PostgreSQL from going through all rows of all queues instead.
+_HIDDEN = "AND state = {state} AND release_time {over} {{now}} ORDER BY release_time, weight, id"
+_NUMBERS = "SELECT " + ", ".join((
+    _count("{item} {claim_index}", f"AND state = {READY} AND release_time = 0 ORDER BY weight, id"),
+    *(_count("{item} {claim_index}", _HIDDEN.format(state=state, over=over))
+      for over in ("<=", ">") for state in (LEASED, DELAYED)),
+    _count("{dead}", ""),
+))  # fmt: skip
+
+
+def oldest_beat(tx: Transaction, queue_name: str) -> tuple[int, int] | None:
+    """Of the items in hand the one whose holder has been silent for longest: (ms, the period that it meant to keep)."""
+    row = tx.row(
+        f"SELECT {{now}} - holder.beat_time, holder.beat_period FROM (SELECT DISTINCT SUBSTR(holder, 1, {TOKEN_LENGTH}) "
+        f"AS token FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} AND release_time > {{now}}) "
+        "AS held JOIN {holder} AS holder ON holder.token = held.token ORDER BY holder.beat_time LIMIT 1",
+        queue=queue_name,
+    )
+    return (max(int(row[0]), 0), int(row[1])) if row else None
+
+
+def count_endings(tx: Transaction, queue_name: str, outcomes: Sequence[str], since: int, most: int) -> int:
+    """How many endings of a queue with these outcomes there were since ``since`` (ms), counted up to ``most``."""
+    names = {f"outcome_{chr(97 + index)}": outcome for index, outcome in enumerate(outcomes)}
+    row = tx.row(
+        "SELECT COUNT(*) FROM (SELECT id FROM {ending} WHERE queue_name = :queue AND end_time >= :since "
+        f"AND outcome IN ({', '.join(f':{name}' for name in names)}) LIMIT $most) AS found",
+        {"most": str(int(most))},
+        queue=queue_name,
+        since=since,
+        **names,
+    )
+    return int(row[0])
+
+
+# --- texts ---------------------------------------------------------------------------------------
+
+
+def like(text: str) -> str:
+    """A pattern that finds all that contains a text, and may find more: what databases treat differently may be
+    anything, such as letters that are not ASCII, whose case only some of them know."""
+    return "%" + "".join(each if each.isascii() and (each.isalnum() or each in " .:-/") else "%" for each in text) + "%"
+
+
+def _like(columns: Sequence[str], pattern: str | None) -> tuple[str, dict[str, str]]:
+    if pattern is None:
+        return "", {}
+    return " AND (" + " OR ".join(f"{column} {{like}} :pattern" for column in columns) + ")", {"pattern": pattern}

@@ -1,0 +1,291 @@
+"""What is posted to the dashboard: acts on chosen items, on all that a filter finds, and on queues."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+from flask import jsonify, redirect, request
+
+from ...dashboard.acts import EDITABLE, ON_DEAD, ON_ITEMS, Acts
+from ...dashboard.bulk import MOST, Bulk, Order
+from ...dashboard.bulk import put as put_order
+from ...dashboard.filters import ITEM_STATES, Filter
+from ...errors import SpecError
+from ...runner import Runner
+from ...spec import is_name
+from .. import posted
+from ..answers import Refusal, wants_json
+from ..identity import visitor, visitor_or_new
+from . import labels
+from .asked import Asked, Shown, hidden, whole
+
+_VERBS = {"items": tuple(verb for verb in ON_ITEMS if verb != "take_over"), "dead": ON_DEAD}
+#: What cannot be taken back is asked for twice, where a human asks.
+_FINAL = ("delete", "skip")
+#: So many may be chosen one by one.
+_MOST_CHOSEN = 200
+_CHOSEN = re.compile(r"([A-Za-z0-9_.:-]{1,128})/(\d{1,18})(?:/(\d{1,18}))?", re.ASCII)
+_KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
+
+
+# --- chosen items --------------------------------------------------------------------------------
+
+
+def act(asked: Asked) -> Any:
+    """Do something to the items, or dead letters, that were chosen."""
+    fields = _fields(asked)
+    what, verb = str(fields.get("what", "")), str(fields.get("verb", ""))
+    if what not in _VERBS or verb not in {"items": ON_ITEMS, "dead": ON_DEAD}[what]:
+        raise asked.wrong("verb" if what in _VERBS else "what")
+    chosen = _chosen(asked, fields.get("items"), with_fence=what == "items")
+    for name in {each[0] for each in chosen}:
+        _require(asked, verb, name)
+    if not wants_json(request) and verb in _FINAL and fields.get("confirmed") != "1":
+        return _ask_again(asked, what, verb, chosen, str(fields.get("next", "")))
+    acts, done = Acts(asked.site.service, _actor(asked)), 0
+    for name in sorted({each[0] for each in chosen}):
+        queue = asked.queue(name)
+        ours = [(item_id, fence) for queue_name, item_id, fence in chosen if queue_name == name]
+        if what == "dead":
+            done += acts.on_dead(queue, verb, [item_id for item_id, _fence in ours])
+        else:
+            done += acts.on_items(queue, verb, ours)
+    asked.site.overview.forget()
+    if wants_json(request):
+        return jsonify(done=done, asked=len(chosen))
+    return _back(asked, str(fields.get("next", "")), verb, done, len(chosen))
+
+
+def _chosen(asked: Asked, given: Any, *, with_fence: bool) -> list[tuple[str, int, int]]:
+    """Queue, id and fence of each, as "queue/id/fence"; of dead letters "queue/id"."""
+    texts = given if isinstance(given, list) else [given] if given else []
+    if not texts:
+        raise Refusal(400, "nothing_chosen", asked.translate.gettext("Nothing was selected."))
+    if len(texts) > _MOST_CHOSEN:
+        raise asked.wrong("items")
+    found = []
+    for text in texts:
+        match = _CHOSEN.fullmatch(text) if isinstance(text, str) else None
+        if match is None or (with_fence and match[3] is None):
+            raise asked.wrong("items")
+        found.append((match[1], int(match[2]), int(match[3] or 0)))
+    return found
+
+
+def _ask_again(asked: Asked, what: str, verb: str, chosen: list[tuple[str, int, int]], following: str) -> Shown:
+    labelled = labels.acts(asked.translate)[verb]
+    facts = {"what": what, "verb": verb, "items": [f"{name}/{item}/{fence}" for name, item, fence in chosen]}
+    question = asked.translate.ngettext(
+        "%(act)s: %(n)s item. This cannot be taken back.", "%(act)s: %(n)s items. This cannot be taken back.",
+        len(chosen), act=labelled,
+    )  # fmt: skip
+    extras = {"question": question, "label": labelled, "next": _own(asked, following), "action": "act", "query": {}}
+    return Shown("confirm", labelled, facts, extras)
+
+
+# --- all that a filter finds ---------------------------------------------------------------------
+
+
+def confirm(asked: Asked) -> Shown:
+    """How many there are of what a filter finds, and whether that is meant."""
+    asked.only("what", "verb", "queue", "state", "text", "since", "until")
+    what, verb, wanted, queues = _wanted(asked, asked.args)
+    bulk = Bulk(asked.site.service, what, wanted, queues, asked.access.where("view_args"))
+    bound = bulk.now()
+    number = bulk.count(bound)
+    labelled = labels.acts(asked.translate)[verb]
+    facts = {"what": what, "verb": verb, "number": min(number, MOST), "is_more": number > MOST, "bound": bound,
+             "filter": wanted.as_query()}  # fmt: skip
+    extras = {
+        "question": _question(asked, labelled, number),
+        "label": _label(asked, labelled, number),
+        "described": _described(asked, what, wanted),
+        "next": asked.site.url(f"dashboard_{what}", **wanted.as_query()),
+        "action": "bulk",
+        "query": wanted.as_query(),
+        "key": secrets.token_hex(16),
+        "offered": number > 0 and asked.site.settings.mode != "observe",
+    }
+    return Shown("confirm", labelled, facts, extras)
+
+
+def _question(asked: Asked, labelled: str, number: int) -> str:
+    if number > MOST:
+        return asked.translate.gettext("%(act)s: more than %(n)s match.", act=labelled, n=asked.translate.number(MOST))
+    return asked.translate.ngettext("%(act)s: %(n)s matches.", "%(act)s: %(n)s match.", number, act=labelled)
+
+
+def _label(asked: Asked, labelled: str, number: int) -> str:
+    if number > MOST:
+        return asked.translate.gettext("%(act)s all that match", act=labelled)
+    return asked.translate.ngettext("%(act)s %(n)s", "%(act)s all %(n)s", number, act=labelled)
+
+
+def _described(asked: Asked, what: str, wanted: Filter) -> list[tuple[str, str]]:
+    """The filter in words."""
+    _, ages = asked.translate.gettext, labels.ages(asked.translate)
+    states = labels.states(asked.translate)
+    return [
+        (label, value)
+        for label, value in (
+            (_("List"), _("Dead letters") if what == "dead" else _("Items")),
+            (_("Queue"), wanted.queue or _("All")),
+            (_("State"), states.get(wanted.state, "")),
+            (_("Text"), wanted.text),
+            (_("Younger than"), ages.get(wanted.since, "")),
+            (_("Older than"), ages.get(wanted.until, "")),
+        )
+        if value
+    ]
+
+
+def bulk(asked: Asked) -> Any:
+    """Order what was confirmed, and lead to the progress page of its run."""
+    fields = _fields(asked)
+    given = {name: value for name, value in fields.items() if isinstance(value, str)}
+    what, verb, wanted, queues = _wanted(asked, given)
+    bound, number = (whole(str(fields.get(name, "")), name, asked.translate) for name in ("bound", "number"))
+    key = str(fields.get("key", ""))
+    if bound is None or number is None:
+        raise asked.wrong("bound" if bound is None else "number")
+    if not _KEY.fullmatch(key):
+        raise asked.wrong("key")
+    if asked.site.settings.mode == "observe":
+        raise Refusal(409, "observe", asked.translate.gettext("Pages execute nothing here."))
+    title = asked.translate.ngettext(
+        "%(act)s %(n)s of %(where)s", "%(act)s %(n)s of %(where)s", number, act=labels.acts(asked.translate)[verb],
+        where=wanted.queue or asked.translate.gettext("All queues"),
+    )  # fmt: skip
+    order = Order(
+        "dead" if what == "dead" else "items", verb, wanted, queues, asked.access.where("view_args"), bound, number,
+        _actor(asked), title,
+    )  # fmt: skip
+    queue = put_order(asked.site.service, order, key)
+    detail = ", ".join(f"{label}: {value}" for label, value in _described(asked, what, wanted))
+    Acts(asked.site.service, _actor(asked)).note(verb, wanted.queue, number=number, detail=detail)
+    asked.site.overview.forget()
+    owner = visitor_or_new(asked.site.identity)
+    mine = next((run for run in asked.site.runs.open_runs(queue.name) if run.owner == owner), None)
+    if mine is not None:
+        answer = redirect(asked.site.url("page", run_id=mine.id), code=303)
+    else:
+        answer = Runner(queue, title=asked.translate.gettext("Acts of the dashboard")).run_all_via_web()
+    if wants_json(request):
+        return jsonify(number=number, page=answer.headers["Location"])
+    return answer
+
+
+def _wanted(asked: Asked, given: Any) -> tuple[str, str, Filter, tuple[str, ...]]:
+    what, verb = given.get("what", ""), given.get("verb", "")
+    if what not in _VERBS or verb not in _VERBS[what]:
+        raise asked.wrong("verb" if what in _VERBS else "what")
+    wanted = asked.filter(ITEM_STATES if what == "items" else (), given)
+    if wanted.queue:
+        _require(asked, verb, wanted.queue)
+    queues = (wanted.queue,) if wanted.queue else asked.access.where(verb)
+    if not queues:
+        _require(asked, verb, None)
+    return what, verb, wanted, queues
+
+
+# --- queues --------------------------------------------------------------------------------------
+
+
+def steer(asked: Asked, name: str) -> Any:
+    """Pause or resume a queue."""
+    queue, fields = asked.queue(name), _fields(asked)
+    verb = str(fields.get("verb", ""))
+    if verb not in ("pause", "resume"):
+        raise asked.wrong("verb")
+    _require(asked, verb, name)
+    changed = Acts(asked.site.service, _actor(asked)).on_queue(queue, verb)
+    asked.site.overview.forget()
+    if wants_json(request):
+        return jsonify(changed=changed, status=queue.status)
+    return _back(asked, str(fields.get("next", "")), verb, int(changed), 1)
+
+
+def options(asked: Asked, name: str) -> Any:
+    """Change options of a queue."""
+    queue, fields = asked.queue(name), _fields(asked)
+    _require(asked, "edit", name)
+    try:
+        given = {key: _option(key, fields[key]) for key in EDITABLE if key in fields}
+        former = Acts(asked.site.service, _actor(asked)).edit(queue, given)
+    except SpecError as error:
+        raise Refusal(400, "bad_request", str(error)) from None
+    asked.site.overview.forget()
+    if wants_json(request):
+        return jsonify(changed=sorted(former))
+    return _back(asked, str(fields.get("next", "")), "edit", len(former), len(former))
+
+
+def _option(name: str, value: Any) -> Any:
+    """A value out of a form, in which everything is text and nothing is None."""
+    if not isinstance(value, str) or name == "error":
+        return value or None if name == "error" else value
+    text = value.strip()
+    if not text:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        return text  # refused, by name
+
+
+# --- common --------------------------------------------------------------------------------------
+
+
+def _fields(asked: Asked) -> dict[str, Any]:
+    if request.is_json:
+        return posted.read_json(request, asked.translate)
+    fields: dict[str, Any] = request.form.to_dict()
+    return {**fields, "items": request.form.getlist("items")}
+
+
+def _require(asked: Asked, verb: str, name: str | None) -> None:
+    if name is not None and (not is_name(name) or name not in asked.access.names):
+        raise hidden(asked.site, asked.translate)
+    if not asked.may(verb, name):
+        raise Refusal(403, "forbidden", asked.translate.gettext("You may not do that here."))
+
+
+def _actor(asked: Asked) -> str:
+    return visitor(asked.site.identity) or "?"
+
+
+def _own(asked: Asked, following: str) -> str:
+    """An address of ours to go on to, whatever was asked for."""
+    home = asked.site.url("dashboard_overview")
+    rest = following.removeprefix(home)
+    is_own = following.startswith(home) and (not rest or rest[0] in "/?") and "\\" not in following
+    return following if is_own and following.isprintable() and following.isascii() else home
+
+
+def _back(asked: Asked, following: str, verb: str, done: int, of: int) -> Any:
+    url, _, query = _own(asked, following).partition("?")
+    kept = [part for part in query.split("&") if part and part.partition("=")[0] not in ("done", "n", "of")]
+    return redirect(f"{url}?{'&'.join([*kept, f'done={verb}', f'n={done}', f'of={of}'])}", code=303)
+
+
+def notice(asked: Asked) -> str:
+    """What was done, as the page says it to which an act leads back."""
+    verb, number = asked.args.get("done"), asked.args.get("n", "")
+    known = labels.deeds(asked.translate)
+    if verb not in known or not (number.isascii() and number.isdigit() and len(number) <= 9):
+        return ""
+    done, of = int(number), asked.args.get("of", "")
+    asked_for = int(of) if of.isascii() and of.isdigit() and len(of) <= 9 else done
+    if done < asked_for:
+        return asked.translate.ngettext(
+            "%(n)s of %(of)s: %(deed)s. The rest has moved on meanwhile, and was left alone.",
+            "%(n)s of %(of)s: %(deed)s. The rest has moved on meanwhile, and was left alone.",
+            done, of=asked.translate.number(asked_for), deed=known[verb],
+        )  # fmt: skip
+    return asked.translate.ngettext("%(n)s: %(deed)s.", "%(n)s: %(deed)s.", done, deed=known[verb])

@@ -1,0 +1,199 @@
+"""The pages that show what works on the queues, and what comes to them: workers, runs, schedules, calls, messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...dashboard.item_page import deed_facts
+from ...dashboard.lists import PAGE, Lists
+from ...item import name_of
+from ...operations.call import FINAL, STATES, Call
+from ...redact import redact_text
+from ...runs.standing import percent
+from ...runs.state import RunState
+from ...spec import OUTBOX_PAYLOAD
+from ...storage import audit, operations, runs
+from ...storage.browse import HIGHEST
+from ...storage.operations import OperationRow
+from ...storage.runs import RunRow
+from ...storage.transaction import Transaction
+from ...worker.roster import present
+from ..texts import brief
+from . import labels
+from .asked import Asked, Shown, whole
+
+
+def workers(asked: Asked) -> Shown:
+    """The processes that serve queues."""
+    asked.only()
+    visible = set(asked.access.names)
+    found = [info for info in present(asked.site.service) if asked.access.sees_all or visible & set(info.queues)]
+    facts = [
+        {
+            "host": info.host, "pid": info.pid, "state": info.state, "threads": info.threads,
+            "queues": [name for name in info.queues if name in visible],
+            "since": _iso(info.since), "heartbeat_age_s": info.beat_age,
+        }
+        for info in found
+    ]  # fmt: skip
+    return Shown("workers", asked.translate.gettext("Workers"), {"workers": facts}, {"states": _worker_states(asked)})
+
+
+def _worker_states(asked: Asked) -> dict[str, str]:
+    _ = asked.translate.gettext
+    return {"serving": _("Serving"), "stopping": _("Stopping"), "silent": _("No sign of life")}
+
+
+def all_runs(asked: Asked) -> Shown:
+    """The runs, newest first."""
+    asked.only("queue")
+    wanted = asked.filter()
+    before, visible = _place(asked), set(asked.access.names)
+    rows: list[RunRow] = []
+    more = True
+    while more and len(rows) <= PAGE:
+        part = _read_runs(asked, wanted.queue or None, before)
+        rows += [row for row in part if row.queue_name in visible]
+        more = len(part) > PAGE
+        before = (part[-1].create_time, part[-1].id) if part else None
+    shown = rows[:PAGE]
+    states = [RunState.of(row, asked.site.service.settings.codec) for row in shown]
+    facts = {
+        "runs": [_run(asked, run) for run in states],
+        "next": _cursor(shown[-1].create_time, shown[-1].id) if len(rows) > PAGE else None,
+    }
+    extras = {"wanted": wanted, "query": wanted.as_query(), "queues": asked.access.names, "is_first": "after" not in
+              asked.args, "urls": [asked.site.url("page", run_id=run.id) for run in states]}  # fmt: skip
+    return Shown("runs", asked.translate.gettext("Runs"), facts, extras)
+
+
+def _read_runs(asked: Asked, name: str | None, before: tuple[int, str] | None) -> list[RunRow]:
+    def read(tx: Transaction) -> list[RunRow]:
+        return runs.latest(tx, limit=PAGE + 1, queue_name=name, before=before)
+
+    return asked.site.service.database.statement(read, write=False)
+
+
+def _run(asked: Asked, run: RunState) -> dict[str, Any]:
+    numbers = {"total": run.total, "done": run.done, "skipped": run.skipped, "failed": run.failed}
+    badge, counts = brief(run.status, numbers, asked.translate)
+    return {
+        "id": run.id, "title": run.title, "queue": run.queue_name, "status": run.status, **numbers,
+        "percent": percent(run), "started_s": (run.start_time or run.create_time) / 1000, "badge": badge,
+        "counts": counts,
+    }  # fmt: skip
+
+
+def schedules(asked: Asked) -> Shown:
+    """What comes again and again."""
+    asked.only()
+    visible = set(asked.access.names)
+    facts = [
+        {
+            "name": each.name, "queue": each.queue_name, "cron": each.cron, "timezone": each.timezone,
+            "title": name_of(each),
+            "paused": each.is_paused,
+            "next": None if each.is_paused else _iso(each.next_time), "last": _iso(each.last_time),
+        }
+        for each in asked.site.service.schedules()
+        if each.queue_name in visible
+    ]  # fmt: skip
+    return Shown("schedules", asked.translate.gettext("Schedules"), {"schedules": facts})
+
+
+def calls(asked: Asked) -> Shown:
+    """The calls of operations, newest first."""
+    asked.only("state")
+    state = asked.args.get("state") or None
+    if state is not None and state not in STATES:
+        raise asked.wrong("state")
+    visible = set(asked.access.names)
+    rows = _read_calls(asked, state, _place(asked))
+    shown = rows[:PAGE]
+    facts = {
+        "operations": [_call(row) for row in shown if row.queue_name in visible],
+        "next": _cursor(shown[-1].create_time, shown[-1].id) if len(rows) > PAGE else None,
+    }
+    extras = {"state": state or "", "states": _call_states(asked), "final": FINAL, "is_first": "after" not in asked.args}
+    return Shown("operations", asked.translate.gettext("Operations"), facts, extras)
+
+
+def _read_calls(asked: Asked, state: str | None, after: tuple[int, str] | None) -> list[OperationRow]:
+    def read(tx: Transaction) -> list[OperationRow]:
+        return operations.page(tx, PAGE + 1, owner=None, name=None, state=state, after=after)
+
+    return asked.site.service.database.statement(read, write=False)
+
+
+def _call(row: OperationRow) -> dict[str, Any]:
+    call = Call.of(row)
+    return {**call.facts(), "owner": call.owner, "queue": row.queue_name, "item": row.item_id}
+
+
+def _call_states(asked: Asked) -> dict[str, str]:
+    _ = asked.translate.gettext
+    return {
+        "queued": _("Waiting"), "scheduled": _("Scheduled"), "running": _("Running"), "retrying": _("Waits for its retry"),
+        "succeeded": _("Succeeded"), "failed": _("Said no"), "dead": _("Dead"), "cancelled": _("Cancelled"),
+        "expired": _("Expired"),
+    }  # fmt: skip
+
+
+def messages(asked: Asked) -> Shown:
+    """The messages of outboxes that wait."""
+    asked.only("queue")
+    wanted = asked.filter()
+    standing = [
+        each for each in asked.site.overview.standing(asked.access.names)
+        if each.entry.options.get("payload") == OUTBOX_PAYLOAD
+    ]  # fmt: skip
+    names = [each.entry.name for each in standing]
+    lists = Lists(asked.site.service, names, is_all=False, names=asked.names)
+    page = lists.items(wanted, asked.number("after"))
+    facts = {
+        "queues": [{"name": each.entry.name, "status": each.entry.status, **each.numbers._asdict()} for each in standing],
+        "messages": page.lines,
+        "next": page.next,
+    }
+    extras = {"states": labels.states(asked.translate), "queue_states": labels.queue_states(asked.translate),
+              "query": wanted.as_query(), "is_first": "after" not in asked.args}  # fmt: skip
+    return Shown("outbox", asked.translate.gettext("Outbox"), facts, extras)
+
+
+def record(asked: Asked) -> Shown:
+    """What administrators did."""
+    asked.only("queue")
+    wanted, visible = asked.filter(), set(asked.access.names)
+    below = asked.number("after")
+
+    def read(tx: Transaction) -> list[audit.Deed]:
+        return audit.page(tx, wanted.queue or None, HIGHEST if below is None else below, PAGE + 1)
+
+    found = asked.site.service.database.statement(read, write=False)
+    deeds = [deed for deed in found[:PAGE] if deed.queue_name in visible or (asked.access.sees_all)]
+    facts = {
+        "record": [{**deed_facts(deed), "detail": redact_text(deed.detail)} for deed in deeds],
+        "next": str(found[PAGE - 1].id) if len(found) > PAGE else None,
+    }
+    extras = {"deeds": labels.deeds(asked.translate), "query": wanted.as_query(), "queues": asked.access.names,
+              "wanted": wanted, "is_first": "after" not in asked.args}  # fmt: skip
+    return Shown("record", asked.translate.gettext("Record"), facts, extras)
+
+
+def _place(asked: Asked) -> tuple[int, str] | None:
+    given = asked.args.get("after", "")
+    if not given:
+        return None
+    time, _, name = given.partition(".")
+    at = whole(time, "after", asked.translate)
+    if at is None or not (len(name) == 32 and name.isascii() and name.isalnum()):
+        raise asked.wrong("after")
+    return at, name
+
+
+def _cursor(time: int, name: str) -> str:
+    return f"{time}.{name}"
+
+
+def _iso(time: Any) -> str | None:
+    return time.isoformat(timespec="seconds").replace("+00:00", "Z") if time is not None else None

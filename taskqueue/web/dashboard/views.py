@@ -1,0 +1,159 @@
+"""The addresses of the dashboard: who may look gets a page or its JSON, everybody else the same answer everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Blueprint, jsonify, request
+
+from ...clock import now_ms
+from .. import csrf, posted
+from ..answers import quiet, wants_json
+from ..durations import duration, utc
+from ..site import current_site
+from . import actions, labels, pages, system_pages
+from .access import Access
+from .asked import Asked, Shown, hidden
+
+#: Each address under the dashboard's own, the name of its view, and its page.
+_PAGES: tuple[tuple[str, str, Callable[..., Shown]], ...] = (
+    ("", "overview", pages.overview),
+    ("/queues/<name>", "queue", pages.queue),
+    ("/queues/<name>/items/<int:item_id>", "item", pages.item),
+    ("/charts", "charts", pages.charts),
+    ("/items", "items", pages.items),
+    ("/dead", "dead", pages.dead),
+    ("/history", "history", pages.past),
+    ("/workers", "workers", system_pages.workers),
+    ("/runs", "runs", system_pages.all_runs),
+    ("/schedules", "schedules", system_pages.schedules),
+    ("/outbox", "outbox", system_pages.messages),
+    ("/operations", "operations", system_pages.calls),
+    ("/record", "record", system_pages.record),
+    ("/confirm", "confirm", actions.confirm),
+)
+_POSTS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
+    ("/act", "act", actions.act),
+    ("/bulk", "bulk", actions.bulk),
+    ("/queues/<name>/steer", "steer", actions.steer),
+    ("/queues/<name>/options", "options", actions.options),
+)
+_EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+#: The pages in the bar at the top.
+_BAR = ("overview", "items", "dead", "history", "charts", "workers", "runs", "schedules", "outbox", "operations", "record")
+#: With this header the script asks for a page again.
+LIVE = "X-Taskqueue-Live"
+
+
+def add_dashboard_views(blueprint: Blueprint) -> None:
+    """Give a blueprint the addresses."""
+    for path, name, page in _PAGES:
+        blueprint.add_url_rule(f"/dashboard{path}", f"dashboard_{name}", _seeing(page), methods=["GET"],
+                               provide_automatic_options=False)  # fmt: skip
+    for path, name, work in _POSTS:
+        blueprint.add_url_rule(f"/dashboard{path}", f"dashboard_{name}", _doing(work), methods=["POST"],
+                               provide_automatic_options=False)  # fmt: skip
+    # Whatever else is asked for, however it is asked: what is there answers strangers no differently.
+    for number, path in enumerate(("/dashboard", "/dashboard/", "/dashboard/<path:rest>")):
+        blueprint.add_url_rule(path, f"dashboard_nothing_{number}", _nothing, methods=_EVERY_METHOD,
+                               provide_automatic_options=False)  # fmt: skip
+
+
+def is_page(endpoint: str) -> bool:
+    """Whether an answer may set the session's cookie: a page that a human has opened, with a token for its forms."""
+    return endpoint.startswith("dashboard_") and request.method == "GET" and LIVE not in request.headers
+
+
+def _asking(**_values: Any) -> Asked:
+    site = current_site(request.blueprint or "")
+    translate = site.translate()
+    access = Access(site, translate)
+    if not access.may("view"):
+        raise hidden(site, translate)
+    return Asked(site, access, translate)
+
+
+def _nothing(rest: str = "") -> Any:
+    site = current_site(request.blueprint or "")
+    raise hidden(site, site.translate())
+
+
+def _seeing(page: Callable[..., Shown]) -> Callable[..., Any]:
+    @wraps(page)
+    def see(**values: Any) -> Any:
+        asked = _asking()
+        return drawn(asked, page(asked, **values))
+
+    return see
+
+
+def _doing(work: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(work)
+    def do(**values: Any) -> Any:
+        asked = _asking()
+        posted.check_size(request, asked.translate)
+        csrf.check(request, asked.translate.gettext("This page has expired. Load it again and repeat what you did."))
+        answer = work(asked, **values)
+        return drawn(asked, answer) if isinstance(answer, Shown) else answer
+
+    return do
+
+
+def drawn(asked: Asked, page: Shown) -> Any:
+    """A page as its reader wants it."""
+    if asked.args.get("format") == "json" or wants_json(request):
+        return quiet(jsonify(page.facts))
+    helpers = {
+        "title": page.title,
+        "page": page.template,
+        "facts": page.facts,
+        "bar": [(name, asked.site.url(f"dashboard_{name}")) for name in _BAR],
+        "bar_labels": _bar_labels(asked),
+        "url": lambda name, **values: asked.site.url(f"dashboard_{name}", **values),
+        "act_labels": labels.acts(asked.translate),
+        "csrf_token": csrf.token(),
+        "csrf_field": csrf.field_name(),
+        "notice": actions.notice(asked),
+        "number": asked.translate.number,
+        "span": lambda seconds: duration(seconds, asked.translate),
+        "when": lambda seconds: utc(seconds, "%Y-%m-%d %H:%M:%S UTC"),
+        "iso": lambda seconds: utc(seconds, "%Y-%m-%dT%H:%M:%SZ"),
+        "drawn_at": utc(now_ms() / 1000, "%Y-%m-%d %H:%M:%S UTC"),
+        "strings": _strings(asked),
+        "here": _here(asked),
+    }
+    template = f"taskqueue/dashboard/{page.template}.html"
+    return asked.site.render(template, asked.translate, **{**page.facts, **page.extras, **helpers})
+
+
+def _here(asked: Asked) -> str:
+    """The address of this page, without what an act has said on its way back."""
+    if request.method != "GET":
+        return asked.site.url("dashboard_overview")
+    kept = [(name, value) for name, value in request.args.items(multi=True) if name not in ("done", "n", "of")]
+    return request.script_root + request.path + (f"?{urlencode(kept)}" if kept else "")
+
+
+def _bar_labels(asked: Asked) -> dict[str, str]:
+    _ = asked.translate.gettext
+    return {
+        "overview": _("Overview"), "items": _("Items"), "dead": _("Dead letters"), "history": _("History"),
+        "charts": _("Charts"), "workers": _("Workers"), "runs": _("Runs"), "schedules": _("Schedules"),
+        "outbox": _("Outbox"), "operations": _("Operations"), "record": _("Record"),
+    }  # fmt: skip
+
+
+def _strings(asked: Asked) -> dict[str, str]:
+    """What the script says of its own."""
+    _ = asked.translate.gettext
+    return {
+        "waits": _("Not refreshed while something is selected or being typed."),
+        "lost": _("The server does not answer. This page keeps trying."),
+        "sign_in": _("You are no longer signed in. Load the page again."),
+        "refreshed": _("Refreshed"),
+    }
+
+

@@ -1,0 +1,153 @@
+/* The dashboard without a library: the server draws every page, and this asks for it again and swaps the parts that are
+   marked with data-live. Nothing is torn away from under a finger: while a row is selected, a field has the focus or
+   holds something unsent, a <details> or a dialog is open in a part, or the tab is hidden, it waits. */
+
+const root = document.getElementById("taskqueue-dashboard");
+const strings = JSON.parse(document.getElementById("tq-strings").textContent);
+const said = document.getElementById("tq-said");
+const every = document.getElementById("tq-every");
+const help = document.getElementById("tq-help");
+const keysOn = document.getElementById("tq-keys-on");
+
+// ------------------------------------------------------------------------------------------------------ remembering
+
+/** What this browser has chosen; where storage is forbidden it lasts as long as the page. */
+const chosen = {
+  get: (name, usual) => { try { return localStorage.getItem(`taskqueue-${name}`) ?? usual; } catch { return usual; } },
+  set: (name, value) => { try { localStorage.setItem(`taskqueue-${name}`, value); } catch { /* not kept */ } },
+};
+
+// -------------------------------------------------------------------------------------------------------- selecting
+
+const boxes = (form) => [...form.querySelectorAll('input[name="items"][type="checkbox"]')];
+
+for (const form of root.querySelectorAll("[data-selection]")) {
+  const all = form.querySelector("[data-all]");
+  if (!all) continue;
+  all.closest("label").hidden = false;
+  const agree = () => {
+    const found = boxes(form);
+    all.checked = found.length > 0 && found.every((box) => box.checked);
+    all.indeterminate = !all.checked && found.some((box) => box.checked);
+  };
+  form.addEventListener("change", ({ target }) => {
+    if (target === all) for (const box of boxes(form)) box.checked = all.checked;
+    agree();
+  });
+  agree();
+}
+
+// A second press of the same button would ask for the same thing twice.
+for (const form of root.querySelectorAll('form[method="post"]')) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) return event.preventDefault();
+    form.dataset.sent = "yes";
+    setTimeout(() => delete form.dataset.sent, 5000);
+  });
+}
+// A page that comes back from the browser's memory was sent long ago.
+addEventListener("pageshow", () => { for (const form of root.querySelectorAll("form")) delete form.dataset.sent; });
+
+// ------------------------------------------------------------------------------------------------------- refreshing
+
+let timer = 0;
+let failures = 0;
+
+/** Why the page must not change now, or "". */
+function busy() {
+  if (document.hidden) return "hidden";
+  if (root.querySelector('input[name="items"]:checked')) return "selected";
+  if (root.querySelector("dialog[open]")) return "dialog";
+  const active = document.activeElement;
+  if (active && root.contains(active) && active.matches("input:not([type=checkbox]), select:not(#tq-every), textarea")) return "field";
+  if (active && active.closest("[data-live]")) return "focus";
+  if ([...root.querySelectorAll("input.tq-input")].some((field) => field.value !== field.defaultValue)) return "unsent";
+  return root.querySelector("[data-live] details[open]") ? "open" : "";
+}
+
+async function refresh(force) {
+  clearTimeout(timer);
+  const reason = force ? "" : busy();
+  if (!reason || reason === "open") await ask(reason === "open");
+  plan();
+}
+
+async function ask(keepsOpen) {
+  const stop = new AbortController();
+  const patience = setTimeout(() => stop.abort(), 10000);
+  try {
+    const url = new URL(location.href);
+    for (const name of ["done", "n", "of"]) url.searchParams.delete(name);
+    const response = await fetch(url, {
+      headers: { "X-Taskqueue-Live": "1", Accept: "text/html" }, cache: "no-store", redirect: "manual",
+      credentials: "same-origin", signal: stop.signal,
+    });
+    if (response.type === "opaqueredirect" || [401, 403, 404].includes(response.status)) return say(strings.sign_in);
+    if (!response.ok) throw new Error(String(response.status));
+    swap(new DOMParser().parseFromString(await response.text(), "text/html"), keepsOpen);
+    if (failures) say("");
+    failures = 0;
+  } catch {
+    failures += 1;
+    say(strings.lost);
+  } finally {
+    clearTimeout(patience);
+  }
+}
+
+/** Put the parts of a new page in the places of the old ones; what has not changed stays as it is. */
+function swap(fresh, keepsOpen) {
+  const found = fresh.getElementById("taskqueue-dashboard");
+  if (!found) return;
+  for (const old of root.querySelectorAll("[data-live]")) {
+    const next = found.querySelector(`[data-live="${CSS.escape(old.dataset.live)}"]`);
+    if (!next || old.isEqualNode(next)) continue;
+    if (keepsOpen && old.querySelector("details[open]")) continue;
+    // Somebody may have begun something while the answer was on its way.
+    if (old.contains(document.activeElement) || old.querySelector('input[name="items"]:checked')) continue;
+    old.replaceWith(document.importNode(next, true));
+  }
+}
+
+function say(text) {
+  if (said.textContent === text) return;
+  said.textContent = text;
+  said.hidden = !text;
+}
+
+function plan() {
+  clearTimeout(timer);
+  const seconds = Number(every.value);
+  if (seconds) timer = setTimeout(refresh, seconds * 1000 * Math.min(2 ** failures, 8));
+}
+
+document.getElementById("tq-refresh").hidden = false;
+every.value = chosen.get("refresh", "5");
+if (!every.value) every.value = "5";
+every.addEventListener("change", () => { chosen.set("refresh", every.value); plan(); });
+document.addEventListener("visibilitychange", () => { if (!document.hidden && Number(every.value)) refresh(); });
+plan();
+
+// ------------------------------------------------------------------------------------------------------------- keys
+
+keysOn.checked = chosen.get("keys", "on") === "on";
+keysOn.addEventListener("change", () => chosen.set("keys", keysOn.checked ? "on" : "off"));
+document.getElementById("tq-keys").addEventListener("click", () => help.showModal());
+
+document.addEventListener("keydown", (event) => {
+  if (!keysOn.checked || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (event.target.closest?.("input, select, textarea, dialog, [contenteditable]")) return;
+  if (event.key === "/") {
+    const field = document.getElementById("tq-text");
+    if (!field) return;
+    event.preventDefault();
+    field.focus();
+    field.select();
+  } else if (event.key === "r") {
+    event.preventDefault();
+    refresh(true);
+  } else if (event.key === "?") {
+    event.preventDefault();
+    help.showModal();
+  }
+});
