@@ -35,6 +35,8 @@ class Pruned(NamedTuple):
     received: int = 0
     #: Calls of operations, whose results had gone before.
     calls: int = 0
+    #: What was noted of what was done by hand.
+    audit: int = 0
 
     def plus(self, other: Pruned) -> Pruned:
         """Both together."""
@@ -63,6 +65,7 @@ def prune(
         _prune(_Batches, database, now - age, dry_run),
         _prune(_Received, database, now - max(age, RECEIVED_FOR), dry_run),
         calls,
+        _prune_audit(database, now - age, dry_run),
     )
 
 
@@ -162,3 +165,16 @@ def _prune_runs(database: Database, age: int, dry_run: bool) -> int:
     if dry_run:
         return database.statement(lambda tx: runs.count_old(tx, age), write=False)
     return sum(iter(lambda: database.transaction(lambda tx: runs.remove_old(tx, age, _RUNS_AT_ONCE)), 0))
+
+
+def _prune_audit(database: Database, before: int, dry_run: bool) -> int:
+    if dry_run:
+        count = "SELECT COUNT(*) FROM {audit} WHERE time < :before"
+        return int(database.statement(lambda tx: tx.row(count, before=before), write=False)[0])
+    return sum(iter(lambda: database.transaction(partial(remove_old_audit, before=before)), 0))
+
+
+def remove_old_audit(tx: Transaction, before: int) -> int:
+    """Remove some of what was noted before a moment; how many."""
+    rows = tx.rows(f"SELECT id FROM {{audit}} WHERE time < :before ORDER BY time LIMIT {CHUNK}", before=before)
+    return tx.change("DELETE FROM {audit} WHERE id IN ($ids)", listed(row[0] for row in rows)) if rows else 0

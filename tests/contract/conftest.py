@@ -19,7 +19,8 @@ from tests.contract.backends import BACKENDS, Backend
 
 _EMPTIED = (
     "queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity", "batch",
-    "periodic", "received", "result", "operation", "subscription", "claimed",
+    "periodic", "received", "result", "operation", "subscription", "claimed", "trend",
+    "audit",
 )  # fmt: skip
 
 
