@@ -120,6 +120,7 @@ class Runner:
         result = RunResult()
         try:
             with ExitStack() as stack:
+                stack.callback(self.queue.store_counts, at_once=True)
                 recorder = self._make_recorder()
                 drive = self._drive(progress, stack.enter_context(recorder) if recorder is not None else None)
                 result = drive.result

@@ -455,8 +455,9 @@ class QueueService(Scheduling):
         return self.database.engine
 
     def close(self) -> None:
-        """Close pooled connections; the service stays usable."""
+        """Close pooled connections; the service stays usable. What was counted for the trends is stored before."""
         if self._database is not None:
+            self._database.trends.flush()
             self._database.close()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from . import runs
+from . import runs, trends
 from .database import Database
 from .dead import PRUNED, DeadLetters
 from .expiry import prune_calls
@@ -54,6 +54,9 @@ def prune(
     The moment from which ages count is taken once: what this very call writes down is younger.
     """
     now = database.statement(lambda tx: int(tx.row("SELECT {now}")[0]), write=False)
+    if not dry_run:
+        while database.transaction(trends.prune):  # by ages of their own, and only numbers
+            pass
     # How an item ended is asked for before it is forgotten.
     letters = _prune(_Letters, database, now - age, dry_run) if dead else 0
     emptied, calls = prune_calls(database, now, age, dry_run=dry_run, end_strays=end_strays)

@@ -126,6 +126,7 @@ def _empty(service: QueueService) -> None:
     service.database.transaction(delete)
     service._queues.clear()
     service.database.last_beat = ("", 0.0)  # its sign of life is among what was deleted
+    service.database.trends.forget()
 
 
 def _close(service: QueueService) -> None:
