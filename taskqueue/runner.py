@@ -261,6 +261,7 @@ class Runner:
         result = self._drive(None, recorder, pace, remaining).slice(seconds)
         if result:
             run_finished.answers(self, result=result)
+            self.queue.store_counts(at_once=True)  # the next slice in this process may be long in coming
         return result
 
     @property

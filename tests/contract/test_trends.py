@@ -159,6 +159,20 @@ def test_single_steps_are_stored_every_few_seconds_only(
 
 
 @once_per_database
+def test_a_run_on_its_page_is_stored_when_it_ends(
+    queue: BatchQueue, service: QueueService, stored: list[int]
+) -> None:
+    queue.create_items(Task(tasks.note, (number,)) for number in range(3))
+    recorder = records.begin(queue)
+    runner = Runner(queue)
+    assert not runner.run_slice(0, recorder, Remaining(queue))
+    assert stored == []
+    assert runner.run_slice(5, recorder, Remaining(queue))
+    assert stored == [1]
+    assert told(service) == (3, 0, 0)
+
+
+@once_per_database
 def test_a_heartbeat_stores_what_is_due(queue: BatchQueue, service: QueueService, stored: list[int]) -> None:
     with queue.hold(), Holding(queue) as holding:
         count(service, 3)
