@@ -101,10 +101,13 @@ class _Loop:
 
     def run(self) -> LoopReport:
         report, queue = self._report, self._queue
-        with queue.hold(), Holding(queue) as holding:
-            execution = Execution(holding, stop=self._stop)
-            while not (message := self._why_not() or self._request(holding, execution)):
-                pass
+        try:
+            with queue.hold(), Holding(queue) as holding:
+                execution = Execution(holding, stop=self._stop)
+                while not (message := self._why_not() or self._request(holding, execution)):
+                    pass
+        finally:
+            queue.store_counts(at_once=True)
         counts = queue.statistics()
         report.queue_ready, report.queue_blocked = counts["ready"], counts["blocked"]
         report.queue_total, report.exit_message = counts["total"], message

@@ -120,6 +120,7 @@ class Runner:
         result = RunResult()
         try:
             with ExitStack() as stack:
+                stack.callback(self.queue.store_counts, at_once=True)
                 recorder = self._make_recorder()
                 drive = self._drive(progress, stack.enter_context(recorder) if recorder is not None else None)
                 result = drive.result
@@ -260,6 +261,7 @@ class Runner:
         result = self._drive(None, recorder, pace, remaining).slice(seconds)
         if result:
             run_finished.answers(self, result=result)
+            self.queue.store_counts(at_once=True)  # the next slice in this process may be long in coming
         return result
 
     @property

@@ -402,9 +402,9 @@ class QueueService(Scheduling):
 
         Arguments:
             older_than: seconds or a timedelta; what ended longer ago goes: the history of items, ended batches, and
-                ended runs with their logs, and what is left of calls of operations whose time was over then. Results go
-                when their own time (``keep_result``, ``result_ttl``) is over; what an inbox remembers, after 14 days at
-                the earliest.
+                ended runs with their logs, what was noted of what was done by hand, and what is left of calls of
+                operations whose time was over then. Results go when their own time (``keep_result``, ``result_ttl``) is
+                over; what an inbox remembers, after 14 days at the earliest.
             dead: dead letters that died longer ago go as well, on record.
             dry_run: True: nothing is removed, only counted.
 
@@ -455,8 +455,9 @@ class QueueService(Scheduling):
         return self.database.engine
 
     def close(self) -> None:
-        """Close pooled connections; the service stays usable."""
+        """Close pooled connections; the service stays usable. What was counted for the trends is stored before."""
         if self._database is not None:
+            self._database.trends.flush()
             self._database.close()
 
 

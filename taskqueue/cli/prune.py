@@ -27,9 +27,9 @@ from .times import as_age
 @json_option
 @pass_given
 def prune_records(given: Given, older_than: timedelta, dead: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove old history of items, ended runs and batches, results whose time is over, what is left of calls of
-    operations after that, and, after 14 days at the earliest, the keys by which an inbox knows duplicates; made for a
-    crontab.
+    """Remove old history of items, ended runs and batches, what was noted of what was done by hand, results whose time
+    is over, what is left of calls of operations after that, and, after 14 days at the earliest, the keys by which an
+    inbox knows duplicates; made for a crontab.
 
     No item is touched, no call that waits or runs, and no dead letter unless you say --dead.
 
@@ -50,5 +50,6 @@ def prune_records(given: Given, older_than: timedelta, dead: bool, dry_run: bool
         counted(pruned.batches, "batch", "batches"),
         counted(pruned.received, "received key"),
         counted(pruned.calls, "call"),
+        counted(pruned.audit, "note of what was done by hand", "notes of what was done by hand"),
     ]
     click.echo(f"{'Would remove' if dry_run else 'Removed'} {', '.join(parts)}.")

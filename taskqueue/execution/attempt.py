@@ -178,6 +178,7 @@ class Execution:
         item = trial.item
         waited = self._holding.waited(item, trial.began) if item_finished.receivers else None
         self._holding.drop(item)
+        self._queue.count_attempt(outcome, seconds)
         if item_finished.receivers:
             item_finished.answers(
                 self._queue, item=item, outcome=outcome, exception=trial.exception, seconds=seconds, waited=waited

@@ -76,6 +76,7 @@ class Holding:
             self.let_go()
         except TaskQueueError as failure:  # must not hide why the run ended; the leases end by themselves soon
             _log.warning("items of queue %s could not be given back: %s", self.queue.name, failure)
+        self.queue.store_counts()
 
     def let_go(self) -> None:
         """Give back everything that is held, and renew nothing any more, even if that fails."""
@@ -208,6 +209,7 @@ class Holding:
             _log.warning("heartbeat of queue %s failed and is tried again: %s", self.queue.name, error)
         except BaseException:  # whatever it was, the next beat must come
             _log.exception("heartbeat of queue %s failed and is tried again", self.queue.name)
+        self.queue.store_counts()  # last: on SQLite it may have to wait for a task that writes
 
     def _announce(self) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import callbacks, clock
 from ..errors import ItemNotFound, LeaseLost, NotSupported, PayloadError, SerializationError, SpecError
 from ..item import QueueItem
+from ..outcome import Outcome
 from ..settings import Settings
 from ..signals import queue_active, queue_status
 from ..spec import STATUSES, QueueSpec, check_weight, nearest, shown
@@ -289,6 +290,13 @@ class BatchQueue(ArchivedQueue):
 
     def announce(self) -> None:
         """A sign of life of this process, as a holder of items."""
+
+    def count_attempt(self, outcome: Outcome, seconds: float) -> None:
+        """An attempt at an item has ended, and its outcome is stored. On the path of every task."""
+
+    def store_counts(self, *, at_once: bool = False) -> None:
+        """Store what :meth:`count_attempt` has counted, if it is time for that or has to be ``at_once``. Raises
+        nothing."""
 
     def begin(self) -> None:
         """Something was claimed: from now on the queue may complete by being empty, if it has that option."""

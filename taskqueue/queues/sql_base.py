@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from .. import clock
 from ..errors import DatabaseUnavailable, PayloadError
 from ..item import QueueItem, optional_time, title_of_data
+from ..outcome import Outcome
 from ..settings import Settings
 from ..spec import QueueSpec
 from ..storage import claimed, presence, received, registry, runs
@@ -112,6 +113,15 @@ class SqlBase(BatchQueue):
             lambda tx: presence.beat(tx, process.token, process.label, clock.to_ms(self.settings.heartbeat))
         )
         self.database.statement(lambda tx: self.database.stranded.free(tx, clock.to_ms(self.settings.lease_slice)))
+
+    def count_attempt(self, outcome: Outcome, seconds: float) -> None:
+        self.database.trends.count(self.name, outcome, seconds)
+
+    def store_counts(self, *, at_once: bool = False) -> None:
+        if at_once:
+            self.database.trends.flush()
+        else:
+            self.database.trends.flush_if_due()
 
     def begin(self) -> None:
         if self.spec.complete_when_empty:

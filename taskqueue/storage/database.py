@@ -14,6 +14,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -39,6 +40,7 @@ from .faults import Fault, classify, is_demoted, is_driver_error, masked, transl
 from .first_use import has_tables, make_ready, make_ready_within
 from .hosts import Address
 from .lending import Lending
+from .recorder import TrendRecorder
 from .schema import define_tables
 from .stranded import Stranded
 from .transaction import SessionCursor, TaskSession, Transaction
@@ -49,6 +51,8 @@ Result = TypeVar("Result")
 Joinable = Session | scoped_session[Any] | Connection
 #: Seconds for which a lost connection or a conflict is tried again.
 PATIENCE = 10.0
+#: The same for numbers that may as well be stored later.
+_SHORT_PATIENCE = 1.0
 #: Seconds for which it is waited that a server ends what was sent to it on a connection that was lost.
 _LET_END = 5.0
 #: Listening workers are told of new items at most so often (seconds) by one process.
@@ -116,6 +120,8 @@ class Database:
         self.last_beat: tuple[str, float] = ("", 0.0)
         self.lending = self._make_lending()
         self.stranded = Stranded()
+        #: Counts what this process executes.
+        self.trends = TrendRecorder(partial(self.transaction, patience=_SHORT_PATIENCE))
         #: When notes of old claims were last removed here (monotonic seconds).
         self.last_forgot = -math.inf
         self._called = 0.0
@@ -139,6 +145,7 @@ class Database:
         """In a forked child: its parent's sockets and locks are not ours."""
         self._local, self._lock, self._writer = _Local(), threading.RLock(), self._make_writer()
         self.lending = self._make_lending()
+        self.trends.forget()
         for engine in self._engines or ():
             engine.dispose(close=False)
 
@@ -178,9 +185,10 @@ class Database:
 
     # --- our own transactions ------------------------------------------------------------------
 
-    def transaction(self, work: Callable[[Transaction], Result]) -> Result:
-        """Call ``work`` inside a transaction and commit; conflicts and lost connections run it again."""
-        return self._run(work, begin=True)
+    def transaction(self, work: Callable[[Transaction], Result], *, patience: float | None = None) -> Result:
+        """Call ``work`` inside a transaction and commit; conflicts and lost connections run it again, for so many
+        seconds (None: as usual)."""
+        return self._run(work, begin=True, patience=patience)
 
     def statement(self, work: Callable[[Transaction], Result], *, write: bool = True) -> Result:
         """Call ``work``, whose statements are each a transaction of its own; retried like :meth:`transaction`."""
@@ -205,7 +213,9 @@ class Database:
             )
         return capacity > 2
 
-    def _run(self, work: Callable[[Transaction], Result], *, begin: bool, write: bool = True) -> Result:
+    def _run(
+        self, work: Callable[[Transaction], Result], *, begin: bool, write: bool = True, patience: float | None = None
+    ) -> Result:
         if not self._ready:
             self.ensure_schema()
         give_up: float | None = None
@@ -237,7 +247,7 @@ class Database:
                     unsure = unsure or getattr(error, "was_committing", not begin)
                     lost = _Lost(channel, self.host) if unsure and channel is not None else None
                 # From the first failure on: a call that hung for long deserves another try as well.
-                give_up = give_up or time.monotonic() + self._patience
+                give_up = give_up or time.monotonic() + (self._patience if patience is None else patience)
                 if fault not in _PASSING or time.monotonic() > give_up:
                     raise self._final(error, fault, unsure) from error
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  (jitter, not a secret)

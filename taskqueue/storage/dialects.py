@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from typing import Any, ClassVar
@@ -122,6 +122,18 @@ class Dialect:
             age: so long ago (seconds) it was known to be there; numbers come back.
         """
         return False
+
+    def merging(self, table: str, key: Sequence[str], sums: Sequence[str], latest: str) -> str:
+        """What an INSERT into a table ends with, so that a row that is there already is added to.
+
+        Arguments:
+            key: the columns of its primary key.
+            sums: columns that grow by what is inserted.
+            latest: a column that becomes what is inserted, unless that is NULL.
+        """
+        changes = [f"{name} = {table}.{name} + excluded.{name}" for name in sums]
+        changes.append(f"{latest} = COALESCE(excluded.{latest}, {table}.{latest})")
+        return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {', '.join(changes)}"
 
     #: Whether several nodes take writes at the same time, and find out at the commit that they got in each other's way.
     is_cluster = False
@@ -247,6 +259,12 @@ class MySQL(Dialect):
             with suppress(Exception):  # of no use before it is lost
                 found = _asked(cursor, "SELECT host FROM information_schema.processlist WHERE id = CONNECTION_ID()")
                 connection.taskqueue_origin = str(found[0][0])
+
+    def merging(self, table: str, key: Sequence[str], sums: Sequence[str], latest: str) -> str:
+        """It finds the key by itself."""
+        changes = [f"{name} = {name} + VALUES({name})" for name in sums]
+        changes.append(f"{latest} = COALESCE(VALUES({latest}), {latest})")
+        return f"ON DUPLICATE KEY UPDATE {', '.join(changes)}"
 
     def check_cluster(self, ask: Ask) -> None:
         """Take note of whether the server is a node of a Galera cluster; asked once."""

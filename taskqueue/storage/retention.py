@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
-from . import runs
+from . import runs, trends
 from .database import Database
 from .dead import PRUNED, DeadLetters
 from .expiry import prune_calls
@@ -35,6 +35,8 @@ class Pruned(NamedTuple):
     received: int = 0
     #: Calls of operations, whose results had gone before.
     calls: int = 0
+    #: What was noted of what was done by hand.
+    audit: int = 0
 
     def plus(self, other: Pruned) -> Pruned:
         """Both together."""
@@ -52,6 +54,9 @@ def prune(
     The moment from which ages count is taken once: what this very call writes down is younger.
     """
     now = database.statement(lambda tx: int(tx.row("SELECT {now}")[0]), write=False)
+    if not dry_run:
+        while database.transaction(trends.prune):  # by ages of their own, and only numbers
+            pass
     # How an item ended is asked for before it is forgotten.
     letters = _prune(_Letters, database, now - age, dry_run) if dead else 0
     emptied, calls = prune_calls(database, now, age, dry_run=dry_run, end_strays=end_strays)
@@ -63,6 +68,7 @@ def prune(
         _prune(_Batches, database, now - age, dry_run),
         _prune(_Received, database, now - max(age, RECEIVED_FOR), dry_run),
         calls,
+        _prune_audit(database, now - age, dry_run),
     )
 
 
@@ -162,3 +168,16 @@ def _prune_runs(database: Database, age: int, dry_run: bool) -> int:
     if dry_run:
         return database.statement(lambda tx: runs.count_old(tx, age), write=False)
     return sum(iter(lambda: database.transaction(lambda tx: runs.remove_old(tx, age, _RUNS_AT_ONCE)), 0))
+
+
+def _prune_audit(database: Database, before: int, dry_run: bool) -> int:
+    if dry_run:
+        count = "SELECT COUNT(*) FROM {audit} WHERE time < :before"
+        return int(database.statement(lambda tx: tx.row(count, before=before), write=False)[0])
+    return sum(iter(lambda: database.transaction(partial(remove_old_audit, before=before)), 0))
+
+
+def remove_old_audit(tx: Transaction, before: int) -> int:
+    """Remove some of what was noted before a moment; how many."""
+    rows = tx.rows(f"SELECT id FROM {{audit}} WHERE time < :before ORDER BY time LIMIT {CHUNK}", before=before)
+    return tx.change("DELETE FROM {audit} WHERE id IN ($ids)", listed(row[0] for row in rows)) if rows else 0

@@ -45,8 +45,10 @@ WAITS_ITS_TURN = "#order"
 #: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
 IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
-REVISION = "0006"
+REVISION = "0007"
 VERSION_TABLE = "version"
+#: So many columns of ``trend`` count attempts by how long they took (see ``storage.histogram``).
+RUN_TIME_BINS = 21
 
 _BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 _LONG_TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
@@ -85,6 +87,8 @@ class Tables:
     operation: Table
     subscription: Table
     claimed: Table
+    trend: Table
+    audit: Table
     version: Table
 
     @property
@@ -124,6 +128,8 @@ def define_tables(prefix: str = "taskqueue_", schema: str | None = None) -> Tabl
         operation=_operation_table(metadata, prefix, options),
         subscription=_subscription_table(metadata, prefix, options),
         claimed=_claimed_table(metadata, prefix, options),
+        trend=_trend_table(metadata, prefix, options),
+        audit=_audit_table(metadata, prefix, options),
         version=Table(
             f"{prefix}{VERSION_TABLE}", metadata, Column("version_num", _name(32), primary_key=True), **options
         ),
@@ -221,6 +227,7 @@ def _dead_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Tab
     Index(f"{prefix}dead_queue", table.c.queue_name, table.c.id)
     Index(f"{prefix}dead_time", table.c.queue_name, table.c.dead_time)
     Index(f"{prefix}dead_uid", table.c.uid)  # messages of an outbox are asked for by it
+    Index(f"{prefix}dead_latest", table.c.dead_time)  # those of all queues together
     return table
 
 
@@ -245,6 +252,7 @@ def _ending_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> T
     )
     Index(f"{prefix}ending_item", table.c.queue_name, table.c.item_id, table.c.id)
     Index(f"{prefix}ending_time", table.c.queue_name, table.c.end_time)
+    Index(f"{prefix}ending_queue", table.c.queue_name, table.c.id)  # the latest of a queue
     return table
 
 
@@ -527,6 +535,45 @@ def _claimed_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> 
         **options,
     )
     Index(f"{prefix}claimed_time", table.c.claim_time)
+    return table
+
+
+def _trend_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """What was done in each minute and each hour (see ``storage.trends``)."""
+    table = Table(
+        f"{prefix}trend",
+        metadata,
+        Column("queue_name", _name(), primary_key=True),  # "": all queues together
+        Column("resolution", Integer, primary_key=True, autoincrement=False),  # seconds: 60 or 3600
+        Column("start", BigInteger, primary_key=True, autoincrement=False),  # a multiple of the resolution
+        *(Column(name, BigInteger, nullable=False, server_default="0") for name in (
+            "done", "failed", "dead", "run_time", *(f"ran_{number}" for number in range(RUN_TIME_BINS)))),
+        Column("depth", BigInteger),  # how many items stood in the queue when that was looked at last
+        **options,
+    )  # fmt: skip
+    Index(f"{prefix}trend_start", table.c.resolution, table.c.start)
+    return table
+
+
+def _audit_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Table:
+    """Who did what by hand to a queue or an item."""
+    table = Table(
+        f"{prefix}audit",
+        metadata,
+        Column("id", _BIG_ID, primary_key=True, autoincrement=True),
+        Column("time", BigInteger, nullable=False),
+        Column("actor", _key(), nullable=False),
+        Column("action", _name(32), nullable=False),
+        Column("queue_name", _name(), nullable=False, server_default=""),
+        Column("item_id", BigInteger),
+        Column("number", BigInteger),
+        Column("detail", _LONG_TEXT, nullable=False),
+        sqlite_autoincrement=True,  # pages ask for what is newer than the last id
+        **options,
+    )
+    Index(f"{prefix}audit_queue", table.c.queue_name, table.c.id)
+    Index(f"{prefix}audit_item", table.c.queue_name, table.c.item_id, table.c.id)
+    Index(f"{prefix}audit_time", table.c.time)
     return table
 
 

@@ -195,6 +195,7 @@ class Crew:
             execution.give_up(item)
         holding.let_go()
         roster.sign_off(self._service)
+        self._service.database.trends.flush()
 
     # --- the end ---
 
@@ -215,6 +216,7 @@ class Crew:
                 roster.sign_off(self._service)
             except TaskQueueError as error:
                 _log.warning("could not sign off: %s", error)
+            self._service.database.trends.flush()
 
     def _give_back(self) -> None:
         """What is in hand after the grace period goes back to the queue; what its task still does is dropped."""

@@ -17,9 +17,11 @@ from ..errors import TaskQueueError
 from ..execution.calls import check_handler
 from ..periodic import tick
 from ..queues.batch import BatchQueue
+from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..storage.wake import Watch, open_watch, queues_with_work
 from . import roster
+from .depths import Depths
 from .rota import Rota
 from .runs import background_runs
 
@@ -62,6 +64,7 @@ class Lookout:
         self._stop = stop
         self._refused: set[str] = set()
         self._has_looked = False
+        self._depths = Depths(service)
         #: Whether all queues are drained, or nothing can be had from them: what ``until`` asked for.
         self.is_done = False
 
@@ -73,6 +76,7 @@ class Lookout:
                 while not self._stop.is_set():
                     self._try(self._look)
                     self._try(self._sweep)
+                    self._try(self._follow_trends)
                     end = time.monotonic() + _LOOK_EVERY
                     while not self._stop.is_set() and (left := end - time.monotonic()) > 0:
                         watch = watch or self._open()
@@ -111,6 +115,11 @@ class Lookout:
         operations = self._service.settings.operations
         if operations is not None and self._uses_database:
             operations.sweep()
+
+    def _follow_trends(self) -> None:
+        if self._uses_database:
+            self._service.database.trends.flush_if_due()
+            self._depths.look([queue.name for queue in self._rota.queues if isinstance(queue, SqlBase)])
 
     def _say(self, state: str) -> None:
         if self._uses_database:

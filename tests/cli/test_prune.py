@@ -26,7 +26,8 @@ def test_what_is_older_goes_dead_letters_only_when_that_is_said(here: Here, serv
         assert here("prune", "--older-than", "5w").stdout.startswith("Removed 0 recorded failures, 0 dead letters")
         would = here("prune", "--dead", "--dry-run")
         assert would.stdout == (
-            "Would remove 1 recorded failure, 1 dead letter, 0 results, 1 run, 0 batches, 0 received keys, 0 calls.\n"
+            "Would remove 1 recorded failure, 1 dead letter, 0 results, 1 run, 0 batches, 0 received keys, 0 calls, "
+            "0 notes of what was done by hand.\n"
         )
         facts = json.loads(here("prune", "--json").stdout)
         assert facts == {
@@ -37,6 +38,7 @@ def test_what_is_older_goes_dead_letters_only_when_that_is_said(here: Here, serv
             "batches": 0,
             "received": 0,
             "calls": 0,
+            "audit": 0,
             "dry_run": False,
         }
         facts = json.loads(here("prune", "--older-than", "30d", "--dead", "--json").stdout)
@@ -48,6 +50,7 @@ def test_what_is_older_goes_dead_letters_only_when_that_is_said(here: Here, serv
             "batches": 0,
             "received": 0,
             "calls": 0,
+            "audit": 0,
             "dry_run": False,
         }
     assert service.load("q").dead_items() == []
@@ -73,6 +76,7 @@ def test_without_a_database_there_is_nothing_to_remove_and_none_is_made(here: He
     result = here("prune")
 
     assert result.stdout == (
-        "Removed 0 recorded failures, 0 dead letters, 0 results, 0 runs, 0 batches, 0 received keys, 0 calls.\n"
+        "Removed 0 recorded failures, 0 dead letters, 0 results, 0 runs, 0 batches, 0 received keys, 0 calls, "
+        "0 notes of what was done by hand.\n"
     )
     assert list(shell.folder.iterdir()) == []

@@ -19,7 +19,8 @@ from tests.contract.backends import BACKENDS, Backend
 
 _EMPTIED = (
     "queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity", "batch",
-    "periodic", "received", "result", "operation", "subscription", "claimed",
+    "periodic", "received", "result", "operation", "subscription", "claimed", "trend",
+    "audit",
 )  # fmt: skip
 
 
@@ -125,6 +126,7 @@ def _empty(service: QueueService) -> None:
     service.database.transaction(delete)
     service._queues.clear()
     service.database.last_beat = ("", 0.0)  # its sign of life is among what was deleted
+    service.database.trends.forget()
 
 
 def _close(service: QueueService) -> None:

@@ -9,6 +9,7 @@ from threading import Barrier
 from typing import Any
 
 from taskqueue import QueueService, travel
+from taskqueue.outcome import Outcome
 from taskqueue.periodic import tick
 from taskqueue.queues.sql_base import SqlBase
 from taskqueue.queues.sql_parallel import SqlParallelQueue
@@ -76,3 +77,16 @@ def claim_and_die(url: str, name: str) -> None:
 
     SqlParallelQueue._in_turn = die  # type: ignore[method-assign]
     QueueService(url).load(name).claim_item()
+
+
+def add_to_trends(url: str, names: list[str], rounds: int) -> None:
+    """Count an attempt on each queue and store that, again and again: all at once, and each time in a new minute."""
+    service = QueueService(url)
+    service.database.ensure_schema()
+    for number in range(rounds):
+        _barriers[0].wait(_TIMEOUT)
+        with travel(60 * number):
+            for name in names if os.getpid() % 2 else reversed(names):
+                service.database.trends.count(name, Outcome.OK, 0.003)
+            service.database.trends.flush()
+    service.close()

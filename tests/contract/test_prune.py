@@ -151,6 +151,21 @@ def test_ended_runs_go_with_their_logs_and_open_ones_stay(service: QueueService,
     assert len(records.runs_of(queue)) == before - 1
 
 
+@only_sql
+def test_old_notes_of_what_was_done_by_hand_go_some_at_a_time(
+    service: QueueService, queue: BatchQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "CHUNK", 2)
+    note = "INSERT INTO {audit} (time, actor, action, detail) VALUES ({now}, 'somebody', 'retry', '')"
+    for _ in range(5):
+        service.database.statement(lambda tx: tx.change(note))
+    with travel(HOUR):
+        service.database.statement(lambda tx: tx.change(note))
+
+        assert service.prune(HOUR / 2, dry_run=True) == service.prune(HOUR / 2) == Pruned(audit=5)
+        assert service.prune(HOUR / 2) == Pruned()
+
+
 @only_memory
 def test_queues_in_memory_open_no_database(make_service: MakeService, backend: Backend) -> None:
     service = make_service()

@@ -31,6 +31,8 @@ NAMES = {
 PARTS = {
     # The dialect's own words.
     "storage/checkup.py": {"database.dialect.now"},
+    # Columns, which the module of the statements gives as constants.
+    "storage/dialects.py": {"', '.join(changes)", "', '.join(key)", "latest", "name"},
     # Names of settings, which the calls beside give as constants; and a sentence that only looks like a statement.
     "storage/durability.py": {"kind", "name", "names[level]"},
     "storage/items.py": {
@@ -54,6 +56,8 @@ PARTS = {
     },
     # A table and its columns, which the callers give as constants, and a mark for each value.
     "storage/transaction.py": {"names", "table"},
+    # What the dialect makes of constants; names of parameters, made of numbers; and a choice of two constants.
+    "storage/trends.py": {"earliest", "marks", "merging"},
     # A condition of constants and a number that went through ``int``.
     "storage/stranded.py": {"_FARTHEST * int(lease)", "far"},
     "storage/settling.py": {"also", "changes", "guard", "holder", "place"},

@@ -19,7 +19,8 @@ each_database = pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=
 TABLES = {
     f"taskqueue_{name}"
     for name in ("queue", "item", "dead", "ending", "lock", "run", "run_log", "run_request", "holder", "activity",
-                 "result", "batch", "periodic", "received", "operation", "subscription", "claimed", "version")
+                 "result", "batch", "periodic", "received", "operation", "subscription", "claimed", "trend", "audit",
+                 "version")
 }  # fmt: skip
 
 
