@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from taskqueue import QueueService, Runner, Task
@@ -32,6 +33,8 @@ def test_a_message_is_delivered_in_the_trace_of_its_transaction(service: QueueSe
     with Session(service.engine) as session, made.tracer.start_as_current_span("request") as request:
         queued(told, session).work("argument")
         session.commit()
+        [row] = session.scalars(select(outbox.Message))
+        assert (row.target, row.event, "traceparent" in row.msg) == ("told", "work", False)
     outbox.flush()
     sent = made.one("send outbox")
     assert sent.parent.span_id == request.get_span_context().span_id
