@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from . import clock
 from .errors import PayloadError
+from .spans import Trace
 from .task import Task
 
 
@@ -53,7 +54,7 @@ class QueueItem:
     batch_id: int | None = None
     #: Items with the same key are executed one after the other, in the order of the queue.
     order_key: str | None = None
-    _unpack: Callable[[], Any] = field(default=lambda: None, repr=False, compare=False)
+    _unpack: Callable[..., Any] = field(default=lambda: None, repr=False, compare=False)
 
     @classmethod
     def of(cls, *values: Any) -> QueueItem:
@@ -69,6 +70,15 @@ class QueueItem:
     def title(self) -> str:
         """The title of the task, else its callback, else a short form of the data; never raises."""
         return title_of(self)
+
+    @property
+    def trace_context(self) -> Trace | None:
+        """The trace in which it was enqueued, as the W3C's JSON text; None outside of any. Never raises."""
+        try:
+            found: Trace | None = self._unpack(is_trace=True)
+        except PayloadError:
+            return None
+        return found
 
 
 _FIELDS = tuple(field.name for field in fields(QueueItem))

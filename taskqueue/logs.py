@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .redact import redact_text
+from .spans import current_ids
 
 #: What ``ctx.log`` and the lines on an item carry; those on its failure also the title.
 _PLACE = ("queue", "item", "attempt")
@@ -18,7 +19,8 @@ class JsonFormatter(logging.Formatter):
     """Formats a record as one line of JSON, in ASCII.
 
     Its members are ``time`` (ISO 8601, UTC, milliseconds), ``level``, ``logger`` and ``message``, and where they are
-    known ``queue``, ``item`` (its id), ``attempt``, ``title``, and ``exception`` (the traceback).
+    known ``queue``, ``item`` (its id), ``attempt``, ``title``, ``trace_id`` and ``span_id`` (of OpenTelemetry's
+    current span), and ``exception`` (the traceback).
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -31,6 +33,8 @@ class JsonFormatter(logging.Formatter):
             **facts,
             "message": _without_place(record.getMessage(), facts),
         }
+        if ids := current_ids():
+            line["trace_id"], line["span_id"] = ids
         if trouble := self._trouble(record):
             line["exception"] = redact_text(trouble)
         return json.dumps(line, default=str)

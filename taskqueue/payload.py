@@ -16,6 +16,7 @@ from itsdangerous import BadSignature, Signer
 
 from .errors import PayloadError, PayloadTooNew, SerializationError, SpecError
 from .serializer import decode, encode
+from .spans import Trace, trace_in, with_trace
 from .spec import TASK_PAYLOAD
 from .task import Task
 
@@ -44,11 +45,14 @@ class Codec:
         """Whether there is a key to sign with."""
         return bool(self._keys)
 
-    def pack(self, data: Any, queue_name: str, uid: str, *, where: str = "data", room: int = 0) -> str:
+    def pack(
+        self, data: Any, queue_name: str, uid: str, *, where: str = "data", room: int = 0, trace: Trace | None = None
+    ) -> str:
         """The stored text of ``data``, which messages call ``where``.
 
         Arguments:
             room: so many bytes more than usual may be stored; for what was within the limit, and is told more about.
+            trace: the trace of whoever enqueues. It is stored beside the data, and does not count for the limit.
 
         Raises :class:`SerializationError` with the path to what cannot be stored.
         """
@@ -59,13 +63,22 @@ class Codec:
                 f"the item has {len(text.encode())} bytes, more than the {self._max_bytes} that the service allows: "
                 "store the bulk elsewhere and queue a reference to it"
             )
+        if trace is not None:
+            text = with_trace(text, trace)
         if not self._keys:
             return text
         return self._signer(queue_name).sign(f"{uid}|{text}").decode()
 
-    def unpack(self, text: str, queue_name: str, uid: str) -> Any:
-        """What :meth:`pack` was given. Raises :class:`PayloadError` on a damaged, altered or unsigned text."""
-        envelope = decode(self._verified(text, queue_name, uid) if self._keys else text)
+    def unpack(self, text: str, queue_name: str, uid: str, *, is_trace: bool = False) -> Any:
+        """What :meth:`pack` was given. Raises :class:`PayloadError` on a damaged, altered or unsigned text.
+
+        Arguments:
+            is_trace: not the data is wanted, but the trace that stands beside it, or None.
+        """
+        body = self._verified(text, queue_name, uid) if self._keys else text
+        if is_trace:
+            return trace_in(body)
+        envelope = decode(body)
         if not isinstance(envelope, dict) or type(envelope.get("v")) is not int or envelope["v"] < 1:
             raise PayloadError("the stored item is not an envelope of ours: it was written by something else")
         if envelope["v"] > FORMAT:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
-from . import callbacks, clock
+from . import callbacks, clock, spans
 from .cron import Cron
 from .errors import NotSupported, ScheduleNotFound
 from .item import QueueItem, optional_time, title_of
@@ -146,7 +146,7 @@ class Scheduling:
         it may run is for the allow list to say.
         """
         codec, uid = self.settings.codec, os.urandom(16).hex()
-        text = codec.pack(data_of(row, codec), row.queue_name, uid)
+        text = codec.pack(data_of(row, codec), row.queue_name, uid, trace=spans.carried())
         return NewItem(uid, row.weight, text, dedup_key=row.name if row.is_single else None)
 
     def scheduled_queue(self, queue_name: str) -> SqlBase:

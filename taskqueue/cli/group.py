@@ -7,6 +7,7 @@ import logging
 
 import click
 
+from ..tracing import instrument_if_asked
 from .border import Border, given_before
 from .service import Given, use_current_folder
 
@@ -99,6 +100,7 @@ def main(ctx: click.Context, app: str | None, database: str | None, debug: bool)
         return
     if debug:
         logging.basicConfig(level=logging.INFO)
+    instrument_if_asked()
     use_current_folder()
     ctx.obj = given_before(ctx)
     ctx.call_on_close(ctx.obj.close)

@@ -15,6 +15,7 @@ from concurrent.futures import Executor
 from functools import partial
 from typing import Any, NamedTuple
 
+from .. import spans
 from ..errors import LeaseLost, PayloadTooNew
 from ..interrupts import let_interrupt_pass
 from ..item import QueueItem, name_of
@@ -99,6 +100,15 @@ class Execution:
         """Execute ``item`` and carry its outcome out. An interrupt gives the item back and passes on."""
         if self._calls.is_batch:
             return self.run_batch([item])[0]
+        tracer = spans.tracer
+        if tracer is None:
+            return self._run(item)
+        with tracer.processing(self._queue, [item]) as span:
+            attempt = self._run(item)
+            span.ended([attempt])
+        return attempt
+
+    def _run(self, item: QueueItem) -> Attempt:
         trial = self._trial(item)
         try:
             self._execute(trial)
@@ -114,10 +124,20 @@ class Execution:
         if not self._calls.is_batch:
             return [self.run(item) for item in items]
         chunks = (items[begin : begin + self.size] for begin in range(0, len(items), self.size))
-        return [attempt for chunk in chunks for attempt in self._run_together(chunk)]
+        return [attempt for chunk in chunks for attempt in self._run_chunk(chunk)]
 
     def give_up(self, item: QueueItem) -> Attempt:
         """The task took too long and will be ended together with its process: decide as if it had said so itself."""
+        tracer = spans.tracer
+        if tracer is None:
+            return self._give_up(item)
+        # The span around the call is lost together with the process.
+        with tracer.processing(self._queue, [item]) as span:
+            attempt = self._give_up(item)
+            span.ended([attempt])
+        return attempt
+
+    def _give_up(self, item: QueueItem) -> Attempt:
         trial = self._trial(item)
         trial.exception = trial.timeout()
         return self._end(trial)
@@ -138,6 +158,15 @@ class Execution:
         call = self._calls.of(trial.item, trial.context)
         trial.refuse_exhausted()
         trial.accept(self._engine(call, trial.void))
+
+    def _run_chunk(self, items: Sequence[QueueItem]) -> list[Attempt]:
+        tracer = spans.tracer
+        if tracer is None:
+            return self._run_together(items)
+        with tracer.processing(self._queue, items, is_batch=True) as span:
+            attempts = self._run_together(items)
+            span.ended(attempts)
+        return attempts
 
     def _run_together(self, items: Sequence[QueueItem]) -> list[Attempt]:
         trials = [self._trial(item) for item in items]

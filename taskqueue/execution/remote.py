@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
 
-from .. import callbacks
+from .. import callbacks, spans
 from ..errors import ExecutorLost, NotSupported, TaskFailed
 from ..interrupts import let_interrupt_pass
 from ..settings import Handler
@@ -85,11 +85,13 @@ class Answer:
 
 def call_there(
     name: str, context: RemoteContext | list[RemoteContext], args: Sequence[Any], kwargs: Mapping[str, Any],
-    is_answer_kept: bool,
+    is_answer_kept: bool, trace: spans.Trace | None = None,
 ) -> Answer:  # fmt: skip
     """Make the call; runs in a process of the executor. Who submitted it has checked that ``name`` may run."""
     try:
-        value = finished(callbacks.resolve(name)(context, *args, **kwargs), lambda: None)
+        function = callbacks.resolve(name)
+        with spans.continued(trace):
+            value = finished(function(context, *args, **kwargs), lambda: None)
     except BaseException as error:
         let_interrupt_pass(error)
         trace = traceback_text(error)
@@ -141,10 +143,11 @@ class Remote:
     def _submit(self, call: Call) -> Future[Answer]:
         name = call.name or self._handler
         assert name is not None  # noqa: S101  (tasks have a name, and handlers were given one)
+        trace = spans.carried()
         try:
             return self._executor.submit(
                 call_there, name, _portable_context(call.context), list(call.args), dict(call.kwargs),
-                call.is_answer_kept,
+                call.is_answer_kept, *([trace] if trace is not None else ()),
             )  # fmt: skip
         except Exception as error:
             if not isinstance(error, RuntimeError) and not _is_loss(error):

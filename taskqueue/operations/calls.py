@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .. import spans
 from ..errors import SpecError
 from ..item import QueueItem
 from ..queues.base import NewItem
@@ -73,7 +74,18 @@ class Calls:
 
         Raises :class:`TooManyCalls`, :class:`KeyReused`.
         """
-        queue, uid, database = self._queues.present(session), os.urandom(16).hex(), self._service.database
+        queue = self._queues.present(session)
+        if new.is_direct:  # executed at once, as part of whatever its caller is doing
+            return self._stored_in(queue, new, session)
+        with spans.sending(queue, {"operation": new.operation.name}) as span:
+            row, item = self._stored_in(queue, new, session)
+            span.stored(item_id=row.item_id)
+        return row, item
+
+    def _stored_in(
+        self, queue: SqlBase, new: NewCall, session: Joinable | None
+    ) -> tuple[OperationRow, QueueItem | None]:
+        uid, database = os.urandom(16).hex(), self._service.database
         text = new.request.packed(self._service.settings.codec, queue.name, uid)
         work = partial(self._store, queue, new, uid, text, queue.new_claim())
         joined = session if session is not None else database.current_session
@@ -120,7 +132,7 @@ class Calls:
             if found is not None:
                 return found
         data = {"operation": name, **({"direct": "yes"} if new.is_direct else {})}
-        packed = self._service.settings.codec.pack(data, queue.name, uid)
+        packed = self._service.settings.codec.pack(data, queue.name, uid, trace=spans.carried())
         # One that cannot be begun in time is taken up all the same, to end it.
         deadline = stored.deadline_before_due(tx, uid) if new.has_deadline else None
         delay, due = (new.delay, new.due) if deadline is None else (0, deadline)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from .. import spans
 from ..errors import NotSupported, PayloadError
 from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase
@@ -101,7 +102,7 @@ class Ends:
             except PayloadError as error:
                 raise NotPossible(f"the request of the call cannot be read any more: {error}") from error
             stored.move(tx, row.id, codec.pack(request, queue.name, row.id))
-        text = codec.pack({"operation": row.name}, queue.name, row.id)
+        text = codec.pack({"operation": row.name}, queue.name, row.id, trace=spans.carried())
         stored.reopen(tx, row.id, queue.insert_anew_within(tx, NewItem(row.id, 0, text)).id, queue.name)
 
     # --- by themselves ---

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .. import spans
 from ..queues.base import NewItem
 from ..settings import Settings
 from .call import Call
@@ -43,4 +44,5 @@ class News:
 
     def _item(self, data: Any, queue_name: str, *, weight: int = 0, **options: Any) -> NewItem:
         uid = os.urandom(16).hex()
-        return NewItem(uid, weight, self._settings.codec.pack(data, queue_name, uid), **options)
+        text = self._settings.codec.pack(data, queue_name, uid, trace=spans.carried())
+        return NewItem(uid, weight, text, **options)

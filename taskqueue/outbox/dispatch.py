@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session, scoped_session
 
-from .. import clock, singles
+from .. import clock, singles, spans
 from ..errors import NotSupported, PayloadError, PayloadTooNew, SerializationError, TaskFailed, TaskTimeout
 from ..execution.context import TaskContext
 from ..execution.coroutines import finished
@@ -152,7 +152,9 @@ class Dispatcher:
             news = replace(message, kind=CALLBACK, outcome=outcome, parent=item.uid, args=[value], kwargs={},
                            expires=None, lasts=None, series=None)  # fmt: skip
             uid = os.urandom(16).hex()
-            text = self._settings.codec.pack(news.to_data(), queue_name, uid, where=f"result of {message.title}")
+            text = self._settings.codec.pack(
+                news.to_data(), queue_name, uid, where=f"result of {message.title}", trace=spans.carried()
+            )
             yield NewItem(uid, item.weight, text)
 
     # --- its failures ---

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .. import callbacks, clock
+from .. import callbacks, clock, spans
 from ..errors import ItemNotFound, LeaseLost, NotSupported, PayloadError, SerializationError, SpecError
 from ..item import QueueItem
 from ..outcome import Outcome
@@ -98,6 +98,17 @@ class BatchQueue(ArchivedQueue):
         order_key: str | None = None,
         session: Joinable | None = None,
     ) -> QueueItem:
+        if spans.tracer is None:
+            return self._create(data, weight, delay, release_time, dedup_key, unique_until, order_key, session)
+        with spans.sending(self, data) as span:
+            item = self._create(data, weight, delay, release_time, dedup_key, unique_until, order_key, session)
+            span.stored(item_id=item.id)
+        return item
+
+    def _create(
+        self, data: Any, weight: int, delay: Seconds | None, release_time: datetime | None, dedup_key: str | None,
+        unique_until: str, order_key: str | None, session: Joinable | None,
+    ) -> QueueItem:  # fmt: skip
         new = self._placed(data, weight, delay, release_time, order_key)
         if dedup_key is not None:
             new.dedup_key = check_key(dedup_key)
@@ -118,7 +129,9 @@ class BatchQueue(ArchivedQueue):
 
     def create_items(self, items: Iterable[Any], *, weight: int = 0, session: Joinable | None = None) -> int:
         check_weight(weight)
-        count = self._insert_many(self._new_items(items, weight), session)
+        with spans.sending(self) as span:
+            count = self._insert_many(self._new_items(items, weight), session)
+            span.stored(number=count)
         self.changed_by(session)
         return count
 
@@ -126,8 +139,11 @@ class BatchQueue(ArchivedQueue):
         self, items: Iterable[Any], on_finished: Task, *, weight: int = 0, session: Joinable | None = None
     ) -> Batch:
         check_callback(on_finished, self.spec.payload)
-        callback = self._new_item(on_finished, check_weight(weight))
-        batch = self._insert_batch(callback, self._new_items(items, weight), session)
+        check_weight(weight)
+        with spans.sending(self) as span:
+            callback = self._new_item(on_finished, weight)
+            batch = self._insert_batch(callback, self._new_items(items, weight), session)
+            span.stored(number=batch.total)
         self.changed_by(session)
         return batch
 
@@ -143,7 +159,8 @@ class BatchQueue(ArchivedQueue):
             task = codec.unpack(stored.text, self.name, stored.uid)
             if isinstance(task, Task):
                 task.kwargs["batch"] = {"id": batch.id, "total": batch.total, "failed": batch.failed}
-                return NewItem(uid, stored.weight, codec.pack(task, self.name, uid))
+                trace = codec.unpack(stored.text, self.name, stored.uid, is_trace=True)
+                return NewItem(uid, stored.weight, codec.pack(task, self.name, uid, trace=trace))
         except (PayloadError, SerializationError):
             pass
         return stored  # whoever executes it says what is wrong with it
@@ -155,19 +172,20 @@ class BatchQueue(ArchivedQueue):
 
     def _new_item(self, data: Any, weight: int) -> NewItem:
         self._refuse_template()
-        return self._new(os.urandom(16).hex(), data, weight)
+        return self._new(os.urandom(16).hex(), data, weight, spans.carried())
 
     def _new_items(self, items: Iterable[Any], weight: int) -> Iterator[NewItem]:
         self._refuse_template()
+        trace = spans.carried()
         # No map(): what takes a StopIteration of the user's own code for the end of the items.
-        return (self._new(uid, data, weight) for uid, data in zip(_uids(), items, strict=False))
+        return (self._new(uid, data, weight, trace) for uid, data in zip(_uids(), items, strict=False))
 
     def _refuse_template(self) -> None:
         if self.spec.is_template:
             raise NotSupported(f"queue {self.name!r} is a template: create a queue with template={self.name!r}")
 
-    def _new(self, uid: str, data: Any, weight: int) -> NewItem:
-        text = self.settings.codec.pack(data, self.name, uid)
+    def _new(self, uid: str, data: Any, weight: int, trace: spans.Trace | None) -> NewItem:
+        text = self.settings.codec.pack(data, self.name, uid, trace=trace)
         if isinstance(data, Task):
             callbacks.remember(data.callback)
         return NewItem(uid, weight, text)

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import clock
+from .. import clock, spans
 from ..errors import DatabaseUnavailable, PayloadError
 from ..item import QueueItem, optional_time, title_of_data
 from ..outcome import Outcome
@@ -205,8 +205,10 @@ class SqlBase(BatchQueue):
         release_time: datetime | None = None, order_key: str | None = None,
     ) -> tuple[str, int]:  # fmt: skip
         """Like :meth:`create_item`, in the caller's transaction, for who needs no more than the uid and the id."""
-        new = self._placed(data, weight, delay, release_time, order_key)
-        item_id = self._inserts.only_id(new, session)
+        with spans.sending(self, data) as span:
+            new = self._placed(data, weight, delay, release_time, order_key)
+            item_id = self._inserts.only_id(new, session)
+            span.stored(item_id=item_id)
         self.changed_by(session)
         return new.uid, item_id
 
@@ -225,15 +227,18 @@ class SqlBase(BatchQueue):
     def receive(self, data: Any, key: str, session: Joinable | None = None) -> bool:
         """Put data into the queue, unless something was received under the same key, however long ago; whether it was
         put there. Both are stored together."""
-        new = self._new_item(data, 0)
-        joined = session if session is not None else self.database.current_session
-        if joined is not None:
-            is_new = received.add(self.database.joined(joined), self.name, key)
-            if is_new:
-                self._insert(new, session)
-        else:
-            is_new = self.database.transaction(partial(self._receive, new, key))
+        with spans.sending(self, data):
+            is_new = self._received(self._new_item(data, 0), key, session)
         self.changed_by(session)
+        return is_new
+
+    def _received(self, new: NewItem, key: str, session: Joinable | None) -> bool:
+        joined = session if session is not None else self.database.current_session
+        if joined is None:
+            return self.database.transaction(partial(self._receive, new, key))
+        is_new = received.add(self.database.joined(joined), self.name, key)
+        if is_new:
+            self._insert(new, session)
         return is_new
 
     def _receive(self, new: NewItem, key: str, tx: Transaction) -> bool:

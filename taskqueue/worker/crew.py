@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from .. import spans
 from ..errors import TaskQueueError
 from ..execution.attempt import Execution
 from ..execution.calls import check_handler
@@ -67,6 +68,7 @@ class Crew:
     """Serves queues with the threads of this process until it is stopped."""
 
     def __init__(self, service: QueueService, orders: Orders, budget: Budget, *, is_forked: bool = False) -> None:
+        self._is_forked = is_forked
         self._may_exit = is_forked and orders.threads == 1
         self._overdue: tuple[Sequence[QueueItem], float] | None = None
         self._service = service
@@ -196,6 +198,7 @@ class Crew:
         holding.let_go()
         roster.sign_off(self._service)
         self._service.database.trends.flush()
+        spans.flush()
 
     # --- the end ---
 
@@ -217,6 +220,8 @@ class Crew:
             except TaskQueueError as error:
                 _log.warning("could not sign off: %s", error)
             self._service.database.trends.flush()
+        if self._is_forked:  # it ends without what its parent has registered for that
+            spans.flush()
 
     def _give_back(self) -> None:
         """What is in hand after the grace period goes back to the queue; what its task still does is dropped."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2] / PACKAGE
 # "storage" stands for the package and all inside it, unless a longer name fits better; "queues.*" for what
 # is inside it alone.
 FLOORS = (
-    ("errors interrupts forks", "clock durations signals bell", "verdicts"),
+    ("errors interrupts forks", "clock durations signals bell spans", "verdicts"),
     (
         "callbacks serializer outcome redact",
         "spec logs",
@@ -34,7 +34,7 @@ FLOORS = (
     ),
     ("queues.memory queues.sql_base queues.*", "queues.sql queues.sql_parallel", "queues"),
     ("schedules", "periodic service singles", "execution registering"),
-    ("runs outbox channels operations metrics", "dashboard"),
+    ("runs outbox channels operations metrics tracing", "dashboard"),
     ("result remaining", "watching", "drive", "runner loop", "worker"),
     ("web", "cli"),
     ("__init__ __main__",),
