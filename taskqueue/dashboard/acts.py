@@ -133,7 +133,8 @@ class Acts:
     def edit(self, queue: SqlBase, options: dict[str, Any]) -> dict[str, Any]:
         """Change options of a queue; those that differed, with their former values. Raises :class:`SpecError`."""
         checked = check_options(options)
-        known = queue.status and queue.spec.options()  # the status brings the options up to date, too
+        _status = queue.status  # brings the options up to date, too
+        known = queue.spec.options()
         former = {name: known[name] for name, value in checked.items() if known[name] != value}
         if former:
             queue.spec.changed(checked)  # raises what does not fit together

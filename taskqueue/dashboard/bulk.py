@@ -6,6 +6,7 @@ named stays as it is; an item that is executed once more, because its process wa
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
@@ -16,16 +17,15 @@ from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..settings import Handler
 from ..storage.browse import HIGHEST, Death
-from ..storage.transaction import Transaction
 from .acts import ON_DEAD, ON_ITEMS, Acts
 from .filters import Filter, filter_of
 from .lines import Names
-from .lists import Lists, all_parts
+from .lists import Lists, Read
 
 #: The queue, and the payload that says what its items are.
 QUEUE = PAYLOAD = "taskqueue.bulk"
 #: Counting for the page that asks for confirmation ends here.
-MOST = 100_000
+MOST = 50_000
 
 
 @dataclass(frozen=True)
@@ -89,47 +89,40 @@ class Bulk:
     ) -> None:
         names = Names(service.settings.codec.unpack, shows_data=frozenset(shown).__contains__)
         self._lists = Lists(service, queues, is_all=False, names=names)
-        self._service = service
+        self._is_dead = what == "dead"
         self._wanted = wanted
-        self._source = self._lists.dead_source if what == "dead" else self._lists.item_source
+        self._read: Read = partial(service.database.statement, write=False)
 
     def now(self) -> int:
         """The bound of what is there at this moment."""
+        latest = "SELECT {now}" if self._is_dead else "SELECT COALESCE(MAX(id), 0) FROM {item}"
+        return int(self._read(lambda tx: tx.row(latest)[0]))
 
-        def read(tx: Transaction) -> int:
-            if self._source == self._lists.dead_source:
-                return int(tx.row("SELECT {now}")[0])
-            return int(tx.row("SELECT COALESCE(MAX(id), 0) FROM {item}")[0])
-
-        return int(self._read(read))
-
-    def parts(self, bound: int) -> Any:
+    def lines(self, bound: int) -> Iterator[list[Any]]:
         """All lines up to a bound, part by part."""
-        is_dead = self._source == self._lists.dead_source
-        start = Death(bound, HIGHEST) if is_dead else bound + 1
-        return all_parts(self._read, partial(self._from_source), start)
+        source, start = self._source(bound)
+        found: Iterator[list[Any]] = source.all(self._read, start)
+        return found
 
-    def count(self, bound: int) -> int:
-        """How many there are; ``MOST`` + 1: more than that."""
-        number = 0
-        for lines in self.parts(bound):
-            number += len(lines)
-            if number > MOST:
-                return MOST + 1
-        return number
+    def count(self, bound: int) -> tuple[int, bool]:
+        """How many there are, and whether there may be more: it is counted up to ``MOST``, and not for long."""
+        source, start = self._source(bound)
+        number, is_more = source.count(self._read, start, MOST)
+        return number, is_more
 
-    def _from_source(self, tx: Transaction) -> Any:
-        return self._source(tx, self._wanted)
-
-    def _read(self, work: Any) -> Any:
-        return self._service.database.statement(work, write=False)
+    def _source(self, bound: int) -> tuple[Any, Any]:
+        if self._is_dead:
+            source, start = self._read(lambda tx: self._lists.dead_source(tx, self._wanted))
+            return source, min(start, Death(bound, HIGHEST))
+        source, start = self._read(lambda tx: self._lists.item_source(tx, self._wanted))
+        return source, min(start, bound + 1)
 
 
 def _carry_out(service: QueueService, ctx: TaskContext, data: dict[str, Any]) -> None:
     order = Order.of(data)
     acts = Acts(service, order.actor)
     done = 0
-    for lines in Bulk(service, order.what, order.wanted, order.queues, order.shown).parts(order.bound):
+    for lines in Bulk(service, order.what, order.wanted, order.queues, order.shown).lines(order.bound):
         for name in sorted({line.queue_name for line in lines}):
             queue, ours = acts.queue(name), [line for line in lines if line.queue_name == name]
             if order.what == "dead":

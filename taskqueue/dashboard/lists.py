@@ -18,9 +18,12 @@ from .lines import Names, dead_facts, ending_facts, item_facts
 
 #: Lines on a page.
 PAGE = 50
-#: What no index knows is looked for in parts of so many rows, for so long (seconds); then the page says how far it came.
-_PART = 500
-_PATIENCE = 0.12
+#: What no index knows is looked for in parts of so many rows, for so long (seconds); then the page says how far it is.
+_PART, _PATIENCE = 500, 0.12
+#: Who goes through all of a list looks up so many places at a time.
+_AT_ONCE = 10_000
+#: Up to so many queues are asked one by one for their newest items; with more, the newest of all are gone through.
+_FEW = 20
 _STATES: dict[str, Callable[[Transaction, str, Bounds, int], list[int]]] = {
     "": browse.standing, "waiting": browse.waiting, "running": browse.leased, "scheduled": browse.delayed,
 }  # fmt: skip
@@ -34,6 +37,10 @@ class Page(NamedTuple):
     next: str | None
     #: So many rows were looked at before patience was at its end; None: all that there is, as far as the page goes.
     examined: int | None = None
+
+
+#: ``read(work)`` gives what ``work`` has read in a transaction of its own.
+Read = Callable[[Callable[[Transaction], Any]], Any]
 
 
 class _Line(Protocol):
@@ -52,7 +59,7 @@ class Source(Generic[Place, Line]):
     #: The places after one, up to a number of them.
     after: Callable[[Transaction, Place, int], list[Place]]
     #: The lines of some ids, in the order of the list; those alone that a pattern may mean.
-    read: Callable[[Transaction, Sequence[int], "str | None"], list[Line]]
+    read: Callable[[Transaction, Sequence[int], str | None], list[Line]]
     matches: Callable[[Line], bool]
     id_of: Callable[[Place], int]
     pattern: str | None
@@ -82,11 +89,33 @@ class Source(Generic[Place, Line]):
                 return found, place, examined
         return found, None, None
 
-    def parts(self, tx: Transaction, place: Place) -> tuple[list[Line], Place | None]:
-        """The lines among the next rows after a place, and where to go on; for who goes through all of them."""
-        places = self.after(tx, place, _PART)
-        lines = self._lines(tx, [self.id_of(each) for each in places])
-        return lines, places[-1] if len(places) == _PART else None
+    def all(self, read: Read, place: Place) -> Iterator[list[Line]]:
+        """All lines after a place, part by part, each looked up anew by ``read``: what was done to those before does
+        not matter."""
+        while True:
+            places: list[Place] = read(self._places(place, _AT_ONCE))
+            for start in range(0, len(places), _PART):
+                ids = [self.id_of(each) for each in places[start : start + _PART]]
+                yield read(partial(self._lines, ids=ids))
+            if len(places) < _AT_ONCE:
+                return
+            place = places[-1]
+
+    def count(self, read: Read, place: Place, most: int) -> tuple[int, bool]:
+        """How many lines there are after a place, and whether there may be more: counting ends at ``most``, and where
+        rows have to be looked at also when patience is at its end."""
+        if not self.sifts:
+            number = len(read(self._places(place, most + 1)))
+            return min(number, most), number > most
+        began, number = time.monotonic(), 0
+        for lines in self.all(read, place):
+            number += len(lines)
+            if number > most or time.monotonic() - began > _PATIENCE:
+                return min(number, most), True
+        return number, False
+
+    def _places(self, place: Place, limit: int) -> Callable[[Transaction], list[Place]]:
+        return lambda tx: self.after(tx, place, limit)
 
     def _lines(self, tx: Transaction, ids: Sequence[int]) -> list[Line]:
         return [line for line in self.read(tx, ids, self.pattern) if self.matches(line)] if ids else []
@@ -123,7 +152,7 @@ class Lists:
         """What the list of items is read from, and where it begins."""
         bounds = self._bounds(tx, wanted, browse.first_item_since)
         state = _STATES[wanted.state]
-        is_all = not wanted.queue and not wanted.state
+        is_all = not wanted.queue and not wanted.state and (self._is_all or len(self._queues) > _FEW)
 
         def places(tx: Transaction, place: int, limit: int) -> list[int]:
             within = Bounds(bounds.above, min(place, bounds.below))
@@ -206,17 +235,6 @@ class Lists:
 
     def _read(self, work: Callable[[Transaction], Page]) -> Page:
         return self._service.database.statement(work, write=False)
-
-
-def all_parts(
-    run: Callable[[Callable[[Transaction], Any]], Any], source_of: Callable[[Transaction], tuple[Any, Any]], start: Any
-) -> Iterator[list[Any]]:
-    """All lines of a list after a place, part by part, each read anew by ``run``: what was done to those before does
-    not matter."""
-    place = start
-    while place is not None:
-        lines, place = run(lambda tx: source_of(tx)[0].parts(tx, place))
-        yield lines
 
 
 def _pattern(wanted: Filter) -> str | None:

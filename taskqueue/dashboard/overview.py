@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .. import clock
 from ..errors import DatabaseError
@@ -57,11 +57,12 @@ class Overview:
 
     def __init__(self, service: QueueService) -> None:
         self._service = service
+        self._known = Kept(self._names, _SHOWN_FOR)
         self._counted = Kept(self._count, _SHOWN_FOR)
 
     def names(self) -> list[str]:
-        """The names of all queues, by name; templates, which hold nothing, are none."""
-        return list(self._counted.get())
+        """The names of all queues, in their order."""
+        return self._known.get()
 
     def standing(self, names: Sequence[str]) -> list[Standing]:
         """The queues of these names, in that order."""
@@ -69,7 +70,8 @@ class Overview:
         return [counted[name] for name in names if name in counted]
 
     def forget(self) -> None:
-        """Something was changed: count anew when somebody asks."""
+        """Something was changed here: look anew when somebody asks."""
+        self._known = Kept(self._names, _SHOWN_FOR)
         self._counted = Kept(self._count, _SHOWN_FOR)
 
     def details(self, standing: Sequence[Standing]) -> dict[str, Detail]:
@@ -80,13 +82,13 @@ class Overview:
         def look(tx: Transaction) -> dict[str, Detail]:
             return {each.entry.name: _detail(tx, each, stale_after, found) for each in standing}
 
-        return self._read(look)
+        return self._service.database.statement(look, write=False)
+
+    def _names(self) -> list[str]:
+        return [name for name, _entry in self._service.database.statement(_readable, write=False)]
 
     def _count(self) -> dict[str, Standing]:
-        return self._read(_count)
-
-    def _read(self, work: Any) -> Any:
-        return self._service.database.statement(work, write=False)
+        return self._service.database.statement(_count, write=False)
 
 
 def _count(tx: Transaction) -> dict[str, Standing]:
@@ -95,17 +97,19 @@ def _count(tx: Transaction) -> dict[str, Standing]:
     return {
         name: Standing(entry, browse.numbers(tx, name, MOST + 1), failed(name))
         for name, entry in _readable(tx)
-        if not entry.options.get("is_template")
     }
 
 
 def _readable(tx: Transaction) -> list[tuple[str, Registration]]:
+    """The registrations of all queues but templates, which hold nothing; a damaged one does not hide the others."""
     found = []
     for name, read in registry.stored(tx):
         try:
-            found.append((name, read()))
-        except DatabaseError:  # a damaged registration must not hide the others
-            found.append((name, Registration(name, "?", "damaged", {})))
+            entry = read()
+        except DatabaseError:
+            entry = Registration(name, "?", "damaged", {})
+        if not entry.options.get("is_template"):
+            found.append((name, entry))
     return found
 
 

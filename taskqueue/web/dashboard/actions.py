@@ -9,7 +9,7 @@ from typing import Any
 from flask import jsonify, redirect, request
 
 from ...dashboard.acts import EDITABLE, ON_DEAD, ON_ITEMS, Acts
-from ...dashboard.bulk import MOST, Bulk, Order
+from ...dashboard.bulk import Bulk, Order
 from ...dashboard.bulk import put as put_order
 from ...dashboard.filters import ITEM_STATES, Filter
 from ...errors import SpecError
@@ -94,31 +94,31 @@ def confirm(asked: Asked) -> Shown:
     what, verb, wanted, queues = _wanted(asked, asked.args)
     bulk = Bulk(asked.site.service, what, wanted, queues, asked.access.where("view_args"))
     bound = bulk.now()
-    number = bulk.count(bound)
+    number, is_more = bulk.count(bound)
     labelled = labels.acts(asked.translate)[verb]
-    facts = {"what": what, "verb": verb, "number": min(number, MOST), "is_more": number > MOST, "bound": bound,
+    facts = {"what": what, "verb": verb, "number": number, "is_more": is_more, "bound": bound,
              "filter": wanted.as_query()}  # fmt: skip
     extras = {
-        "question": _question(asked, labelled, number),
-        "label": _label(asked, labelled, number),
+        "question": _question(asked, labelled, number, is_more),
+        "label": _label(asked, labelled, number, is_more),
         "described": _described(asked, what, wanted),
         "next": asked.site.url(f"dashboard_{what}", **wanted.as_query()),
         "action": "bulk",
         "query": wanted.as_query(),
         "key": secrets.token_hex(16),
-        "offered": number > 0 and asked.site.settings.mode != "observe",
+        "offered": (number > 0 or is_more) and asked.site.settings.mode != "observe",
     }
     return Shown("confirm", labelled, facts, extras)
 
 
-def _question(asked: Asked, labelled: str, number: int) -> str:
-    if number > MOST:
-        return asked.translate.gettext("%(act)s: more than %(n)s match.", act=labelled, n=asked.translate.number(MOST))
+def _question(asked: Asked, labelled: str, number: int, is_more: bool) -> str:
+    if is_more:
+        return asked.translate.gettext("%(act)s: at least %(n)s match.", act=labelled, n=asked.translate.number(number))
     return asked.translate.ngettext("%(act)s: %(n)s matches.", "%(act)s: %(n)s match.", number, act=labelled)
 
 
-def _label(asked: Asked, labelled: str, number: int) -> str:
-    if number > MOST:
+def _label(asked: Asked, labelled: str, number: int, is_more: bool) -> str:
+    if is_more:
         return asked.translate.gettext("%(act)s all that match", act=labelled)
     return asked.translate.ngettext("%(act)s %(n)s", "%(act)s all %(n)s", number, act=labelled)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,7 +43,9 @@ _POSTS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 )
 _EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 #: The pages in the bar at the top.
-_BAR = ("overview", "items", "dead", "history", "charts", "workers", "runs", "schedules", "outbox", "operations", "record")
+_BAR = (
+    "overview", "items", "dead", "history", "charts", "workers", "runs", "schedules", "outbox", "operations", "record",
+)  # fmt: skip
 #: With this header the script asks for a page again.
 LIVE = "X-Taskqueue-Live"
 
@@ -112,7 +114,7 @@ def drawn(asked: Asked, page: Shown) -> Any:
         "facts": page.facts,
         "bar": [(name, asked.site.url(f"dashboard_{name}")) for name in _BAR],
         "bar_labels": _bar_labels(asked),
-        "url": lambda name, **values: asked.site.url(f"dashboard_{name}", **values),
+        "url": partial(_url, asked),
         "act_labels": labels.acts(asked.translate),
         "csrf_token": csrf.token(),
         "csrf_field": csrf.field_name(),
@@ -127,6 +129,10 @@ def drawn(asked: Asked, page: Shown) -> Any:
     }
     template = f"taskqueue/dashboard/{page.template}.html"
     return asked.site.render(template, asked.translate, **{**page.facts, **page.extras, **helpers})
+
+
+def _url(asked: Asked, view: str, /, **values: Any) -> str:
+    return asked.site.url(f"dashboard_{view}", **values)
 
 
 def _here(asked: Asked) -> str:
