@@ -16,7 +16,7 @@ from ..storage.audit import Deed
 from ..storage.transaction import Transaction
 from .lines import moment, state_of
 
-#: So many lines of the record are shown.
+#: So many lines of the audit log are shown.
 _DEEDS = 100
 
 
@@ -50,7 +50,7 @@ def item_page(queue: SqlBase, item_id: int, may: Callable[[str], bool]) -> dict[
     return {
         **facts,
         "history": [_ending(ending, may) for ending in history],
-        "record": [deed_facts(deed) for deed in deeds],
+        "audit": [deed_facts(deed) for deed in deeds],
         "log": [{"time": moment(each.time), "level": each.level, "kind": each.kind,
                  "message": redact_text(each.message)} for each in log],
     }  # fmt: skip
@@ -122,7 +122,7 @@ def _ending(ending: Ending, may: Callable[[str], bool]) -> dict[str, Any]:
 
 
 def deed_facts(deed: Deed) -> dict[str, Any]:
-    """A line of the record of what administrators did."""
+    """A line of the audit log."""
     return {
         "id": deed.id,
         "time": moment(deed.time),

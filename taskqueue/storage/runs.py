@@ -89,6 +89,15 @@ def of_queue(tx: Transaction, queue_name: str, *, limit: int = 20) -> list[RunRo
     return [RunRow(*row) for row in rows]
 
 
+def open_queues(tx: Transaction, limit: int) -> list[str]:
+    """The names of the queues of up to ``limit`` runs that are not at their end, one for each."""
+    rows = tx.rows(
+        f"SELECT queue_name FROM {{run}} WHERE end_time = 0 AND status IN ({_OPEN}) LIMIT $limit",
+        {"limit": str(int(limit))},
+    )
+    return [row[0] for row in rows]
+
+
 def running(tx: Transaction, queue_names: Sequence[str]) -> list[RunRow]:
     """The runs of some queues that are on their way to their end."""
     values = {f"queue_{letters(index)}": name for index, name in enumerate(queue_names)}

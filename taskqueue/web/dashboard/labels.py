@@ -63,7 +63,7 @@ def acts(translate: Translations) -> dict[str, str]:
 
 
 def deeds(translate: Translations) -> dict[str, str]:
-    """The same as the record says it."""
+    """The same as the audit log says it."""
     _ = translate.gettext
     return {
         "retry": _("retried"),

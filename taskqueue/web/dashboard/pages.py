@@ -12,7 +12,7 @@ from ...dashboard.lists import Page
 from ...dashboard.overview import MOST, RECENT, Detail, Standing
 from ...metrics.trends import history
 from ...storage.browse import Death
-from . import labels, svg
+from . import labels, svg, system_pages
 from .asked import Asked, Shown, hidden, whole
 
 #: Queues on one page of the overview.
@@ -35,6 +35,7 @@ def overview(asked: Asked) -> Shown:
     queues = [_queue(each, details[each.entry.name]) for each in page]
     facts = {
         "counters": _counters(asked, standing),
+        "system": system_pages.summary(asked, standing),
         "queues": queues,
         "next": first + _QUEUES if len(standing) > first + _QUEUES else None,
         "number_of_queues": len(standing),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...dashboard.item_page import deed_facts
 from ...dashboard.lists import PAGE, Lists
+from ...dashboard.overview import MOST, Standing
 from ...item import name_of
 from ...operations.call import FINAL, STATES, Call
 from ...redact import redact_text
 from ...runs.standing import percent
 from ...runs.state import RunState
-from ...spec import OUTBOX_PAYLOAD
+from ...spec import OPERATION_PAYLOAD, OUTBOX_PAYLOAD
 from ...storage import audit, operations, runs
 from ...storage.browse import HIGHEST
 from ...storage.operations import OperationRow
@@ -21,6 +23,28 @@ from ...worker.roster import present
 from ..texts import brief
 from . import labels
 from .asked import Asked, Shown, whole
+
+
+def summary(asked: Asked, standing: Sequence[Standing]) -> dict[str, Any]:
+    """How much there is of all this; nothing is counted further than ``MOST``."""
+    visible, sees_all = {each.entry.name for each in standing}, asked.access.sees_all
+    found = [info for info in present(asked.site.service) if sees_all or visible & set(info.queues)]
+    begun = asked.site.service.database.statement(lambda tx: runs.open_queues(tx, MOST + 1), write=False)
+    numbers: dict[str, int] = {
+        "workers": sum(info.state != "silent" for info in found),
+        "silent_workers": sum(info.state == "silent" for info in found),
+        "runs": sum(name in visible for name in begun),
+        "schedules": sum(row.queue_name in visible for row in asked.site.service.schedules()),
+        "messages": _standing_of(standing, OUTBOX_PAYLOAD),
+        "operations": _standing_of(standing, OPERATION_PAYLOAD),
+    }
+    at_least = [name for name, number in numbers.items() if number > MOST]
+    return {**{name: min(number, MOST) for name, number in numbers.items()}, "at_least": at_least}
+
+
+def _standing_of(standing: Sequence[Standing], payload: str) -> int:
+    ours = [each.numbers for each in standing if each.entry.options.get("payload") == payload]
+    return sum(numbers.waiting + numbers.running + numbers.scheduled for numbers in ours)
 
 
 def workers(asked: Asked) -> Shown:
@@ -160,7 +184,7 @@ def messages(asked: Asked) -> Shown:
     return Shown("outbox", asked.translate.gettext("Outbox"), facts, extras)
 
 
-def record(asked: Asked) -> Shown:
+def audit_log(asked: Asked) -> Shown:
     """What administrators did."""
     asked.only("queue")
     wanted, visible = asked.filter(), set(asked.access.names)
@@ -172,12 +196,12 @@ def record(asked: Asked) -> Shown:
     found = asked.site.service.database.statement(read, write=False)
     deeds = [deed for deed in found[:PAGE] if deed.queue_name in visible or (asked.access.sees_all)]
     facts = {
-        "record": [{**deed_facts(deed), "detail": redact_text(deed.detail)} for deed in deeds],
+        "audit": [{**deed_facts(deed), "detail": redact_text(deed.detail)} for deed in deeds],
         "next": str(found[PAGE - 1].id) if len(found) > PAGE else None,
     }
     extras = {"deeds": labels.deeds(asked.translate), "query": wanted.as_query(), "queues": asked.access.names,
               "wanted": wanted, "is_first": "after" not in asked.args}  # fmt: skip
-    return Shown("record", asked.translate.gettext("Record"), facts, extras)
+    return Shown("audit", asked.translate.gettext("Audit log"), facts, extras)
 
 
 def _place(asked: Asked) -> tuple[int, str] | None:

@@ -32,7 +32,7 @@ _PAGES: tuple[tuple[str, str, Callable[..., Shown]], ...] = (
     ("/schedules", "schedules", system_pages.schedules),
     ("/outbox", "outbox", system_pages.messages),
     ("/operations", "operations", system_pages.calls),
-    ("/record", "record", system_pages.record),
+    ("/audit", "audit", system_pages.audit_log),
     ("/confirm", "confirm", actions.confirm),
 )
 _POSTS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
@@ -44,7 +44,7 @@ _POSTS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 _EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 #: The pages in the bar at the top.
 _BAR = (
-    "overview", "items", "dead", "history", "charts", "workers", "runs", "schedules", "outbox", "operations", "record",
+    "overview", "items", "dead", "history", "charts", "workers", "runs", "schedules", "outbox", "operations", "audit",
 )  # fmt: skip
 #: With this header the script asks for a page again.
 LIVE = "X-Taskqueue-Live"
@@ -148,7 +148,7 @@ def _bar_labels(asked: Asked) -> dict[str, str]:
     return {
         "overview": _("Overview"), "items": _("Items"), "dead": _("Dead letters"), "history": _("History"),
         "charts": _("Charts"), "workers": _("Workers"), "runs": _("Runs"), "schedules": _("Schedules"),
-        "outbox": _("Outbox"), "operations": _("Operations"), "record": _("Record"),
+        "outbox": _("Outbox"), "operations": _("Operations"), "audit": _("Audit log"),
     }  # fmt: skip
 
 
