@@ -36,10 +36,11 @@ def serve_pages(
     given: Given, host: str, port: int, expose: bool, url_prefix: str, mode: str, read_only: bool, grace: float,
     as_json: bool, allow: tuple[str, ...],
 ) -> None:  # fmt: skip
-    """Show the runs of a database in the browser, and handle them there.
+    """Show the queues and runs of a database in the browser, and handle them there.
 
-    For people without an application. The link that is printed signs one browser in; press Enter for another one.
-    Whoever has come by such a link may see and handle all runs, and run queues that nobody runs.
+    For people without an application: the dashboard, and the list of runs. The link that is printed signs one browser
+    in; press Enter for another one. Whoever has come by such a link may see and handle everything, and run queues that
+    nobody runs.
 
     \b
     Examples:
@@ -65,7 +66,7 @@ def serve_pages(
         )  # fmt: skip
         address = address_of(listener)
         if not as_json:
-            click.echo(f"Showing the runs of {one_line(masked(given.service.database.url))} on {address}")
+            click.echo(f"Showing the queues of {one_line(masked(given.service.database.url))} on {address}")
         log_to_terminal()
         signal = serve(
             pages, listener, grace=grace, tell=lambda: _tell(address + pages.login_path(), as_json), stopping=_stopping

@@ -15,7 +15,7 @@ from ..service import QueueService
 from ..spec import check_options
 from ..storage import audit, presence, registry
 from ..storage.rows import Held
-from ..storage.schema import LEASED
+from ..storage.schema import DELAYED, READY
 from ..storage.transaction import Transaction
 
 #: What may be done to items that stand in a queue, and to dead letters.
@@ -66,15 +66,18 @@ class Acts:
         return done
 
     def _retry(self, tx: Transaction, queue: SqlBase, held: Sequence[Held]) -> set[int]:
-        return self._settle_free(tx, queue, held, Settlement(stays=True))
+        return self._settle(tx, queue, held, (DELAYED,), Settlement(stays=True))
 
     def _skip(self, tx: Transaction, queue: SqlBase, held: Sequence[Held]) -> set[int]:
-        return self._settle_free(tx, queue, held, settlement.skip("skipped by hand"))
+        return self._settle(tx, queue, held, (READY, DELAYED), settlement.skip(f"skipped by {self._actor}"))
 
-    def _settle_free(self, tx: Transaction, queue: SqlBase, held: Sequence[Held], how: Settlement) -> set[int]:
+    def _settle(
+        self, tx: Transaction, queue: SqlBase, held: Sequence[Held], states: Sequence[int], how: Settlement
+    ) -> set[int]:
         valid = queue.rows.valid(tx, held)
-        free = [pair for pair in held if pair[0] in valid and valid[pair[0]].state != LEASED]
-        return queue.settle_within(tx, free, how) if free else set()
+        here = {row.id for row in queue.rows.fetch(tx, valid)}  # and not on a queue that was not named
+        ours = [pair for pair in held if pair[0] in here and valid[pair[0]].state in states]
+        return queue.settle_within(tx, ours, how) if ours else set()
 
     def _delete(self, tx: Transaction, queue: SqlBase, held: Sequence[Held]) -> set[int]:
         still = queue.rows.fences(tx, (item_id for item_id, _fence in held))

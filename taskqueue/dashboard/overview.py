@@ -94,10 +94,7 @@ class Overview:
 def _count(tx: Transaction) -> dict[str, Standing]:
     since = int(tx.row("SELECT {now}")[0]) - AGES[RECENT] * 1000
     failed = partial(browse.count_endings, tx, outcomes=OUTCOMES["failed"], since=since, most=MOST + 1)
-    return {
-        name: Standing(entry, browse.numbers(tx, name, MOST + 1), failed(name))
-        for name, entry in _readable(tx)
-    }
+    return {name: Standing(entry, browse.numbers(tx, name, MOST + 1), failed(name)) for name, entry in _readable(tx)}
 
 
 def _readable(tx: Transaction) -> list[tuple[str, Registration]]:

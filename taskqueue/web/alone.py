@@ -33,7 +33,7 @@ _OPEN_TO_ALL = ("login", f"{EXTENSION}.static")
 class Alone:
     """An application that is nothing but the pages, behind a link for signing in.
 
-    Whoever has come by the link may see and handle all runs; everybody else learns nothing.
+    Whoever has come by the link may see and handle all queues and runs; everybody else learns nothing.
 
     Arguments:
         service: the queues.
@@ -61,7 +61,8 @@ class Alone:
             # Not "Strict": the link may be opened out of a mail or a chat.
             SESSION_COOKIE_SAMESITE="Lax",
         )
-        self.site: Site = TaskQueue(app, service, authorize=self._may).site(app)
+        pages = TaskQueue(app, service, authorize=self._may, authorize_dashboard=lambda _action, _queue: True)
+        self.site: Site = pages.site(app)
         self.site.slices = _Slices(self.site, around)
         self._links = LoginLinks()
         self._answers = Answers(self.site)
@@ -86,7 +87,8 @@ class Alone:
     def _add_views(self, prefix: str) -> None:
         app = self.app
         app.before_request(self._keep_strangers_out)
-        app.add_url_rule(f"{prefix}/", "runs", self._runs)
+        app.add_url_rule(f"{prefix}/", "home", self._home)
+        app.add_url_rule(f"{prefix}/runs", "runs", self._runs)
         app.add_url_rule(f"{prefix}/login", "login", self._login)
         app.add_url_rule(f"{prefix}/queue/<name>/run", "run_queue", self._run_queue, methods=["POST"])
         self._answers.attach(app)
@@ -101,7 +103,10 @@ class Alone:
             sign_in()
         elif not is_signed_in():
             return self._answers.to_stranger()
-        return redirect(url_for("runs"), code=303)
+        return redirect(url_for("home"), code=303)
+
+    def _home(self) -> Any:
+        return redirect(self.site.url("dashboard_overview"), code=303)
 
     def _runs(self) -> Any:
         translate = self.site.translate()

@@ -33,9 +33,12 @@ class Answers:
         app.after_request(protect)
 
     def _home(self) -> dict[str, Any]:
-        """The way back to the list, for the frame of all pages but the list itself."""
-        if not is_signed_in() or request.endpoint == "runs":
+        """The way to the list of runs, and from there to the dashboard, for the frame of all pages."""
+        if not is_signed_in():
             return {}
+        if request.endpoint == "runs":
+            url = self._site.url("dashboard_overview")
+            return {"taskqueue_home": {"url": url, "text": self._site.translate().gettext("Dashboard")}}
         return {"taskqueue_home": self._link_to_list()}
 
     def _link_to_list(self) -> dict[str, str]:

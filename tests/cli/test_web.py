@@ -119,7 +119,7 @@ def test_the_link_signs_one_browser_in_once(serve: Serve) -> None:
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Expires" not in cookie
-    assert "<h1" in first.get("/").text
+    assert "<h1" in first.get("/runs").text
     # when
     again = second.get(pages.link)
     # then
@@ -169,7 +169,7 @@ def test_two_started_side_by_side_do_not_share_a_cookie(serve: Serve) -> None:
     visitor.get(other.link)
     # then
     assert answer.status == 403
-    assert [visitor.get(base).status for base in (one.base, other.base)] == [200, 200]
+    assert [visitor.get(base).status for base in (one.base, other.base)] == [303, 303]
 
 
 # --- strangers -----------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_a_stranger_learns_nothing_and_does_nothing(serve: Serve, shell: Shell, 
     run = begin(queue, "Secret import")
     pages = serve(*ALLOW)
     stranger, page = pages.stranger(), f"/run/{run.id}"
-    gets = ["/", page, f"{page}?nojs=1", f"{page}/state", f"{page}/log?format=txt", f"{page}/tick?t=x",
+    gets = ["/", "/runs", "/dashboard", "/dashboard/items", "/dashboard/queues/q", page, f"{page}?nojs=1", f"{page}/state", f"{page}/log?format=txt", f"{page}/tick?t=x",
             f"/run/{'0' * 32}", "/nonsense", "/csrf", "/login", "/login?token=", "/queue/q/run", "/%00",
             "/static/../x"]  # fmt: skip
     posts = [f"{page}/drive", f"{page}/abort", f"{page}/skip", "/queue/q/run", "/queue/other/run", "/", "/nonsense"]
@@ -204,7 +204,7 @@ def test_a_session_of_another_start_is_worth_nothing(serve: Serve, free_port: in
     port = ("--port", str(free_port))
     before = serve(*ALLOW, *port)
     visitor = before.admin()
-    assert visitor.get("/").status == 200
+    assert visitor.get("/runs").status == 200
     before.end()
     # when
     serve(*ALLOW, *port)
@@ -225,7 +225,7 @@ def test_the_list_shows_the_runs_newest_first(serve: Serve, service: QueueServic
         lambda tx: tx.change("UPDATE {run} SET create_time = create_time - 60000 WHERE id = :id", id=older.id)
     )
     # when
-    text = serve(*ALLOW).admin().get("/").text
+    text = serve(*ALLOW).admin().get("/runs").text
     # then
     assert re.findall(r'href="/run/(\w+)"', text) == [newer.id, older.id]
     assert re.findall(r'data-status="(\w+)"', text) == ["ready", "paused"]
@@ -239,7 +239,7 @@ def test_the_list_shows_the_runs_newest_first(serve: Serve, service: QueueServic
 
 
 def test_nothing_to_show(serve: Serve) -> None:
-    text = serve(*ALLOW).admin().get("/").text
+    text = serve(*ALLOW).admin().get("/runs").text
     assert "There are no runs yet." in text
     assert "<form" not in text
 
@@ -249,7 +249,7 @@ def test_the_list_speaks_the_language_of_the_browser(serve: Serve, queue: BatchQ
     queue.enqueue(OK, "one")
     admin = serve(*ALLOW).admin()
     # when
-    text = admin.get("/", Accept_Language="de").text
+    text = admin.get("/runs", Accept_Language="de").text
     # then
     assert 'lang="de"' in text
     assert "Läufe" in text
@@ -264,7 +264,7 @@ def test_a_queue_that_nobody_runs_is_run_by_its_button(serve: Serve, shell: Shel
     for word in ("one", "two"):
         queue.enqueue(OK, word)
     admin = serve(*ALLOW).admin()
-    listed = admin.get("/")
+    listed = admin.get("/runs")
     assert "Run this queue" in listed.text
     assert "2 tasks" in listed.text
     token = listed.field("csrf_token")
@@ -281,7 +281,7 @@ def test_a_queue_that_nobody_runs_is_run_by_its_button(serve: Serve, shell: Shel
     assert (snapshot["run"]["status"], snapshot["run"]["title"], journal(shell)) == (
         "completed", "Queue q", ["one", "two"]
     )  # fmt: skip
-    after = admin.get("/").text
+    after = admin.get("/runs").text
     assert 'data-status="completed"' in after
     assert "Run this queue" not in after
 
@@ -293,7 +293,7 @@ def test_a_queue_at_its_end_is_set_going_again(status: str, serve: Serve, shell:
     queue.set_status(status)
     admin = serve(*ALLOW).admin()
     # when
-    begun = admin.submit("/queue/q/run", csrf_token=admin.get("/").field("csrf_token"))
+    begun = admin.submit("/queue/q/run", csrf_token=admin.get("/runs").field("csrf_token"))
     admin.page(begun.location or "").drive()
     # then
     assert journal(shell) == ["one"]
@@ -309,7 +309,7 @@ def test_a_button_needs_a_token_and_a_queue_that_may_be_run(
     service.create("Sql", "empty")
     pages = serve(*ALLOW)
     admin = pages.admin()
-    listed = admin.get("/")
+    listed = admin.get("/runs")
     token = listed.field("csrf_token")
     # when
     tries = [
@@ -371,9 +371,9 @@ def test_a_page_leads_back_to_the_list(serve: Serve, queue: BatchQueue) -> None:
     run = begin(queue)
     admin = serve(*ALLOW).admin()
     # when, then
-    assert 'href="/">All runs</a>' in admin.get(f"/run/{run.id}").text
-    assert 'href="/">All runs</a>' in admin.get("/nonsense").text
-    assert "All runs" not in admin.get("/").text
+    assert 'href="/runs">All runs</a>' in admin.get(f"/run/{run.id}").text
+    assert 'href="/runs">All runs</a>' in admin.get("/nonsense").text
+    assert "All runs" not in admin.get("/runs").text
 
 
 # --- what it may do ------------------------------------------------------------------------------
@@ -390,7 +390,7 @@ def test_pages_that_only_watch_need_no_allow_list(
     run = begin(queue)
     admin = serve(*args).admin()
     # when
-    listed, page = admin.get("/"), admin.page(f"/run/{run.id}")
+    listed, page = admin.get("/runs"), admin.page(f"/run/{run.id}")
     page.drive()
     # then
     assert "<form" not in listed.text
@@ -426,7 +426,7 @@ def test_without_an_allow_list_items_that_come_later_stay_untouched(
     # when
     page.act("abort")
     # then
-    listed = admin.get("/")
+    listed = admin.get("/runs")
     assert "Nothing says which code of this queue may run here." in listed.text
     assert "<form" not in listed.text
 
@@ -444,7 +444,7 @@ def test_a_handler_of_the_app_needs_no_allow_list(shell: Shell, service: QueueSe
     notes.create_item("noted")
     admin = Pages(shell.start("--app", "app:service", "web", "--json")).admin()
     # when
-    begun = admin.submit("/queue/notes/run", csrf_token=admin.get("/").field("csrf_token"))
+    begun = admin.submit("/queue/notes/run", csrf_token=admin.get("/runs").field("csrf_token"))
     answer = admin.page(begun.location or "").drive()
     # then
     assert (answer.status, (shell.folder / "note").read_text()) == (200, "noted")
@@ -482,7 +482,7 @@ def test_this_machine_alone_needs_no_flag(host: str, serve: Serve) -> None:
     if ":" in host and not _has_ipv6():
         pytest.skip("this machine has no IPv6")
     pages = serve(*ALLOW, "--host", host)
-    assert pages.admin().get("/").status == 200
+    assert pages.admin().get("/runs").status == 200
 
 
 def test_other_machines_need_a_flag_and_are_warned_about(serve: Serve, free_port: int) -> None:
@@ -521,7 +521,7 @@ def test_humans_get_sentences(shell: Shell, queue: BatchQueue) -> None:
     # when
     lines = [process.stdout.readline() for _line in range(6)]
     # then
-    assert re.fullmatch(r"Showing the runs of sqlite:///taskqueue.db on http://127.0.0.1:\d+\n", lines[0])
+    assert re.fullmatch(r"Showing the queues of sqlite:///taskqueue.db on http://127.0.0.1:\d+\n", lines[0])
     assert re.fullmatch(r" +http://127.0.0.1:\d+/login\?token=\S+\n", lines[3])
     assert "Ctrl-C" in lines[5]
     process.send_signal(signal.SIGTERM)

@@ -51,7 +51,7 @@ def acts(translate: Translations) -> dict[str, str]:
     """What may be done, as buttons say it."""
     _ = translate.gettext
     return {
-        "retry": _("Retry now"),
+        "retry": _("Run now"),
         "skip": _("Skip"),
         "delete": _("Delete"),
         "revive": _("Retry"),
@@ -66,7 +66,7 @@ def deeds(translate: Translations) -> dict[str, str]:
     """The same as the audit log says it."""
     _ = translate.gettext
     return {
-        "retry": _("retried"),
+        "retry": _("made ready"),
         "skip": _("skipped"),
         "delete": _("deleted"),
         "revive": _("revived"),

@@ -138,7 +138,12 @@ def calls(asked: Asked) -> Shown:
         "operations": [_call(row) for row in shown if row.queue_name in visible],
         "next": _cursor(shown[-1].create_time, shown[-1].id) if len(rows) > PAGE else None,
     }
-    extras = {"state": state or "", "states": _call_states(asked), "final": FINAL, "is_first": "after" not in asked.args}
+    extras = {
+        "state": state or "",
+        "states": _call_states(asked),
+        "final": FINAL,
+        "is_first": "after" not in asked.args,
+    }
     return Shown("operations", asked.translate.gettext("Operations"), facts, extras)
 
 
@@ -175,7 +180,9 @@ def messages(asked: Asked) -> Shown:
     lists = Lists(asked.site.service, names, is_all=False, names=asked.names)
     page = lists.items(wanted, asked.number("after"))
     facts = {
-        "queues": [{"name": each.entry.name, "status": each.entry.status, **each.numbers._asdict()} for each in standing],
+        "queues": [
+            {"name": each.entry.name, "status": each.entry.status, **each.numbers._asdict()} for each in standing
+        ],
         "messages": page.lines,
         "next": page.next,
     }

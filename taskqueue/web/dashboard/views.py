@@ -161,5 +161,3 @@ def _strings(asked: Asked) -> dict[str, str]:
         "sign_in": _("You are no longer signed in. Load the page again."),
         "refreshed": _("Refreshed"),
     }
-
-
