@@ -23,7 +23,7 @@ def presentable(value: Any) -> Any:
 
 
 def content_of(item: Unpackable) -> dict[str, Any]:
-    """What an item would call, with "callback", "args" and "kwargs"; or "data"; or the "problem" of what is unreadable."""
+    """What an item would call ("callback", "args", "kwargs"), or its "data", or the "problem" of what is unreadable."""
     try:
         data = item.data
     except PayloadError as error:

@@ -9,7 +9,7 @@ from ...dashboard.item_page import deed_facts
 from ...dashboard.lists import PAGE, Lists
 from ...dashboard.overview import MOST, Standing
 from ...item import name_of
-from ...operations.call import FINAL, STATES, Call
+from ...operations.call import STATES, Call
 from ...redact import redact_text
 from ...runs.standing import percent
 from ...runs.state import RunState
@@ -141,7 +141,6 @@ def calls(asked: Asked) -> Shown:
     extras = {
         "state": state or "",
         "states": _call_states(asked),
-        "final": FINAL,
         "is_first": "after" not in asked.args,
     }
     return Shown("operations", asked.translate.gettext("Operations"), facts, extras)
@@ -162,10 +161,16 @@ def _call(row: OperationRow) -> dict[str, Any]:
 def _call_states(asked: Asked) -> dict[str, str]:
     _ = asked.translate.gettext
     return {
-        "queued": _("Waiting"), "scheduled": _("Scheduled"), "running": _("Running"), "retrying": _("Waits for its retry"),
-        "succeeded": _("Succeeded"), "failed": _("Said no"), "dead": _("Dead"), "cancelled": _("Cancelled"),
+        "queued": _("Waiting"),
+        "scheduled": _("Scheduled"),
+        "running": _("Running"),
+        "retrying": _("Waits for its retry"),
+        "succeeded": _("Succeeded"),
+        "failed": _("Said no"),
+        "dead": _("Dead"),
+        "cancelled": _("Cancelled"),
         "expired": _("Expired"),
-    }  # fmt: skip
+    }
 
 
 def messages(asked: Asked) -> Shown:
