@@ -294,10 +294,10 @@ _NUMBERS = (
 
 
 def oldest_beat(tx: Transaction, queue_name: str) -> tuple[int, int] | None:
-    """Of those who hold items of a queue the one silent for longest: since when (ms), and the period it meant to keep."""
+    """Of those who hold items of a queue the one silent for longest: for how long (ms), and its period."""
     row = tx.row(
-        f"SELECT {{now}} - holder.beat_time, holder.beat_period FROM (SELECT DISTINCT SUBSTR(holder, 1, {TOKEN_LENGTH}) "
-        f"AS token FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} "
+        "SELECT {now} - holder.beat_time, holder.beat_period FROM "
+        f"(SELECT DISTINCT SUBSTR(holder, 1, {TOKEN_LENGTH}) AS token FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} "
         "AND release_time > {now}) AS held JOIN {holder} AS holder ON holder.token = held.token "
         "ORDER BY holder.beat_time LIMIT 1",
         queue=queue_name,

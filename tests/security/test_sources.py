@@ -44,7 +44,8 @@ PARTS = {
     "storage/audit.py": {"of_one"},
     "storage/batches.py": {"statement"},
     "storage/browse.py": {
-        "', '.join((f':{name}' for name in names))", "' OR '.join((f'{column} {{like}} :pattern' for column in columns))",
+        "', '.join((f':{name}' for name in names))",
+        "' OR '.join((f'{column} {{like}} :pattern' for column in columns))",
         "also", "chosen", "of_one", "when",
     },
     "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')"},
