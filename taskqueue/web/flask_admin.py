@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import redirect
+from flask import redirect, render_template
 from flask_admin import BaseView, expose  # type: ignore[import-untyped]
 
 from .dashboard.access import Access
 from .extension import TaskQueue
+from .settings import WebSettings
 from .site import Site
 
 _FRAME = "taskqueue/in_flask_admin.html"
@@ -41,8 +42,14 @@ class DashboardView(BaseView):  # type: ignore[misc]
         """Called by Flask-Admin when it has an application."""
         site = self._site(admin.app)
         site.settings = replace(site.settings, base_template=_FRAME)
-        site.draw = self.render
+        site.draw = self._draw
         return super().create_blueprint(admin)
+
+    def _draw(self, template: str, **values: Any) -> str:
+        if self.is_accessible():
+            return str(self.render(template, **values))
+        # Somebody who may not look is not told of the frame either, which names this view.
+        return render_template(template, **{**values, "base_template": WebSettings.base_template})
 
     @expose("/")  # type: ignore[untyped-decorator]
     def index(self) -> Any:
