@@ -297,9 +297,9 @@ def oldest_beat(tx: Transaction, queue_name: str) -> tuple[int, int] | None:
     """Of those who hold items of a queue the one silent for longest: for how long (ms), and its period."""
     row = tx.row(
         "SELECT {now} - holder.beat_time, holder.beat_period FROM "
-        f"(SELECT DISTINCT SUBSTR(holder, 1, {TOKEN_LENGTH}) AS token FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} "
-        "AND release_time > {now}) AS held JOIN {holder} AS holder ON holder.token = held.token "
-        "ORDER BY holder.beat_time LIMIT 1",
+        f"(SELECT DISTINCT SUBSTR(holder, 1, {TOKEN_LENGTH}) AS token FROM {{item}} {{claim_index}} "
+        f"WHERE queue_name = :queue AND state = {LEASED} AND release_time > {{now}}) AS held "
+        "JOIN {holder} AS holder ON holder.token = held.token ORDER BY holder.beat_time LIMIT 1",
         queue=queue_name,
     )
     return (max(int(row[0]), 0), int(row[1])) if row else None

@@ -50,6 +50,8 @@ class Site:
         self.identity = identity
         self.counts = Counts()
         self.overview = Overview(service)
+        #: Draws a template: Flask, or the view of another extension in whose frame the pages stand.
+        self.draw: Callable[..., str] = render_template
         self._locale = locale
 
         def inside(work: Callable[[], None]) -> None:
@@ -98,7 +100,7 @@ class Site:
             "base_template": self.settings.base_template,
             "is_minimal": False,
         }
-        return render_template(template, **{**common, **values})
+        return self.draw(template, **{**common, **values})
 
     def url(self, endpoint: str, **values: Any) -> str:
         """The address of one of our views."""

@@ -164,8 +164,6 @@ def _strings(asked: Asked) -> dict[str, str]:
     """What the script says of its own."""
     _ = asked.translate.gettext
     return {
-        "waits": _("Not refreshed while something is selected or being typed."),
         "lost": _("The server does not answer. This page keeps trying."),
         "sign_in": _("You are no longer signed in. Load the page again."),
-        "refreshed": _("Refreshed"),
     }
