@@ -162,9 +162,10 @@ def bulk(asked: Asked) -> Any:
         "dead" if what == "dead" else "items", verb, wanted, queues, asked.access.where("view_args"), bound, number,
         _actor(asked), title,
     )  # fmt: skip
-    queue = put_order(asked.site.service, order, key)
-    detail = ", ".join(f"{label}: {value}" for label, value in _described(asked, what, wanted))
-    Acts(asked.site.service, _actor(asked)).note(verb, wanted.queue, number=number, detail=detail)
+    queue, is_new = put_order(asked.site.service, order, key)
+    if is_new:  # else it was pressed twice, or once more on the way back
+        detail = ", ".join(f"{label}: {value}" for label, value in _described(asked, what, wanted))
+        Acts(asked.site.service, _actor(asked)).note(verb, wanted.queue, number=number, detail=detail)
     asked.site.overview.forget()
     owner = visitor_or_new(asked.site.identity)
     mine = next((run for run in asked.site.runs.open_runs(queue.name) if run.owner == owner), None)
