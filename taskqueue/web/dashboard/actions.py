@@ -12,6 +12,7 @@ from ...dashboard.acts import EDITABLE, ON_DEAD, ON_ITEMS, Acts
 from ...dashboard.bulk import Bulk, Order
 from ...dashboard.bulk import put as put_order
 from ...dashboard.filters import ITEM_STATES, Filter
+from ...dashboard.lists import PAGE
 from ...errors import SpecError
 from ...runner import Runner
 from ...spec import is_name
@@ -170,12 +171,14 @@ def bulk(asked: Asked) -> Any:
         "dead" if what == "dead" else "items", verb, wanted, queues, asked.access.where("view_args"), bound, number,
         _actor(asked), title,
     )  # fmt: skip
-    queue = put_order(asked.site.service, order, key)
-    detail = ", ".join([what, *(f"{name}={value}" for name, value in wanted.as_query().items())])
-    Acts(asked.site.service, _actor(asked)).note(verb, wanted.queue, number=number, detail=detail)
+    queue, is_new = put_order(asked.site.service, order, key)
+    if is_new:  # else it was pressed twice, or once more on the way back
+        detail = ", ".join([what, *(f"{name}={value}" for name, value in wanted.as_query().items())])
+        Acts(asked.site.service, _actor(asked)).note(verb, wanted.queue, number=number, detail=detail)
     asked.site.overview.forget()
     owner = visitor_or_new(asked.site.identity)
-    mine = next((run for run in asked.site.runs.open_runs(queue.name) if run.owner == owner), None)
+    known = asked.site.runs.open_runs(queue.name) if is_new else asked.site.runs.latest(PAGE, queue.name)
+    mine = next((run for run in known if run.owner == owner), None)
     if mine is not None:
         answer = redirect(asked.site.url("page", run_id=mine.id), code=303)
     else:
