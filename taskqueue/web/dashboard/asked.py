@@ -49,7 +49,8 @@ class Asked:
     @property
     def lists(self) -> Lists:
         """The lists, for the queues that the visitor may see."""
-        return Lists(self.site.service, self.access.names, is_all=self.access.sees_all, names=self.names)
+        return Lists(self.site.service, self.access.names, is_all=self.access.sees_all, names=self.names,
+                     sees=lambda name: self.may("view", name))  # fmt: skip
 
     @property
     def names(self) -> Names:

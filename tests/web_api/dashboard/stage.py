@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ SEEN, HIDDEN = "seenqueue", "hushqueue"
 #: Stands in everything that belongs to a queue.
 MARKS = {SEEN: "opensesame", HIDDEN: "hushcontent"}
 #: The queue of the outbox, and of the operations: hidden as well.
-OUTBOX, OPERATIONS = "taskqueue.outbox", "taskqueue.operations"
+OUTBOX, OPERATIONS = "outbox", "operations"
 #: What a visitor who sees one queue must never read.
 SECRETS = (HIDDEN, MARKS[HIDDEN], "hushcall", "hushmail", "hushhost")
 ACTIONS = (
@@ -124,6 +125,11 @@ class Stage:
         app = create_app(self.url, hook, TESTING=True, **options)
         self._apps.append(app)
         return app
+
+    @cached_property
+    def usual(self) -> Flask:
+        """The application of an administrator."""
+        return self.app()
 
     def visitor(self, hook: Hook | None = everything, name: str | None = "adam", **options: Any) -> Visitor:
         """Somebody with these permissions."""
