@@ -178,7 +178,9 @@ class _Filling:
         ]  # fmt: skip
         self._tx.fill("{run}", ("id", "queue_name", "owner", "definition", "status", "create_time", "start_time",
                                 "end_time"), rows)  # fmt: skip
-        log = [(_hex(number_of // 2 - 1), self._now, "info", "done", number, "x") for number in range(5 * number_of)]
+        # The latest run of "mail" has a long log, and so have some others.
+        log = [(_hex(number_of // 2 - 1 if number % 2 else number % 50), self._now, "info", "done", number, "x")
+               for number in range(5 * number_of)]  # fmt: skip
         self._tx.fill("{run_log}", ("run_id", "time", "level", "kind", "item_id", "message"), log)
 
     def _calls(self) -> None:
@@ -205,13 +207,16 @@ class _Filling:
         self._tx.fill("{trend}", ("queue_name", "resolution", "start", "done", "depth"), [
             (name, resolution, self._now - self._now % (resolution * 1000) - back * resolution * 1000, 3, 1000)
             for name in (ALL_QUEUES, *QUEUES)
-            for resolution, number in ((HOUR, number_of // 2), (MINUTE, number_of // 2))
-            for back in range(number)
+            for resolution in (HOUR, MINUTE)
+            for back in range(min(number_of, 1500))
         ])  # fmt: skip
         self._tx.fill("{holder}", ("token", "label", "start_time", "beat_time", "beat_period", "worker"), [
             (token, "taskqueue work (host, pid 7)", self._now - _DAY, self._now - 5000, 3000,
              '{"host": "host", "pid": 7, "queues": ["mail"], "threads": 1, "state": "serving"}' if place < 5 else None)
             for place, token in enumerate(_TOKENS)
+        ])  # fmt: skip
+        self._tx.fill("{activity}", ("item_id", "queue_name", "fence", "start_time", "message"), [
+            (10**8 + number, "elsewhere", 1, self._now, "") for number in range(number_of)
         ])  # fmt: skip
         self._tx.fill(
             "{periodic}", ("name", "queue_name", "cron", "timezone", "uid", "data", "next_time", "create_time"),

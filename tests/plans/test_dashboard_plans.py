@@ -28,12 +28,14 @@ from tests.servers import ALL_DATABASES
 #: Nothing is counted further in these tests, and no more is looked through at a time.
 CAP = 40
 #: A page has fifty lines, and looks at one more; so many hundred entries may be read for those of one statement.
-MANY_READS = 400
+MANY_READS = 600
 HIDDEN = 1_500
 SMALL = Amounts(items=150, dead=30, endings=60, hidden=20, others=20)
-LARGE = Amounts(items=24_000, dead=6_000, endings=14_000, hidden=HIDDEN, others=2_500)
+LARGE = Amounts(items=30_000, dead=9_000, endings=30_000, hidden=HIDDEN, others=9_000)
 #: What a planner with statistics may read from its beginning to its end: the table has a few pages.
-FEW_ROWS = 700
+FEW_ROWS = 1_200
+#: Entries and rows that are not worth a word.
+TRIFLE = 60
 JUDGED = ("item", "dead", "ending", "run", "operation", "audit", "trend", "run_log", "activity")
 
 
@@ -53,8 +55,10 @@ class Meant(NamedTuple):
 _FOUND = "the rows of a page were found before, and are put in order"
 _CLAIM = {"item": ("item_claim",)}
 _OF_ITEM = {"item": (PRIMARY,), "holder": (PRIMARY, SCAN), "activity": (PRIMARY,)}
+_OF_CALL = {"operation": ("operation_time", "operation_open"), "item": (PRIMARY,), "dead": (PRIMARY,),
+            "activity": (PRIMARY,)}  # fmt: skip
 MEANT = (
-    Meant(r"^SELECT id FROM item WHERE id >", {"item": (PRIMARY,)}),
+    Meant(r"^SELECT id FROM item WHERE id ", {"item": (PRIMARY,)}),
     Meant(r"ORDER BY weight DESC, id DESC", _CLAIM),
     Meant(r"^SELECT weight FROM item .*ORDER BY weight, id LIMIT 1", _CLAIM),
     Meant(
@@ -65,12 +69,12 @@ MEANT = (
     Meant(r"WHERE item\.id IN ", _OF_ITEM, _FOUND),
     Meant(r"AND item\.id = ", _OF_ITEM),
     Meant(r"FROM dead WHERE dead_time", {"dead": ("dead_latest",)}),
-    Meant(r"FROM dead WHERE queue_name = \S+ AND dead_time", {"dead": ("dead_time",)}),
+    Meant(r"^SELECT dead_time, id FROM dead WHERE \(?queue_name", {"dead": ("dead_time",)}),
     Meant(r"FROM dead WHERE id IN .*ORDER BY dead_time", {"dead": (PRIMARY,)}, _FOUND),
     Meant(r"FROM dead WHERE queue_name = \S+ AND id IN ", {"dead": (PRIMARY, "dead_queue")}, "one row"),
     Meant(r"^SELECT id FROM dead WHERE queue_name = \S+ AND id = ", {"dead": (PRIMARY, "dead_queue")}),
-    Meant(r"FROM ending WHERE id > ", {"ending": (PRIMARY,)}),
-    Meant(r"FROM ending WHERE queue_name = \S+ AND id > ", {"ending": ("ending_queue",)}),
+    Meant(r"outcome, attempt, SUBSTR.* FROM ending WHERE id ", {"ending": (PRIMARY,)}),
+    Meant(r"outcome, attempt, SUBSTR.* FROM ending WHERE \(?queue_name", {"ending": ("ending_queue",)}),
     Meant(r"FROM ending WHERE queue_name = \S+ AND item_id = .* ORDER BY id$", {"ending": ("ending_item",)}),
     Meant(r"^SELECT id, end_time FROM ending WHERE id >= ", {"ending": (PRIMARY,)}),
     Meant(r"MAX\(id\).* FROM ending$", {"ending": (PRIMARY,)}),
@@ -88,17 +92,15 @@ MEANT = (
     Meant(r"^SELECT id, fence, state FROM item WHERE id IN", {"item": (PRIMARY,)}),
     Meant(r"^SELECT queue_name FROM run WHERE end_time = 0", {"run": ("run_end",)}),
     Meant(r"FROM run WHERE create_time >= 0", {"run": ("run_time",)}),
-    Meant(r"FROM run WHERE queue_name = \S+ (AND create_time .*)?ORDER BY create_time DESC", {"run": ("run_queue",)}),
-    Meant(r"FROM run_log WHERE run_id", {"run_log": ("run_log_run",)}, _FOUND, reads=1_200),
-    Meant(
-        r"FROM operation o ",
-        {"operation": ("operation_time", "operation_open"), "item": (PRIMARY,), "dead": (PRIMARY,),
-         "activity": (PRIMARY,)},
-    ),
+    Meant(r"FROM run WHERE \(?queue_name.* ORDER BY queue_name DESC, create_time DESC", {"run": ("run_queue",)}),
+    Meant(r"FROM run_log WHERE run_id", {"run_log": ("run_log_run",)}, _FOUND, reads=4_100),
+    Meant(r"FROM operation o (?!.* IN \(\S+state)", _OF_CALL, reads=1_200),
+    # A state that no call has any more is looked for among all calls that are kept.
+    Meant(r"FROM operation o .* IN \(\S+state", _OF_CALL, reads=8 * LARGE.others),
     Meant(r"FROM audit WHERE id < ", {"audit": (PRIMARY,)}),
-    Meant(r"FROM audit WHERE queue_name = \S+ AND id < ", {"audit": ("audit_queue",)}),
+    Meant(r"FROM audit WHERE \(?queue_name.* ORDER BY queue_name DESC, id DESC", {"audit": ("audit_queue",)}),
     Meant(r"FROM audit WHERE queue_name = \S+ AND item_id = ", {"audit": ("audit_item",)}),
-    Meant(r"FROM trend WHERE queue_name IN ", {"trend": (PRIMARY,)}, reads=2_000),
+    Meant(r"FROM trend WHERE queue_name IN ", {"trend": (PRIMARY, "trend_start")}, reads=4_000),
     Meant(r"FROM trend WHERE queue_name = ", {"trend": (PRIMARY,)}, "a week of one queue", reads=4_000),
 )  # fmt: skip
 
@@ -211,7 +213,8 @@ def _wrong(shown: Shown, cursor: Any, one: Seen, meant: Meant) -> list[str]:
 
 
 def _complaints(shown: Shown, plan: Plan, meant: Meant) -> Iterator[str]:
-    if not shown.is_small:  # else the cheapest way may be any
+    # Where there is next to nothing any way is as good; MariaDB looks into its indexes before it chooses one.
+    if not shown.is_small and not (shown.kind == "mariadb" and plan.reads <= TRIFLE):
         for table, index in plan.uses:
             allowed = meant.indexes.get(table, ())
             if index not in allowed:
