@@ -43,9 +43,12 @@ def add(
 
 def page(tx: Transaction, queue_name: str | None, below: int, limit: int) -> list[Deed]:
     """The latest deeds with ids below one, on one queue or (None) on all."""
-    of_one = "queue_name = :queue AND " if queue_name is not None else ""
+    if queue_name is None:
+        order, within = "id DESC", "id < :below"
+    else:
+        order, within = "queue_name DESC, id DESC", tx.dialect.stretch("id", ">= 0", "< :below")
     rows = tx.rows(
-        f"{_SELECT} WHERE {of_one}id < :below ORDER BY id DESC LIMIT $limit",
+        f"{_SELECT} WHERE {within} ORDER BY {order} LIMIT $limit",
         {"limit": str(int(limit))},
         below=below,
         **({"queue": queue_name} if queue_name is not None else {}),

@@ -31,6 +31,13 @@ class Bounds(NamedTuple):
     above: int = LOWEST
     below: int = HIGHEST
 
+    def condition(self) -> tuple[str, dict[str, int]]:
+        """That an id lies between them, and the values. What bounds nothing is left out: PostgreSQL takes a range whose
+        ends it does not know for a small one, and rather sorts it than goes through it in order."""
+        values = {name: value for name, value in self._asdict().items() if value not in (LOWEST, HIGHEST)}
+        signs = {"above": ">", "below": "<"}
+        return " AND ".join(f"id {signs[name]} :{name}" for name in values) or "id >= 0", values
+
 
 class ItemLine(NamedTuple):
     """An item in a list; times in ms since 1970. ``data`` is None where it is large."""
@@ -92,10 +99,9 @@ class EndingLine(NamedTuple):
 
 def items(tx: Transaction, bounds: Bounds, limit: int) -> list[int]:
     """The ids of the newest items of all queues."""
+    within, values = bounds.condition()
     rows = tx.rows(
-        "SELECT id FROM {item} WHERE id > :above AND id < :below ORDER BY id DESC LIMIT $limit",
-        {"limit": str(int(limit))},
-        **bounds._asdict(),
+        f"SELECT id FROM {{item}} WHERE {within} ORDER BY id DESC LIMIT $limit", {"limit": str(int(limit))}, **values
     )
     return [row[0] for row in rows]
 
@@ -187,14 +193,17 @@ class Death(NamedTuple):
 
 def dead(tx: Transaction, queue_name: str | None, before: Death, since: int, limit: int) -> list[Death]:
     """Those that died last, of one queue or (None) of all; before a place, and not before ``since`` (ms)."""
-    of_one = "queue_name = :queue AND " if queue_name is not None else ""
+    values: dict[str, Any] = {"since": since, **before._asdict()}
+    if queue_name is None:
+        order, within = "", "dead_time >= :since" + (" AND dead_time <= :time" if before != Death() else "")
+    else:
+        order, within = "queue_name DESC, ", tx.dialect.stretch("dead_time", ">= :since", "<= :time")
+        values["queue"] = queue_name
     rows = tx.rows(
-        f"SELECT dead_time, id FROM {{dead}} WHERE {of_one}dead_time >= :since AND dead_time <= :time "
-        "AND (dead_time < :time OR id < :id) ORDER BY dead_time DESC, id DESC LIMIT $limit",
+        f"SELECT dead_time, id FROM {{dead}} WHERE {within} AND (dead_time < :time OR id < :id) "
+        f"ORDER BY {order}dead_time DESC, id DESC LIMIT $limit",
         {"limit": str(int(limit))},
-        since=since,
-        **before._asdict(),
-        **({"queue": queue_name} if queue_name is not None else {}),
+        **values,
     )
     return [Death(*row) for row in rows]
 
@@ -221,17 +230,20 @@ def endings(
     tx: Transaction, queue_name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int
 ) -> list[EndingLine]:
     """The latest endings with these outcomes (none given: with any), of one queue or (None) of all."""
-    values: dict[str, Any] = {**bounds._asdict()}
-    of_one, chosen = "", "outcome NOT IN ('" + "', '".join(_MARKS) + "')"
-    if queue_name is not None:
-        of_one, values["queue"] = "queue_name = :queue AND ", queue_name
+    values: dict[str, Any]
+    chosen = "outcome NOT IN ('" + "', '".join(_MARKS) + "')"
+    if queue_name is None:
+        order, (within, values) = "id DESC", bounds.condition()
+    else:
+        order, within = "queue_name DESC, id DESC", tx.dialect.stretch("id", "> :above", "< :below")
+        values = {**bounds._asdict(), "queue": queue_name}
     if outcomes:
         names = {f"outcome_{chr(97 + index)}": outcome for index, outcome in enumerate(outcomes)}
         chosen = f"outcome IN ({', '.join(f':{name}' for name in names)})"
         values |= names
     rows = tx.rows(
         f"SELECT id, queue_name, item_id, outcome, attempt, SUBSTR(error, 1, {_HEAD}), end_time FROM {{ending}} "
-        f"WHERE {of_one}id > :above AND id < :below AND {chosen} ORDER BY id DESC LIMIT $limit",
+        f"WHERE {within} AND {chosen} ORDER BY {order} LIMIT $limit",
         {"limit": str(int(limit))},
         **values,
     )
@@ -276,7 +288,13 @@ class Numbers(NamedTuple):
 
 def numbers(tx: Transaction, queue_name: str, most: int) -> Numbers:
     """The numbers of a queue, each counted up to ``most``, in one statement."""
-    row = tx.row(_NUMBERS, {"most": str(int(most))}, queue=queue_name)
+    row = tx.row(
+        f"SELECT {_STATES_OF_ITEMS}, (SELECT COUNT(*) FROM (SELECT id FROM {{dead}} WHERE "
+        f"{tx.dialect.stretch('dead_time', '>= 0', '<= :last')} ORDER BY queue_name, dead_time LIMIT $most) AS found)",
+        {"most": str(int(most))},
+        queue=queue_name,
+        last=HIGHEST,
+    )
     ready, lease_over, delay_over, held, later, letters = map(int, row)
     return Numbers(min(ready + lease_over + delay_over, most), held, later, letters)
 
@@ -286,10 +304,9 @@ _OF_QUEUE = "(SELECT COUNT(*) FROM (SELECT id FROM {item} {claim_index} WHERE qu
 _HELD = f"{_OF_QUEUE} {LEASED} AND release_time"
 _LATER = f"{_OF_QUEUE} {DELAYED} AND release_time"
 _IN_ORDER = "{now} ORDER BY release_time, weight, id LIMIT $most) AS found)"
-_NUMBERS = (
-    f"SELECT {_OF_QUEUE} {READY} AND release_time = 0 ORDER BY weight, id LIMIT $most) AS found), "
-    f"{_HELD} <= {_IN_ORDER}, {_LATER} <= {_IN_ORDER}, {_HELD} > {_IN_ORDER}, {_LATER} > {_IN_ORDER}, "
-    "(SELECT COUNT(*) FROM (SELECT id FROM {dead} WHERE queue_name = :queue LIMIT $most) AS found)"
+_STATES_OF_ITEMS = (
+    f"{_OF_QUEUE} {READY} AND release_time = 0 ORDER BY weight, id LIMIT $most) AS found), "
+    f"{_HELD} <= {_IN_ORDER}, {_LATER} <= {_IN_ORDER}, {_HELD} > {_IN_ORDER}, {_LATER} > {_IN_ORDER}"
 )
 
 
@@ -309,11 +326,12 @@ def count_endings(tx: Transaction, queue_name: str, outcomes: Sequence[str], sin
     """How many endings of a queue with these outcomes there were since ``since`` (ms), counted up to ``most``."""
     names = {f"outcome_{chr(97 + index)}": outcome for index, outcome in enumerate(outcomes)}
     row = tx.row(
-        "SELECT COUNT(*) FROM (SELECT id FROM {ending} WHERE queue_name = :queue AND end_time >= :since "
-        f"AND outcome IN ({', '.join(f':{name}' for name in names)}) LIMIT $most) AS found",
+        f"SELECT COUNT(*) FROM (SELECT id FROM {{ending}} WHERE {tx.dialect.stretch('end_time', '>= :since', '<= :until')} "
+        f"AND outcome IN ({', '.join(f':{name}' for name in names)}) ORDER BY queue_name, end_time LIMIT $most) AS found",
         {"most": str(int(most))},
         queue=queue_name,
         since=since,
+        until=HIGHEST,
         **names,
     )
     return int(row[0])

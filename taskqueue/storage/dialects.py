@@ -108,6 +108,11 @@ class Dialect:
         """``:name`` in the style of the driver."""
         return _PARAMETER.sub(r"%(\1)s", sql)
 
+    def stretch(self, column: str, first: str, last: str) -> str:
+        """The condition that a row belongs to the queue :queue, and lies in a stretch of an index of the queue and that
+        column: from ``first`` to ``last``, such as "> :above" and "< :below". To be ordered by both columns."""
+        return f"queue_name = :queue AND {column} {first} AND {column} {last}"
+
     def engine_options(self, url: URL) -> dict[str, Any]:
         """What an engine of our own is created with."""
         return {}
@@ -336,6 +341,12 @@ class PostgreSQL(Dialect):
     version = "SHOW server_version_num"
     last_id = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {item}_id_seq"
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {"PostgreSQL": (120000,)}
+
+    def stretch(self, column: str, first: str, last: str) -> str:
+        """Spelt like :attr:`of_weight`, for the same reason: a queue that is a constant would be left out of the order,
+        and the rows of all queues gone through."""
+        bounds = (re.sub(r"^([<>]=?) (.*)$", r"\1 (:queue, \2)", bound) for bound in (first, last))
+        return " AND ".join(f"(queue_name, {column}) {bound}" for bound in bounds)
 
     def engine_options(self, url: URL) -> dict[str, Any]:
         """A deadline where the network swallows packets, which keepalives alone do not notice."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from .schema import RUN_TIME_BINS
 
@@ -11,11 +13,14 @@ from .schema import RUN_TIME_BINS
 BOUNDS = tuple(digit * 10**power / 1000 for power in range(7) for digit in (1, 2, 5))[: RUN_TIME_BINS - 1]
 #: What the last bin is taken to reach to.
 _LONGEST = 5000.0
+#: The number of the bin in which so long (seconds) counts.
+bin_of: Callable[[float], int] = partial(bisect_left, BOUNDS)
 
 
-def bin_of(seconds: float) -> int:
-    """The number of the bin in which so long counts."""
-    return bisect_left(BOUNDS, seconds)
+def count(times: Iterable[float], counts: list[int]) -> None:
+    """Add to the bins what took so long (seconds). Many at a time, for which one step each is all there is."""
+    for number, found in Counter(map(bin_of, times)).items():
+        counts[number] += found
 
 
 def quantile(counts: Sequence[int], part: float) -> float | None:

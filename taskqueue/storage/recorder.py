@@ -17,7 +17,6 @@ from .. import clock
 from ..errors import OutcomeUnknown
 from ..outcome import Outcome
 from . import trends
-from .histogram import bin_of
 from .transaction import Transaction
 from .trends import Increment
 
@@ -126,21 +125,21 @@ class TrendRecorder:
     def _gather(self) -> None:
         if not self._sums:
             self._since = clock.now_ms()
-        fresh, sums = self._fresh, self._sums
-        for _number in range(len(fresh)):  # others go on appending
-            queue_name, outcome, seconds = fresh.popleft()
-            if outcome is not Outcome.OK and outcome not in _FAILED:
-                continue
-            found = sums.get(queue_name)
-            if found is None:
-                found = sums[queue_name] = Increment()
-            if outcome is Outcome.OK:
-                found.done += 1
-            else:
-                found.failed += 1
-                found.dead += outcome is Outcome.DEAD
-            found.run_time += seconds
-            found.ran[bin_of(seconds)] += 1
+        popleft, done, name, times = self._fresh.popleft, Outcome.OK, "", list[float]()
+        for _number in range(len(self._fresh)):  # others go on appending
+            queue_name, outcome, seconds = popleft()
+            if queue_name != name:  # mostly many of one queue come in a row
+                self._add_done(name, times)
+                name, times = queue_name, []
+            if outcome is done:
+                times.append(seconds)
+            elif outcome in _FAILED:
+                self._sums.setdefault(name, Increment()).add_failed(seconds, is_dead=outcome is Outcome.DEAD)
+        self._add_done(name, times)
+
+    def _add_done(self, queue_name: str, times: list[float]) -> None:
+        if times:
+            self._sums.setdefault(queue_name, Increment()).add_done(times)
 
     def _take(self) -> tuple[dict[str, Increment], int]:
         """All that was counted, and since when."""

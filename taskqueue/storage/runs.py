@@ -11,6 +11,8 @@ from .wake import letters
 #: What a run can still leave; the others are ends.
 OPEN = ("ready", "running", "blocked", "finishing")
 #: So many runs of a queue, and lines of each, are looked at for what they say of one of its items.
+#: No time is later.
+_HIGHEST = 2**63 - 1
 _LATEST_RUNS, _LATEST_LINES = 5, 2000
 _OPEN = ", ".join(f"'{status}'" for status in OPEN)
 _COLUMNS = (
@@ -113,15 +115,16 @@ def latest(
     tx: Transaction, *, limit: int, queue_name: str | None = None, before: tuple[int, str] | None = None
 ) -> list[RunRow]:
     """The latest runs of all queues, or of one, newest first; ``before`` the one that began then, with that id."""
-    where, values = ["create_time >= 0"], dict[str, Any]()
+    values: dict[str, Any] = {"time": _HIGHEST}
+    where, order = "create_time >= 0", ""
     if queue_name is not None:
-        where, values["queue"] = ["queue_name = :queue"], queue_name
+        where, order = tx.dialect.stretch("create_time", ">= 0", "<= :time"), "queue_name DESC, "
+        values["queue"] = queue_name
     if before is not None:
-        where.append("create_time <= :time AND (create_time < :time OR id < :id)")
+        where += " AND create_time <= :time AND (create_time < :time OR id < :id)"
         values["time"], values["id"] = before
     rows = tx.rows(
-        f"SELECT {_COLUMNS}, {{now}} FROM {{run}} WHERE {' AND '.join(where)} ORDER BY create_time DESC, id DESC "
-        "LIMIT $limit",
+        f"SELECT {_COLUMNS}, {{now}} FROM {{run}} WHERE {where} ORDER BY {order}create_time DESC, id DESC LIMIT $limit",
         {"limit": str(int(limit))},
         **values,
     )
@@ -255,8 +258,10 @@ def lines_of_item(tx: Transaction, queue_name: str, item_id: int) -> list[LogLin
     columns = ", ".join(LogLine._fields)
     found: list[LogLine] = []
     for (run_id,) in tx.rows(
-        f"SELECT id FROM {{run}} WHERE queue_name = :queue ORDER BY create_time DESC LIMIT {_LATEST_RUNS}",
+        f"SELECT id FROM {{run}} WHERE {tx.dialect.stretch('create_time', '>= 0', '<= :time')} "
+        f"ORDER BY queue_name DESC, create_time DESC LIMIT {_LATEST_RUNS}",
         queue=queue_name,
+        time=_HIGHEST,
     ):
         rows = tx.rows(
             f"SELECT {columns} FROM (SELECT {columns} FROM {{run_log}} WHERE run_id = :run ORDER BY id DESC "

@@ -47,6 +47,19 @@ class Increment:
     #: How many took how long, by the bins of ``storage.histogram``.
     ran: list[int] = field(default_factory=lambda: [0] * RUN_TIME_BINS)
 
+    def add_done(self, times: Sequence[float]) -> None:
+        """Attempts that ended ok, and took so long (seconds)."""
+        self.done += len(times)
+        self.run_time += sum(times)
+        histogram.count(times, self.ran)
+
+    def add_failed(self, seconds: float, *, is_dead: bool) -> None:
+        """An attempt that failed."""
+        self.failed += 1
+        self.dead += is_dead
+        self.run_time += seconds
+        histogram.count((seconds,), self.ran)
+
     def add(self, other: Increment) -> None:
         """Add another one to this."""
         self.done += other.done
