@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from .. import clock
+from ..redact import redact_text
 from ..service import QueueService
 from ..storage import browse
 from ..storage.browse import LOWEST, Bounds, DeadLine, Death, EndingLine, ItemLine
@@ -128,11 +129,16 @@ class Lists:
         queues: the names of those.
         is_all: whether that is all there are.
         names: what items are called.
+        sees: whether the history of a queue may be seen that is not, or no longer, among those; None: no.
     """
 
-    def __init__(self, service: QueueService, queues: Sequence[str], *, is_all: bool, names: Names) -> None:
+    def __init__(
+        self, service: QueueService, queues: Sequence[str], *, is_all: bool, names: Names,
+        sees: Callable[[str], bool] | None = None,
+    ) -> None:  # fmt: skip
         self._service = service
         self._queues = dict.fromkeys(queues)
+        self._sees = sees or self._queues.__contains__
         self._is_all = is_all
         self._names = names
         self._stale_after = clock.to_ms(service.settings.stale_after)
@@ -204,12 +210,27 @@ class Lists:
             outcomes = OUTCOMES.get(wanted.state, ())
             found: list[EndingLine] = []
             for name in names:
-                found += browse.endings(tx, name, outcomes, within, limit + 1)
+                found += self._endings(tx, name, outcomes, within, limit + 1)
             found.sort(key=lambda line: line.id, reverse=True)
             more = str(found[limit - 1].id) if len(found) > limit else None
             return Page([ending_facts(line) for line in found[:limit]], more)
 
         return self._read(read)
+
+    def _endings(
+        self, tx: Transaction, name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int
+    ) -> list[EndingLine]:
+        if name is not None:
+            return browse.endings(tx, name, outcomes, bounds, limit)
+        # Those of all queues are also those of queues that are gone, or have just come.
+        found: list[EndingLine] = []
+        while len(found) < limit:
+            part = browse.endings(tx, None, outcomes, bounds, limit)
+            found += [line for line in part if line.queue_name in self._queues or self._sees(line.queue_name)]
+            if len(part) < limit:
+                break
+            bounds = Bounds(bounds.above, part[-1].id)
+        return found[:limit]
 
     def _chosen(self, wanted: Filter) -> Sequence[str]:
         if not wanted.queue:
@@ -228,10 +249,9 @@ class Lists:
         if not wanted.text:
             return True
         text = wanted.text.casefold()
-        error = line.last_error if isinstance(line, ItemLine) else line.error
-        return any(
-            text in each.casefold() for each in (*self._names.of(line.data, line.queue_name, line.uid), error or "")
-        )
+        # What is not shown is not found, either: else secrets could be guessed letter by letter.
+        error = redact_text((line.last_error if isinstance(line, ItemLine) else line.error) or "")
+        return any(text in each.casefold() for each in (*self._names.of(line.data, line.queue_name, line.uid), error))
 
     def _read(self, work: Callable[[Transaction], Page]) -> Page:
         return self._service.database.statement(work, write=False)

@@ -166,8 +166,8 @@ def item_lines(tx: Transaction, ids: Sequence[int], pattern: str | None = None) 
     rows = tx.rows(
         "SELECT item.id, item.queue_name, item.uid, item.fence, item.state, item.weight, item.submit_time, "
         "item.release_time, item.run_count, item.failures, item.is_cancelled, "
-        f"SUBSTR(item.last_error, 1, {_HEAD}), {_DATA_OF_ITEM}, holder.label, holder.beat_time, holder.beat_period, {{now}} "
-        "FROM {item} AS item LEFT JOIN {holder} AS holder "
+        f"SUBSTR(item.last_error, 1, {_HEAD}), {_DATA_OF_ITEM}, holder.label, holder.beat_time, "
+        "holder.beat_period, {now} FROM {item} AS item LEFT JOIN {holder} AS holder "
         f"ON holder.token = SUBSTR(item.holder, 1, {TOKEN_LENGTH}) WHERE item.id IN ($ids){also} ORDER BY item.id DESC",
         listed(ids),
         **values,
@@ -281,26 +281,25 @@ def numbers(tx: Transaction, queue_name: str, most: int) -> Numbers:
     return Numbers(min(ready + lease_over + delay_over, most), held, later, letters)
 
 
-def _count(table: str, condition: str) -> str:
-    return f"(SELECT COUNT(*) FROM (SELECT id FROM {table} WHERE queue_name = :queue {condition} LIMIT $most) AS found)"
-
-
 # The order is that of the index of the claim, which keeps PostgreSQL from going through all rows of all queues instead.
-_HIDDEN = "AND state = {state} AND release_time {over} {{now}} ORDER BY release_time, weight, id"
-_NUMBERS = "SELECT " + ", ".join((
-    _count("{item} {claim_index}", f"AND state = {READY} AND release_time = 0 ORDER BY weight, id"),
-    *(_count("{item} {claim_index}", _HIDDEN.format(state=state, over=over))
-      for over in ("<=", ">") for state in (LEASED, DELAYED)),
-    _count("{dead}", ""),
-))  # fmt: skip
+_OF_QUEUE = "(SELECT COUNT(*) FROM (SELECT id FROM {item} {claim_index} WHERE queue_name = :queue AND state ="
+_HELD = f"{_OF_QUEUE} {LEASED} AND release_time"
+_LATER = f"{_OF_QUEUE} {DELAYED} AND release_time"
+_IN_ORDER = "{now} ORDER BY release_time, weight, id LIMIT $most) AS found)"
+_NUMBERS = (
+    f"SELECT {_OF_QUEUE} {READY} AND release_time = 0 ORDER BY weight, id LIMIT $most) AS found), "
+    f"{_HELD} <= {_IN_ORDER}, {_LATER} <= {_IN_ORDER}, {_HELD} > {_IN_ORDER}, {_LATER} > {_IN_ORDER}, "
+    "(SELECT COUNT(*) FROM (SELECT id FROM {dead} WHERE queue_name = :queue LIMIT $most) AS found)"
+)
 
 
 def oldest_beat(tx: Transaction, queue_name: str) -> tuple[int, int] | None:
-    """Of the items in hand the one whose holder has been silent for longest: (ms, the period that it meant to keep)."""
+    """Of those who hold items of a queue the one silent for longest: for how long (ms), and its period."""
     row = tx.row(
-        f"SELECT {{now}} - holder.beat_time, holder.beat_period FROM (SELECT DISTINCT SUBSTR(holder, 1, {TOKEN_LENGTH}) "
-        f"AS token FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} AND release_time > {{now}}) "
-        "AS held JOIN {holder} AS holder ON holder.token = held.token ORDER BY holder.beat_time LIMIT 1",
+        "SELECT {now} - holder.beat_time, holder.beat_period FROM "
+        f"(SELECT DISTINCT SUBSTR(holder, 1, {TOKEN_LENGTH}) AS token FROM {{item}} {{claim_index}} "
+        f"WHERE queue_name = :queue AND state = {LEASED} AND release_time > {{now}}) AS held "
+        "JOIN {holder} AS holder ON holder.token = held.token ORDER BY holder.beat_time LIMIT 1",
         queue=queue_name,
     )
     return (max(int(row[0]), 0), int(row[1])) if row else None

@@ -33,6 +33,13 @@ Ask = Callable[..., "list[Any]"]
 Session = tuple[int, "str | None"]
 
 
+#: What statements are filled in with besides the clock and the names of tables: attributes of a dialect.
+_WORDS = (
+    "claim_index", "order_index", "turn_index", "owner_index", "time_index", "open_index", "for_update", "skip_locked",
+    "share", "insert", "on_duplicate", "before", "of_weight", "like", "registered",
+)  # fmt: skip
+
+
 class Dialect:
     """The common part; an instance belongs to one database and knows the names of its tables."""
 
@@ -88,12 +95,7 @@ class Dialect:
 
     def _render(self, template: str, shift: int) -> str:
         now = f"({self.now} + {shift})" if shift else self.now
-        words = {"claim_index": self.claim_index, "order_index": self.order_index,
-                 "turn_index": self.turn_index, "owner_index": self.owner_index,
-                 "time_index": self.time_index, "open_index": self.open_index, "for_update": self.for_update,
-                 "skip_locked": self.skip_locked, "share": self.share, "insert": self.insert,
-                 "on_duplicate": self.on_duplicate,
-            "before": self.before, "of_weight": self.of_weight, "like": self.like, "registered": self.registered, "now": now}  # fmt: skip
+        words = {name: getattr(self, name) for name in _WORDS} | {"now": now}
         index_names = {word: hint.format(**self._words) for word, hint in words.items()}
         return self.parameters(template.format(**self._words, **index_names))
 

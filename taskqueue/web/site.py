@@ -13,6 +13,7 @@ from flask import Flask, current_app, render_template, url_for
 from ..dashboard.overview import Overview
 from ..errors import QueueNotFound, RunNotFound
 from ..queues.sql_base import SqlBase
+from ..redact import RedactHook
 from ..runs.state import RunState
 from ..runs.store import Runs
 from ..service import QueueService
@@ -40,6 +41,7 @@ class Site:
         self, app: Flask, name: str, settings: WebSettings, service: QueueService, *,
         authorize: Authorize | None, identity: IdentityHook | None, locale: LocaleHook | None,
         authorize_outbox: AuthorizeOutbox | None, authorize_dashboard: AuthorizeDashboard | None,
+        redact: RedactHook | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.settings = settings
@@ -47,9 +49,12 @@ class Site:
         self.authorize = authorize
         self.authorize_outbox = authorize_outbox
         self.authorize_dashboard = authorize_dashboard
+        self.redact = redact
         self.identity = identity
         self.counts = Counts()
         self.overview = Overview(service)
+        #: Draws a template: Flask, or the view of another extension in whose frame the pages stand.
+        self.draw: Callable[..., str] = render_template
         self._locale = locale
 
         def inside(work: Callable[[], None]) -> None:
@@ -98,7 +103,7 @@ class Site:
             "base_template": self.settings.base_template,
             "is_minimal": False,
         }
-        return render_template(template, **{**common, **values})
+        return self.draw(template, **{**common, **values})
 
     def url(self, endpoint: str, **values: Any) -> str:
         """The address of one of our views."""

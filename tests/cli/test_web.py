@@ -181,7 +181,8 @@ def test_a_stranger_learns_nothing_and_does_nothing(serve: Serve, shell: Shell, 
     run = begin(queue, "Secret import")
     pages = serve(*ALLOW)
     stranger, page = pages.stranger(), f"/run/{run.id}"
-    gets = ["/", "/runs", "/dashboard", "/dashboard/items", "/dashboard/queues/q", page, f"{page}?nojs=1", f"{page}/state", f"{page}/log?format=txt", f"{page}/tick?t=x",
+    gets = ["/", "/runs", "/dashboard", "/dashboard/items", "/dashboard/queues/q", page,
+            f"{page}?nojs=1", f"{page}/state", f"{page}/log?format=txt", f"{page}/tick?t=x",
             f"/run/{'0' * 32}", "/nonsense", "/csrf", "/login", "/login?token=", "/queue/q/run", "/%00",
             "/static/../x"]  # fmt: skip
     posts = [f"{page}/drive", f"{page}/abort", f"{page}/skip", "/queue/q/run", "/queue/other/run", "/", "/nonsense"]
@@ -464,7 +465,8 @@ def test_everything_stands_under_the_prefix(serve: Serve, shell: Shell, queue: B
     # then
     assert answer.location == "/tools/q/"
     assert "Path=/tools/q;" in answer.headers["Set-Cookie"]
-    listed = visitor.get("/tools/q/")
+    assert visitor.get("/tools/q/").location == "/tools/q/dashboard"
+    listed = visitor.get("/tools/q/runs")
     begun = visitor.submit("/tools/q/queue/q/run", csrf_token=listed.field("csrf_token"))
     page = visitor.page(begun.location or "")
     assert {each.split("/run/")[0] for each in page.data["urls"]["actions"].values()} == {"/tools/q"}

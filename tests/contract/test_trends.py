@@ -22,7 +22,7 @@ from taskqueue.storage import recorder, trends
 from taskqueue.storage.trends import ALL_QUEUES, HOUR, MINUTE, TrendRow
 from taskqueue.worker.depths import Depths
 from tests.contract import processes as jobs
-from tests.contract import tasks
+from tests.contract import records, tasks
 from tests.contract.backends import once_per_database, only_memory, only_sql
 from tests.contract.conftest import MakeQueue, MakeService
 from tests.forking import code_of, forked, halted
@@ -159,15 +159,12 @@ def test_single_steps_are_stored_every_few_seconds_only(
 
 
 @once_per_database
-def test_a_run_on_its_page_is_stored_when_it_ends(
-    queue: BatchQueue, service: QueueService, stored: list[int]
-) -> None:
+def test_a_run_on_its_page_is_stored_when_it_ends(queue: BatchQueue, service: QueueService, stored: list[int]) -> None:
     queue.create_items(Task(tasks.note, (number,)) for number in range(3))
-    recorder = records.begin(queue)
-    runner = Runner(queue)
-    assert not runner.run_slice(0, recorder, Remaining(queue))
+    run = records.begin(queue)
+    assert not records.drive(queue, run, seconds=0)
     assert stored == []
-    assert runner.run_slice(5, recorder, Remaining(queue))
+    assert records.drive(queue, run, seconds=5)
     assert stored == [1]
     assert told(service) == (3, 0, 0)
 

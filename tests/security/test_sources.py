@@ -41,7 +41,13 @@ PARTS = {
     },
     "storage/wake.py": {"key", "self._database.dialect.channel", "state"},
     # Conditions, columns and assignments.
+    "storage/audit.py": {"of_one"},
     "storage/batches.py": {"statement"},
+    "storage/browse.py": {
+        "', '.join((f':{name}' for name in names))",
+        "' OR '.join((f'{column} {{like}} :pattern' for column in columns))",
+        "also", "chosen", "of_one", "when",
+    },
     "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')"},
     "storage/dead.py": {"' AND '.join(conditions)", "columns"},
     "storage/expiry.py": {"which"},
@@ -51,8 +57,8 @@ PARTS = {
     "storage/reading.py": {"bound", "further", "order"},
     "storage/retention.py": {"old", "self._where", "self.also", "self.key", "self.table", "self.time", "table"},
     "storage/runs.py": {
-        "', '.join((f':{key}' for key in values))", "', '.join([slot, *added, *stored, *total])", "also",
-        "assignments", "condition", "free", "of_one", "started", "wanted",
+        "' AND '.join(where)", "', '.join((f':{key}' for key in values))", "', '.join([slot, *added, *stored, *total])",
+        "also", "assignments", "columns", "condition", "free", "started", "wanted",
     },
     # A table and its columns, which the callers give as constants, and a mark for each value.
     "storage/transaction.py": {"names", "table"},

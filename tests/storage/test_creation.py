@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, create_engine, inspect
 
 from taskqueue import QueueService
+from taskqueue.outcome import Outcome
+from taskqueue.storage import trends
 from taskqueue.storage.schema import define_tables
+from taskqueue.storage.transaction import Transaction
 from tests.servers import ALL_DATABASES, MariaDBServer, PostgreSQLServer
 from tests.storage.conftest import MakeService
 from tests.storage.programs import in_processes, in_threads, use_first
@@ -137,3 +141,12 @@ def _use(service: QueueService) -> None:
         assert queue.outcome_of(items[0].id) == "ok"
         assert queue.outcome_of(last.id) == "waiting"
         assert [item.data for item in queue.items()] == [2, "x"]
+        service.database.trends.count(queue.name, Outcome.OK, 0.1)
+        service.database.trends.flush()
+        service.database.trends.count(queue.name, Outcome.OK, 0.1)
+        service.database.trends.flush()  # to a row that is there
+        assert sum(service.database.transaction(partial(_done, queue.name))) == 2
+
+
+def _done(name: str, tx: Transaction) -> list[int]:
+    return [row.done for row in trends.read(tx, name, trends.HOUR, 0)]

@@ -270,7 +270,7 @@ def test_each_breach_is_told(tmp_path: Path) -> None:
         "queues/memory.py:2: imports sqlalchemy, which only storage, queues.sql, runs, outbox, operations, service may",
         "queues/sql.py:1: imports queues (floor 4, step 2) from floor 4, step 1",
         "runs.py:3: imports taskqueue.outbox inside a function; import it at the top of the module",
-        "runs.py:3: imports outbox (floor 6) from floor 6",
+        "runs.py:3: imports outbox (floor 6, step 0) from floor 6, step 0",
         "service.py:1: imports execution (floor 5, step 2) from floor 5, step 1",
         "service.py:2: imports testing, which stands aside and which nothing may import",
         "signals.py:1: imports clock (floor 0, step 1) from floor 0, step 1",

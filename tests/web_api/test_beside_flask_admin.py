@@ -13,6 +13,7 @@ from flask_babel import Babel
 
 from taskqueue import QueueService, Runner, Task
 from taskqueue.web import TaskQueue
+from taskqueue.web.flask_admin import DashboardView
 from tests.web_api import tasks
 
 
@@ -48,3 +49,31 @@ def test_both_have_their_pages(service: QueueService, admin_first: bool) -> None
     admin = client.get("/admin/")
     assert admin.status_code == 200
     assert "Content-Security-Policy" not in admin.headers, "our headers are for our pages"
+
+
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_the_dashboard_stands_in_its_menu_and_in_its_frame(service: QueueService, is_admin: bool) -> None:
+    # given
+    app = Flask(__name__)
+    app.secret_key = "only for this test"
+    Babel(app)
+    service.create("Sql", "jobs").create_item(Task(tasks.ok, (1,), "One"))
+    pages = TaskQueue(app, service, authorize_dashboard=lambda action, queue: is_admin)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Flask-Admin's own making
+        Admin(app, name="The shop").add_view(DashboardView(pages, name="All queues"))
+    client = app.test_client()
+    # when
+    menu = client.get("/admin/")
+    entry = client.get("/admin/taskqueue_dashboard/")
+    shown = client.get("/queue/dashboard/items")
+    # then
+    assert ("All queues" in menu.text) is is_admin
+    assert shown.status_code == (200 if is_admin else 404)
+    if is_admin:
+        assert (entry.status_code, entry.location) == (303, "/queue/dashboard")
+        assert "navbar" in shown.text and "The shop" in shown.text and ">One</bdi>" in shown.text
+        assert "script-src" not in shown.headers["Content-Security-Policy"], "Flask-Admin's own stand in the page"
+    else:
+        assert entry.status_code == 403
+        assert "jobs" not in shown.text and "All queues" not in shown.text

@@ -49,12 +49,14 @@ class Asked:
     @property
     def lists(self) -> Lists:
         """The lists, for the queues that the visitor may see."""
-        return Lists(self.site.service, self.access.names, is_all=self.access.sees_all, names=self.names)
+        return Lists(self.site.service, self.access.names, is_all=self.access.sees_all, names=self.names,
+                     sees=lambda name: self.may("view", name))  # fmt: skip
 
     @property
     def names(self) -> Names:
         """What items are called for the visitor."""
-        return Names(self.site.service.settings.codec.unpack, shows_data=lambda name: self.may("view_args", name))
+        unpack, hook = self.site.service.settings.codec.unpack, self.site.redact
+        return Names(unpack, shows_data=lambda name: self.may("view_args", name), hook=hook)
 
     def may(self, action: str, queue: str | None = None) -> bool:
         """Whether the visitor may."""

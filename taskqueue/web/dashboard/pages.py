@@ -19,6 +19,15 @@ from .asked import Asked, Shown, hidden, whole
 _QUEUES = 50
 _FILTER = ("queue", "state", "text", "since", "until")
 PERIODS = ("hour", "day", "week")
+#: What may be done to an item in each of its states.
+_OFFERED = {
+    "waiting": ("skip", "delete"),
+    "scheduled": ("retry", "skip", "delete"),
+    "retrying": ("retry", "skip", "delete"),
+    "running": ("delete",),
+    "silent": ("take_over", "delete"),
+    "dead": ("revive", "delete"),
+}
 
 
 # --- queues --------------------------------------------------------------------------------------
@@ -163,8 +172,7 @@ def items(asked: Asked) -> Shown:
     page = asked.lists.items(wanted, asked.number("after"))
     names = {key: label for key, label in labels.states(asked.translate).items() if key in ITEM_STATES}
     extras = {**_list_extras(asked, wanted, page, names), "states": labels.states(asked.translate)}
-    extras["verbs"] = [verb for verb in ("retry", "skip", "delete") if any(map(lambda name: asked.may(verb, name),
-                                                                              asked.access.names))]  # fmt: skip
+    extras["verbs"] = [verb for verb in ("retry", "skip", "delete") if asked.access.where(verb)]
     return Shown("items", asked.translate.gettext("Items"), _list_facts(page, "items"), extras)
 
 
@@ -188,7 +196,7 @@ def dead(asked: Asked) -> Shown:
 
 def past(asked: Asked) -> Shown:
     """What has ended otherwise than ok."""
-    asked.only(*_FILTER)
+    asked.only(*(name for name in _FILTER if name != "text"))
     wanted = asked.filter(tuple(OUTCOMES))
     page = asked.lists.history(wanted, asked.number("after"))
     outcomes = labels.outcomes(asked.translate)
@@ -214,16 +222,14 @@ def _list_extras(asked: Asked, wanted: Filter, page: Page, states: dict[str, str
 def item(asked: Asked, name: str, item_id: int) -> Shown:
     """One item."""
     asked.only()
-    found = item_page(asked.queue(name), item_id, lambda action: asked.may(action, name))
+    found = item_page(asked.queue(name), item_id, lambda action: asked.may(action, name), asked.site.redact)
     if found is None:
         raise hidden(asked.site, asked.translate)
-    verbs = {
-        "waiting": ("skip", "delete"), "scheduled": ("retry", "skip", "delete"), "retrying": ("retry", "skip", "delete"),
-        "running": ("delete",), "silent": ("take_over", "delete"), "dead": ("revive", "delete"),
-    }.get(found["state"], ())  # fmt: skip
+    verbs = _OFFERED.get(found["state"], ())
     facts = {**found, "actions": [verb for verb in verbs if asked.may(verb, name)]}
     extras = {
         "states": labels.states(asked.translate),
+        "queue_states": labels.queue_states(asked.translate),
         "outcomes": labels.outcomes(asked.translate),
         "acts": labels.acts(asked.translate),
         "deeds": labels.deeds(asked.translate),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from ...dashboard.item_page import deed_facts
 from ...dashboard.lists import PAGE, Lists
 from ...dashboard.overview import MOST, Standing
 from ...item import name_of
-from ...operations.call import FINAL, STATES, Call
+from ...operations.call import STATES, Call
 from ...redact import redact_text
 from ...runs.standing import percent
 from ...runs.state import RunState
@@ -72,14 +73,8 @@ def all_runs(asked: Asked) -> Shown:
     """The runs, newest first."""
     asked.only("queue")
     wanted = asked.filter()
-    before, visible = _place(asked), set(asked.access.names)
-    rows: list[RunRow] = []
-    more = True
-    while more and len(rows) <= PAGE:
-        part = _read_runs(asked, wanted.queue or None, before)
-        rows += [row for row in part if row.queue_name in visible]
-        more = len(part) > PAGE
-        before = (part[-1].create_time, part[-1].id) if part else None
+    visible = set(asked.access.names)
+    rows = _visible(partial(_read_runs, asked, wanted.queue or None), _place(asked), _place_of, visible.__contains__)
     shown = rows[:PAGE]
     states = [RunState.of(row, asked.site.service.settings.codec) for row in shown]
     facts = {
@@ -132,16 +127,15 @@ def calls(asked: Asked) -> Shown:
     if state is not None and state not in STATES:
         raise asked.wrong("state")
     visible = set(asked.access.names)
-    rows = _read_calls(asked, state, _place(asked))
+    rows = _visible(partial(_read_calls, asked, state), _place(asked), _place_of, visible.__contains__)
     shown = rows[:PAGE]
     facts = {
-        "operations": [_call(row) for row in shown if row.queue_name in visible],
+        "operations": [_call(row) for row in shown],
         "next": _cursor(shown[-1].create_time, shown[-1].id) if len(rows) > PAGE else None,
     }
     extras = {
         "state": state or "",
         "states": _call_states(asked),
-        "final": FINAL,
         "is_first": "after" not in asked.args,
     }
     return Shown("operations", asked.translate.gettext("Operations"), facts, extras)
@@ -162,10 +156,16 @@ def _call(row: OperationRow) -> dict[str, Any]:
 def _call_states(asked: Asked) -> dict[str, str]:
     _ = asked.translate.gettext
     return {
-        "queued": _("Waiting"), "scheduled": _("Scheduled"), "running": _("Running"), "retrying": _("Waits for its retry"),
-        "succeeded": _("Succeeded"), "failed": _("Said no"), "dead": _("Dead"), "cancelled": _("Cancelled"),
+        "queued": _("Waiting"),
+        "scheduled": _("Scheduled"),
+        "running": _("Running"),
+        "retrying": _("Waits for its retry"),
+        "succeeded": _("Succeeded"),
+        "failed": _("Said no"),
+        "dead": _("Dead"),
+        "cancelled": _("Cancelled"),
         "expired": _("Expired"),
-    }  # fmt: skip
+    }
 
 
 def messages(asked: Asked) -> Shown:
@@ -194,21 +194,55 @@ def messages(asked: Asked) -> Shown:
 def audit_log(asked: Asked) -> Shown:
     """What administrators did."""
     asked.only("queue")
-    wanted, visible = asked.filter(), set(asked.access.names)
-    below = asked.number("after")
+    wanted, below = asked.filter(), asked.number("after")
 
-    def read(tx: Transaction) -> list[audit.Deed]:
-        return audit.page(tx, wanted.queue or None, HIGHEST if below is None else below, PAGE + 1)
+    def read(place: int) -> list[audit.Deed]:
+        return asked.site.service.database.statement(
+            lambda tx: audit.page(tx, wanted.queue or None, place, PAGE + 1), write=False
+        )
 
-    found = asked.site.service.database.statement(read, write=False)
-    deeds = [deed for deed in found[:PAGE] if deed.queue_name in visible or (asked.access.sees_all)]
+    def is_visible(name: str) -> bool:
+        return asked.may("view", name) if name else asked.access.sees_all  # also of queues that are gone
+
+    found = _visible(read, HIGHEST if below is None else below, lambda deed: deed.id, is_visible)
     facts = {
-        "audit": [{**deed_facts(deed), "detail": redact_text(deed.detail)} for deed in deeds],
+        "audit": [{**deed_facts(deed), "detail": redact_text(deed.detail)} for deed in found[:PAGE]],
         "next": str(found[PAGE - 1].id) if len(found) > PAGE else None,
     }
     extras = {"deeds": labels.deeds(asked.translate), "query": wanted.as_query(), "queues": asked.access.names,
               "wanted": wanted, "is_first": "after" not in asked.args}  # fmt: skip
     return Shown("audit", asked.translate.gettext("Audit log"), facts, extras)
+
+
+class _OfQueue(Protocol):
+    @property
+    def queue_name(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=_OfQueue)
+Place = TypeVar("Place")
+
+
+def _visible(
+    read: Callable[[Place], list[Row]], place: Place, place_of: Callable[[Row], Place],
+    is_visible: Callable[[str], bool],
+) -> list[Row]:  # fmt: skip
+    """The first rows after a place that may be seen, one more than a page shows; ``read`` gives so many of all.
+
+    So neither the length of a page nor where the next one begins tells of the others.
+    """
+    found: list[Row] = []
+    while len(found) <= PAGE:
+        part = read(place)
+        found += [row for row in part if is_visible(row.queue_name)]
+        if len(part) <= PAGE:
+            break
+        place = place_of(part[-1])
+    return found
+
+
+def _place_of(row: RunRow | OperationRow) -> tuple[int, str] | None:
+    return row.create_time, row.id
 
 
 def _place(asked: Asked) -> tuple[int, str] | None:

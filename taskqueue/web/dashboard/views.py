@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, jsonify, request
+from flask.sansio.blueprints import BlueprintSetupState
 
 from ...clock import now_ms
 from .. import csrf, posted
@@ -41,7 +42,6 @@ _POSTS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
     ("/queues/<name>/steer", "steer", actions.steer),
     ("/queues/<name>/options", "options", actions.options),
 )
-_EVERY_METHOD = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 #: The pages in the bar at the top.
 _BAR = (
     "overview", "items", "dead", "history", "charts", "workers", "runs", "schedules", "outbox", "operations", "audit",
@@ -60,8 +60,16 @@ def add_dashboard_views(blueprint: Blueprint) -> None:
                                provide_automatic_options=False)  # fmt: skip
     # Whatever else is asked for, however it is asked: what is there answers strangers no differently.
     for number, path in enumerate(("/dashboard", "/dashboard/", "/dashboard/<path:rest>")):
-        blueprint.add_url_rule(path, f"dashboard_nothing_{number}", _nothing, methods=_EVERY_METHOD,
-                               provide_automatic_options=False)  # fmt: skip
+        blueprint.add_url_rule(path, f"dashboard_nothing_{number}", _nothing, provide_automatic_options=False)
+    blueprint.record(_let_nothing_take_every_method)
+
+
+def _let_nothing_take_every_method(state: BlueprintSetupState) -> None:
+    """Also invented ones: else werkzeug refuses them, with a list of methods that is another where something is."""
+    ours = f"{state.name_prefix}.{state.name}.dashboard_nothing_".lstrip(".")
+    for rule in state.app.url_map.iter_rules():
+        if rule.endpoint.startswith(ours):
+            rule.methods = None
 
 
 def is_page(endpoint: str) -> bool:
@@ -156,8 +164,6 @@ def _strings(asked: Asked) -> dict[str, str]:
     """What the script says of its own."""
     _ = asked.translate.gettext
     return {
-        "waits": _("Not refreshed while something is selected or being typed."),
         "lost": _("The server does not answer. This page keeps trying."),
         "sign_in": _("You are no longer signed in. Load the page again."),
-        "refreshed": _("Refreshed"),
     }

@@ -1,0 +1,1 @@
+"""The dashboard over HTTP, as its users, strangers and attackers meet it."""
