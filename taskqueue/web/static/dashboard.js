@@ -82,7 +82,10 @@ async function ask(keepsOpen) {
       headers: { "X-Taskqueue-Live": "1", Accept: "text/html" }, cache: "no-store", redirect: "manual",
       credentials: "same-origin", signal: stop.signal,
     });
-    if (response.type === "opaqueredirect" || [401, 403, 404].includes(response.status)) return say(strings.sign_in);
+    if (response.type === "opaqueredirect" || [401, 403, 404].includes(response.status)) {
+      failures += 1;
+      return say(strings.sign_in);
+    }
     if (!response.ok) throw new Error(String(response.status));
     swap(new DOMParser().parseFromString(await response.text(), "text/html"), keepsOpen);
     if (failures) say("");
@@ -112,8 +115,10 @@ function swap(fresh, keepsOpen) {
 function say(text) {
   if (said.textContent === text) return;
   said.textContent = text;
-  said.hidden = !text;
 }
+
+// What stands there when a page opens is not read out; what comes later is.
+if (said.textContent) setTimeout(() => { said.textContent = said.textContent; }, 200);
 
 function plan() {
   clearTimeout(timer);

@@ -111,7 +111,7 @@ class Board:
     def work(self, *queues: SqlBase, threads: int = 4) -> Any:
         """A worker on these queues, in a process of its own."""
         names = [queue.name for queue in queues]
-        arguments = ("--app", "tests.web.serving:service", "work", *names, "--threads", str(threads), "--prefetch", "1")
+        arguments = ("--app", "tests.web.dashboard.serving:service", "work", *names, "--threads", str(threads), "--prefetch", "1")
         return self.site.start_program(*arguments)
 
 
