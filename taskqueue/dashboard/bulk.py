@@ -68,12 +68,11 @@ def serve(service: QueueService) -> None:
     service.settings.handlers.setdefault(PAYLOAD, Handler(partial(_carry_out, service)))
 
 
-def put(service: QueueService, order: Order, key: str) -> SqlBase:
-    """Put an order on its queue, once for each key; give the queue."""
+def put(service: QueueService, order: Order, key: str) -> tuple[SqlBase, bool]:
+    """Put an order on its queue, once for each key, however late it comes again; the queue, and whether it was put."""
     queue = service.create("Sql", QUEUE, agent="browser", payload=PAYLOAD)
     assert isinstance(queue, SqlBase)  # noqa: S101  (of that type)
-    queue.create_item(order.as_data(), dedup_key=key)
-    return queue
+    return queue, queue.receive(order.as_data(), key)
 
 
 class Bulk:

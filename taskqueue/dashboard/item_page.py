@@ -9,7 +9,7 @@ from .. import clock
 from ..item import QueueItem, name_of, title_of_data
 from ..queues.ended import DeadItem, Ending
 from ..queues.sql_base import SqlBase
-from ..redact import redact_text
+from ..redact import RedactHook, redact_text
 from ..showing import content_of
 from ..storage import audit, browse, presence, runs
 from ..storage.audit import Deed
@@ -20,8 +20,13 @@ from .lines import moment, state_of
 _DEEDS = 100
 
 
-def item_page(queue: SqlBase, item_id: int, may: Callable[[str], bool]) -> dict[str, Any] | None:
-    """The facts on an item, for somebody who ``may`` "view_args" and "view_trace"; None: nothing is known of it."""
+def item_page(
+    queue: SqlBase, item_id: int, may: Callable[[str], bool], hook: RedactHook | None = None
+) -> dict[str, Any] | None:
+    """The facts on an item, for somebody who ``may`` "view_args" and "view_trace"; None: nothing is known of it.
+
+    ``hook`` says what of its arguments is not shown, besides what looks like a secret.
+    """
 
     def read(tx: Transaction) -> tuple[Any, ...]:
         line = next((each for each in browse.item_lines(tx, [item_id]) if each.queue_name == queue.name), None)
@@ -35,16 +40,17 @@ def item_page(queue: SqlBase, item_id: int, may: Callable[[str], bool]) -> dict[
     history = queue.history_of(item_id)
     if item is None and letter is None and not history and not deeds:
         return None
-    facts: dict[str, Any] = {"id": item_id, "queue": queue.name, "title": "", "state": "gone", "fence": None}
+    facts: dict[str, Any] = {"id": item_id, "queue": queue.name, "title": "", "state": "gone", "fence": None,
+                             "queue_status": queue.status}  # fmt: skip
     if item is not None:
-        facts |= _standing(item, may)
+        facts |= _standing(item, may, hook)
         facts |= {
             "state": state_of(line, clock.to_ms(queue.settings.stale_after)) if line is not None else "gone",
             "fence": item.fence,
             "lease": _lease(line, held),
         }
     elif letter is not None:
-        facts |= _letter(letter, may)
+        facts |= _letter(letter, may, hook)
     else:
         facts["outcome"] = queue.outcome_of(item_id)
     return {
@@ -56,9 +62,9 @@ def item_page(queue: SqlBase, item_id: int, may: Callable[[str], bool]) -> dict[
     }  # fmt: skip
 
 
-def _standing(item: QueueItem, may: Callable[[str], bool]) -> dict[str, Any]:
+def _standing(item: QueueItem, may: Callable[[str], bool], hook: RedactHook | None) -> dict[str, Any]:
     return {
-        **_content(item, may),
+        **_content(item, may, hook),
         "weight": item.weight,
         "submitted": _iso(item.submit_time),
         "released": _iso(item.release_time),
@@ -72,9 +78,9 @@ def _standing(item: QueueItem, may: Callable[[str], bool]) -> dict[str, Any]:
     }
 
 
-def _letter(letter: DeadItem, may: Callable[[str], bool]) -> dict[str, Any]:
+def _letter(letter: DeadItem, may: Callable[[str], bool], hook: RedactHook | None) -> dict[str, Any]:
     return {
-        **_content(letter, may),
+        **_content(letter, may, hook),
         "state": "dead",
         "weight": letter.weight,
         "submitted": _iso(letter.submit_time),
@@ -86,8 +92,8 @@ def _letter(letter: DeadItem, may: Callable[[str], bool]) -> dict[str, Any]:
     }
 
 
-def _content(item: QueueItem | DeadItem, may: Callable[[str], bool]) -> dict[str, Any]:
-    content, name = content_of(item), name_of(item)
+def _content(item: QueueItem | DeadItem, may: Callable[[str], bool], hook: RedactHook | None) -> dict[str, Any]:
+    content, name = content_of(item, hook), name_of(item)
     callback = content.pop("callback", "")
     if not may("view_args"):
         return {"title": name, "callback": callback}

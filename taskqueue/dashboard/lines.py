@@ -8,7 +8,7 @@ from typing import Any
 from .. import clock
 from ..errors import PayloadError
 from ..item import name_of_data, title_of_data
-from ..redact import redact_text
+from ..redact import RedactHook, redact_text
 from ..showing import presentable
 from ..storage.browse import DeadLine, EndingLine, ItemLine
 from ..storage.schema import DELAYED, LEASED
@@ -34,11 +34,13 @@ class Names:
     Arguments:
         unpack: reads what is stored.
         shows_data: whether the visitor may see what items hold: then that is what nameless ones are called by.
+        hook: says what of it is not shown, besides what looks like a secret.
     """
 
-    def __init__(self, unpack: Unpack, *, shows_data: Callable[[str], bool]) -> None:
+    def __init__(self, unpack: Unpack, *, shows_data: Callable[[str], bool], hook: RedactHook | None = None) -> None:
         self._unpack = unpack
         self._shows_data = shows_data
+        self._hook = hook
 
     def of(self, data: str | None, queue_name: str, uid: str) -> tuple[str, str]:
         """The title, and the callback of a task; "" where there is none, or none that may be seen."""
@@ -51,7 +53,7 @@ class Names:
         callback = found.callback if isinstance(found, Task) else ""
         title = name_of_data(found)
         if not title and self._shows_data(queue_name):
-            title = title_of_data(presentable(found))
+            title = title_of_data(presentable(found, self._hook))
         return title, callback
 
 

@@ -11,6 +11,7 @@ from flask import Blueprint, Flask, current_app, has_app_context, has_request_co
 from ..dashboard import bulk
 from ..errors import ConfigurationError, QueueNotActive, SpecError
 from ..queues.sql_base import SqlBase
+from ..redact import RedactHook
 from ..runner import Runner
 from ..service import QueueService
 from ..spec import TASK_PAYLOAD
@@ -53,6 +54,9 @@ class TaskQueue:
             all else denies. ``queue`` is a name, or None: whether the visitor may at all. Actions: view, view_args,
             view_trace; retry, skip, delete, revive, take_over; pause, resume, edit. Without it nobody may anything, and
             nobody learns that there is a dashboard.
+        redact: ``redact(name, value)`` returns what the dashboard shows of a value in the arguments or the data of an
+            item; name is that of the argument or of the member, "" where there is none. What is named like a secret, or
+            looks like one, is hidden before it is asked.
 
     Raises :class:`ConfigurationError` on settings that make no sense.
     """
@@ -61,7 +65,7 @@ class TaskQueue:
         self, app: Flask | None = None, service: QueueService | None = None, *, name: str = EXTENSION,
         url_prefix: str | None = None, authorize: Authorize | None = None, identity: IdentityHook | None = None,
         locale: LocaleHook | None = None, authorize_outbox: AuthorizeOutbox | None = None,
-        authorize_dashboard: AuthorizeDashboard | None = None,
+        authorize_dashboard: AuthorizeDashboard | None = None, redact: RedactHook | None = None,
     ) -> None:  # fmt: skip
         if not name.isidentifier():
             raise ConfigurationError(f"the name of the blueprint must be an identifier, not {name!r}")
@@ -73,6 +77,7 @@ class TaskQueue:
         self._locale = locale
         self._authorize_outbox = authorize_outbox
         self._authorize_dashboard = authorize_dashboard
+        self._redact = redact
         self._last: Flask | None = None
         if app is not None:
             self.init_app(app)
@@ -90,7 +95,7 @@ class TaskQueue:
         _tune(service, settings)
         site = Site(app, self.name, settings, service, authorize=self._authorize, identity=self._identity,
                     locale=self._locale, authorize_outbox=self._authorize_outbox,
-                    authorize_dashboard=self._authorize_dashboard)  # fmt: skip
+                    authorize_dashboard=self._authorize_dashboard, redact=self._redact)  # fmt: skip
         sites[self.name] = site
         blueprint = _Pages(self.name, __name__, static_folder=str(STATIC), template_folder=str(TEMPLATES))
         add_views(blueprint)

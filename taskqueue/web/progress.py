@@ -27,6 +27,7 @@ from ..spec import shown
 from ..storage import runs
 from . import csrf, posted, ticket
 from .answers import Refusal, protect, quiet, wants_json
+from .dashboard.access import Access
 from .dashboard.views import is_page
 from .i18n import Translations
 from .identity import visitor
@@ -172,6 +173,7 @@ def _page(visit: _Visit) -> Any:
         tick_url=_tick_url(visit) if nojs and snapshot["drive"] else None,
         is_minimal=visit.run.definition.is_minimal,
         may_view_trace=visit.permissions.may("view_trace"),
+        dashboard_url=site.url("dashboard_overview") if Access(site, visit.translate).may("view") else None,
     )
 
 

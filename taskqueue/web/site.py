@@ -13,6 +13,7 @@ from flask import Flask, current_app, render_template, url_for
 from ..dashboard.overview import Overview
 from ..errors import QueueNotFound, RunNotFound
 from ..queues.sql_base import SqlBase
+from ..redact import RedactHook
 from ..runs.state import RunState
 from ..runs.store import Runs
 from ..service import QueueService
@@ -40,6 +41,7 @@ class Site:
         self, app: Flask, name: str, settings: WebSettings, service: QueueService, *,
         authorize: Authorize | None, identity: IdentityHook | None, locale: LocaleHook | None,
         authorize_outbox: AuthorizeOutbox | None, authorize_dashboard: AuthorizeDashboard | None,
+        redact: RedactHook | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.settings = settings
@@ -47,6 +49,7 @@ class Site:
         self.authorize = authorize
         self.authorize_outbox = authorize_outbox
         self.authorize_dashboard = authorize_dashboard
+        self.redact = redact
         self.identity = identity
         self.counts = Counts()
         self.overview = Overview(service)

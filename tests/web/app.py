@@ -7,6 +7,7 @@ The environment variable ``TASKQUEUE_TEST_CONFIG`` holds, as JSON, settings for 
   everybody else to its login page before the blueprint hears of it), "flask-login", "none" (the extension's default)
 * ``TEST_AUTHORIZE``: {user: [actions that the user may do, or "*"]}; whoever does not stand there has what they own,
   and without it there is no hook
+* ``TEST_DASHBOARD``: {user: {action: [queues] or "*"}}, what each may do on the dashboard; without it there is no hook
 * ``TEST_CSRF``: whether Flask-WTF's CSRFProtect is on
 * ``TEST_CSP``: a Content-Security-Policy that the application sets on each of its answers
 * ``TEST_BABEL``: the locale that Flask-Babel tells
@@ -47,6 +48,7 @@ def create_app(**config: Any) -> Flask:
         TASKQUEUE_ALLOW=[tasks.__name__],
         TEST_LOGIN="cookie",
         TEST_AUTHORIZE=None,
+        TEST_DASHBOARD=None,
         TEST_CSRF=False,
         TEST_CSP=None,
         TEST_BABEL=None,
@@ -62,6 +64,8 @@ def create_app(**config: Any) -> Flask:
         hooks["identity"] = _user
     if app.config["TEST_AUTHORIZE"] is not None:
         hooks["authorize"] = _may
+    if app.config["TEST_DASHBOARD"] is not None:
+        hooks["authorize_dashboard"] = may_on_dashboard
     app.extensions[_PAGES] = TaskQueue(app, **hooks)
     app.add_url_rule("/ready", view_func=ready)
     app.add_url_rule("/login", view_func=login)
@@ -151,9 +155,18 @@ def _user() -> str | None:
 
 
 def _may(action: str, _run: Any, _item_id: int | None) -> bool | None:
-    user = flask_login.current_user.get_id() if current_app.config["TEST_LOGIN"] == "flask-login" else _user()
-    allowed = current_app.config["TEST_AUTHORIZE"].get(user)
+    allowed = current_app.config["TEST_AUTHORIZE"].get(_signed_in())
     return None if allowed is None else "*" in allowed or action in allowed
+
+
+def may_on_dashboard(action: str, queue: str | None) -> bool:
+    """The hook of the dashboard, as ``TEST_DASHBOARD`` says."""
+    queues = current_app.config["TEST_DASHBOARD"].get(_signed_in(), {}).get(action, [])
+    return bool(queues) and (queues == "*" or queue is None or queue in queues)
+
+
+def _signed_in() -> str | None:
+    return flask_login.current_user.get_id() if current_app.config["TEST_LOGIN"] == "flask-login" else _user()
 
 
 class _User(flask_login.UserMixin):  # type: ignore[misc]

@@ -99,7 +99,10 @@ def _add_second_pages(app: Flask) -> None:
     service = QueueService(url, prefix="reports_", allow=[tasks.__name__], heartbeat=0.5, stale_after=2.0)
     first = app.extensions[host._PAGES]
     identity = host._user if app.config["TEST_LOGIN"] == "cookie" else None
-    second = TaskQueue(app, service, name="reports", url_prefix="/reports", identity=identity)
+    dashboard = host.may_on_dashboard if app.config["TEST_DASHBOARD"] is not None else None
+    second = TaskQueue(
+        app, service, name="reports", url_prefix="/reports", identity=identity, authorize_dashboard=dashboard
+    )
     app.extensions[host._PAGES] = _Pages(first, second)
 
 

@@ -12,6 +12,7 @@ from ...dashboard.acts import EDITABLE, ON_DEAD, ON_ITEMS, Acts
 from ...dashboard.bulk import Bulk, Order
 from ...dashboard.bulk import put as put_order
 from ...dashboard.filters import ITEM_STATES, Filter
+from ...dashboard.lists import PAGE
 from ...errors import SpecError
 from ...runner import Runner
 from ...spec import is_name
@@ -81,7 +82,14 @@ def _ask_again(asked: Asked, what: str, verb: str, chosen: list[tuple[str, int, 
         "%(act)s: %(n)s item. This cannot be taken back.", "%(act)s: %(n)s items. This cannot be taken back.",
         len(chosen), act=labelled,
     )  # fmt: skip
-    extras = {"question": question, "label": labelled, "next": _own(asked, following), "action": "act", "query": {}}
+    extras = {
+        "is_final": True,
+        "question": question,
+        "label": labelled,
+        "next": _own(asked, following),
+        "action": "act",
+        "query": {},
+    }
     return Shown("confirm", labelled, facts, extras)
 
 
@@ -99,6 +107,7 @@ def confirm(asked: Asked) -> Shown:
     facts = {"what": what, "verb": verb, "number": number, "is_more": is_more, "bound": bound,
              "filter": wanted.as_query()}  # fmt: skip
     extras = {
+        "is_final": verb in _FINAL,
         "question": _question(asked, labelled, number, is_more),
         "label": _label(asked, labelled, number, is_more),
         "described": _described(asked, what, wanted),
@@ -154,24 +163,26 @@ def bulk(asked: Asked) -> Any:
         raise asked.wrong("key")
     if asked.site.settings.mode == "observe":
         raise Refusal(409, "observe", asked.translate.gettext("Pages execute nothing here."))
-    title = asked.translate.ngettext(
-        "%(act)s %(n)s of %(where)s", "%(act)s %(n)s of %(where)s", number, act=labels.acts(asked.translate)[verb],
+    title = asked.translate.gettext(
+        "%(act)s: %(n)s (%(where)s)", act=labels.acts(asked.translate)[verb], n=asked.translate.number(number),
         where=wanted.queue or asked.translate.gettext("All queues"),
     )  # fmt: skip
     order = Order(
         "dead" if what == "dead" else "items", verb, wanted, queues, asked.access.where("view_args"), bound, number,
         _actor(asked), title,
     )  # fmt: skip
-    queue = put_order(asked.site.service, order, key)
-    detail = ", ".join(f"{label}: {value}" for label, value in _described(asked, what, wanted))
-    Acts(asked.site.service, _actor(asked)).note(verb, wanted.queue, number=number, detail=detail)
+    queue, is_new = put_order(asked.site.service, order, key)
+    if is_new:  # else it was pressed twice, or once more on the way back
+        detail = ", ".join([what, *(f"{name}={value}" for name, value in wanted.as_query().items())])
+        Acts(asked.site.service, _actor(asked)).note(verb, wanted.queue, number=number, detail=detail)
     asked.site.overview.forget()
     owner = visitor_or_new(asked.site.identity)
-    mine = next((run for run in asked.site.runs.open_runs(queue.name) if run.owner == owner), None)
+    known = asked.site.runs.open_runs(queue.name) if is_new else asked.site.runs.latest(PAGE, queue.name)
+    mine = next((run for run in known if run.owner == owner), None)
     if mine is not None:
         answer = redirect(asked.site.url("page", run_id=mine.id), code=303)
     else:
-        answer = Runner(queue, title=asked.translate.gettext("Acts of the dashboard")).run_all_via_web()
+        answer = Runner(queue, title=title).run_all_via_web()
     if wants_json(request):
         return jsonify(number=number, page=answer.headers["Location"])
     return answer

@@ -55,7 +55,8 @@ class Asked:
     @property
     def names(self) -> Names:
         """What items are called for the visitor."""
-        return Names(self.site.service.settings.codec.unpack, shows_data=lambda name: self.may("view_args", name))
+        unpack, hook = self.site.service.settings.codec.unpack, self.site.redact
+        return Names(unpack, shows_data=lambda name: self.may("view_args", name), hook=hook)
 
     def may(self, action: str, queue: str | None = None) -> bool:
         """Whether the visitor may."""

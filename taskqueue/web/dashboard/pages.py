@@ -222,13 +222,14 @@ def _list_extras(asked: Asked, wanted: Filter, page: Page, states: dict[str, str
 def item(asked: Asked, name: str, item_id: int) -> Shown:
     """One item."""
     asked.only()
-    found = item_page(asked.queue(name), item_id, lambda action: asked.may(action, name))
+    found = item_page(asked.queue(name), item_id, lambda action: asked.may(action, name), asked.site.redact)
     if found is None:
         raise hidden(asked.site, asked.translate)
     verbs = _OFFERED.get(found["state"], ())
     facts = {**found, "actions": [verb for verb in verbs if asked.may(verb, name)]}
     extras = {
         "states": labels.states(asked.translate),
+        "queue_states": labels.queue_states(asked.translate),
         "outcomes": labels.outcomes(asked.translate),
         "acts": labels.acts(asked.translate),
         "deeds": labels.deeds(asked.translate),

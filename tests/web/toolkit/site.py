@@ -104,7 +104,7 @@ class Site:
         ``make_queue`` has made. With ``background`` workers are to do it.
         """
         by = by or self.admin
-        journal, name = self._journal(queue)
+        journal, name = self.journal_of(queue)
         wanted = {"start": start, "type": type, "options": options or {}, "runner": {"title": title, **runner}}
         wanted["background"] = background
         made = self._post(by, {**wanted, "queue": name, "tasks": list(tasks)})
@@ -112,7 +112,7 @@ class Site:
 
     def make_queue(self, *tasks: dict[str, Any], type: str = "Sql", options: dict[str, Any] | None = None) -> Run:
         """Make a queue with tasks but no run: its ``url`` is empty."""
-        journal, name = self._journal("")
+        journal, name = self.journal_of("")
         wanted = {"queue": name, "type": type, "options": options or {}, "tasks": list(tasks), "run": False}
         self._post(self.admin, wanted)
         return Run(self, name, "", "", journal, self.admin)
@@ -126,7 +126,8 @@ class Site:
         """The application without the proxy; a page is never opened there."""
         return f"http://127.0.0.1:{self.server.port}"
 
-    def _journal(self, queue: str) -> tuple[Journal, str]:
+    def journal_of(self, queue: str = "") -> tuple[Journal, str]:
+        """The journal of a queue's tasks, and the name of the queue, which is a new one without ``queue``."""
         name = queue or f"q{os.getpid()}-{next(_numbers)}"
         folder = self.server.folder / name
         folder.mkdir(exist_ok=True)
