@@ -53,8 +53,8 @@ def _smallest(one: ClaimFigures, figures: Sequence[ClaimFigures]) -> ClaimFigure
 def pages(figures: Sequence[PageFigures]) -> str:
     """How long each page took: a summary for each database, and all pages."""
     databases = list(dict.fromkeys(one.database for one in figures))
-    head = ("database", "pages", "median of all, ms", "slowest", "its page", "slowest first", "its page", f"within {GOAL} ms",
-            "others' cores")  # fmt: skip
+    head = ("database", "pages", "median of all, ms", "slowest", "its page", "slowest first", "its page",
+            f"within {GOAL} ms", "others' cores")  # fmt: skip
     summary = _table(
         "The dashboard", head, [_summary([one for one in figures if one.database == name]) for name in databases]
     )
@@ -68,7 +68,8 @@ def _summary(ours: Sequence[PageFigures]) -> Sequence[str]:
     slowest, first = max(ours, key=lambda one: max(one.again)), max(ours, key=lambda one: one.first)
     late = sum(max(one.first, *one.again) > GOAL for one in ours)
     return (
-        ours[0].database, str(len(ours)), f"{median(median(one.again) for one in ours):.0f}", f"**{max(slowest.again):.0f}**",
+        ours[0].database, str(len(ours)), f"{median(median(one.again) for one in ours):.0f}",
+        f"**{max(slowest.again):.0f}**",
         f"`{slowest.name}`", f"**{first.first:.0f}**", f"`{first.name}`", f"no: {late}" if late else "yes",
         _cores([ours[0].foreign]),
     )  # fmt: skip

@@ -138,8 +138,9 @@ class _Filling:
     ) -> None:
         failed = state == DELAYED
         rows = [
-            (number, name, "", weight, self._now - _DAY // 2 + number, int(holder), int(holder), int(failed), self._titled(name, number),
-             state, until + (number if until else 0), f"{_TOKENS[number % 20]}.{number}" if holder else "",
+            (number, name, "", weight, self._now - _DAY // 2 + number, int(holder), int(holder), int(failed),
+             self._titled(name, number), state, until + (number if until else 0),
+             f"{_TOKENS[number % 20]}.{number}" if holder else "",
              "ValueError: row 17 has no e-mail address" if failed else None)
             for number, _count in zip(self._ids, range(count), strict=False)
         ]  # fmt: skip
@@ -165,8 +166,8 @@ class _Filling:
         # Those of "mail" came first; what failed stands among what was done by hand.
         outcomes = ("retry", "dead", "delete", "abort", "skipped", "cancelled", "revived")
         rows = [
-            (number + 1, "mail" if number < self._amounts.endings // 2 else "import", number + 1, outcomes[number % len(outcomes)], 1,
-             "TimeoutError: took too long", self._now - _DAY // 2 + number)
+            (number + 1, "mail" if number < self._amounts.endings // 2 else "import", number + 1,
+             outcomes[number % len(outcomes)], 1, "TimeoutError: took too long", self._now - _DAY // 2 + number)
             for number in range(self._amounts.endings)
         ]  # fmt: skip
         self._tx.fill("{ending}", ("id", "queue_name", "item_id", "outcome", "attempt", "error", "end_time"), rows)
@@ -192,20 +193,22 @@ class _Filling:
         # The latest ones are open; the states of the others take turns.
         ended = ("succeeded", "failed", "expired")
         rows = [
-            (_hex(number), "note", "user:ann", "calls", 10**8 + number, "", ended[number % 3] if number < number_of - 60 else "",
-             self._now - _DAY + number, self._now - _HOUR if number < number_of - 60 else 0, 0, self._now + _DAY, "")
+            (_hex(number), "note", "user:ann", "calls", 10**8 + number, "",
+             ended[number % 3] if number < number_of - 60 else "", self._now - _DAY + number,
+             self._now - _HOUR if number < number_of - 60 else 0, 0, self._now + _DAY, "")
             for number in range(number_of)
         ]  # fmt: skip
         self._tx.fill(
             "{operation}",
-            ("id", "name", "owner", "queue_name", "item_id", "fingerprint", "state", "create_time", "end_time", "lasting",
-             "expire_time", "request"), rows,
+            ("id", "name", "owner", "queue_name", "item_id", "fingerprint", "state", "create_time", "end_time",
+             "lasting", "expire_time", "request"), rows,
         )  # fmt: skip
 
     def _rest(self) -> None:
         number_of = self._amounts.others
         self._tx.fill("{audit}", ("time", "actor", "action", "queue_name", "item_id", "detail"), [
-            (self._now - _DAY + number, "user:ann", "retry", "mail" if number < number_of // 2 else "import", number + 1, "")
+            (self._now - _DAY + number, "user:ann", "retry", "mail" if number < number_of // 2 else "import",
+             number + 1, "")
             for number in range(number_of)
         ])  # fmt: skip
         self._tx.fill("{trend}", ("queue_name", "resolution", "start", "done", "depth"), [

@@ -32,7 +32,8 @@ A_ROW = {"sqlite": 30, "mysql": 3, "postgresql": 3}
 GROWS = re.compile(r"/operations\?state=(?!queued|scheduled|running|retrying)")
 #: Statements of each page, for as many queues as ``QUEUES``; what is done for each queue is said below.
 STATEMENTS = {
-    "/items": 4, "/items?queue=mail": 12, "/items?queue=mail&state=waiting": 12, "/items?queue=archive&state=running": 4,
+    "/items": 4, "/items?queue=mail": 12, "/items?queue=mail&state=waiting": 12,
+    "/items?queue=archive&state=running": 4,
     "/items?queue=spread": 28, "/items?since=1d": 20, "/items?text=nowhere": 6, "/items?queue=mail&text=nowhere": 16,
     "/dead": 6, "/dead?queue=mail": 6, "/dead?text=nowhere": 6, "/history": 4, "/history?queue=mail&state=failed": 4,
     "/history?since=1d": 16, "/charts": 4, "/charts?queue=mail&period=week": 4, "/workers": 4, "/runs": 4,
