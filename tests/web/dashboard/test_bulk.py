@@ -18,13 +18,14 @@ NEEDLES = 37
 
 @on_databases
 def test_given_37_of_5000_that_match_when_all_are_retried_then_just_those_are_and_the_log_says_so(sites: Sites) -> None:
-    # given: the same title on another queue, and other titles on this one
+    # given: the same title on another queue, and other titles on this one, some with that text among the arguments
     site = sites(TEST_DASHBOARD=USERS, TEST_NAME="bulk")
     with board_of(site) as board:
         queue, other = board.queue(), board.queue()
         hay = board.letters(queue, *(task(number=n, title=f"Hay {n}") for n in range(2400)))
         needles = board.letters(queue, *(task(number=n, title=f"Send needle {n}") for n in range(NEEDLES)))
-        hay += board.letters(queue, *(task(number=n, title=f"Hay {n}") for n in range(2363)))
+        hay += board.letters(queue, *(task(number=n, title=f"Hay {n}") for n in range(2353)))
+        hay += board.letters(queue, *(task(number=n, title="Hay", message="send needle") for n in range(10)))
         elsewhere = board.letters(other, *(task(number=n, title=f"Send needle {n}") for n in range(200)))
         assert len(hay) + len(needles) + len(elsewhere) == 5000
         tab = board.open("dead")
