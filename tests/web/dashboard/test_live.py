@@ -236,6 +236,25 @@ def test_given_somebody_who_signs_out_when_the_page_asks_then_it_says_so_and_sho
     expect(notice(tab.page)).to_be_hidden()
 
 
+def test_given_people_who_sign_in_elsewhere_when_they_are_sent_there_then_the_page_says_so(board: Board) -> None:
+    # given
+    queue = board.queue(task())
+    tab = board.open("items", queue=queue.name)
+    board.site.complaints.allow("sso.example|net::ERR_FAILED|connect-src by")
+    sent = {"status": 302, "headers": {"location": "https://sso.example/login"}}
+    # when
+    tab.page.route("**/dashboard/items*", lambda route: route.fulfill(**sent))
+    refresh_every(tab.page, 2)
+    # then
+    expect(notice(tab.page)).to_have_text(SIGNED_OUT, timeout=6000)
+    # when
+    tab.page.unroute_all()
+    queue.create_item(task(title="Second"))
+    # then
+    tab.expect_text("Second", within=8)
+    expect(notice(tab.page)).to_be_hidden()
+
+
 def test_given_acts_and_refreshes_when_read_out_then_only_acts_are_spoken_and_once(board: Board) -> None:
     # given
     queue = board.queue()
