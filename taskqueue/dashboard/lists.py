@@ -213,7 +213,9 @@ class Lists:
                 found += self._endings(tx, name, outcomes, within, limit + 1)
             found.sort(key=lambda line: line.id, reverse=True)
             more = str(found[limit - 1].id) if len(found) > limit else None
-            return Page([ending_facts(line) for line in found[:limit]], more)
+            # What a queue leaves behind that is gone is of no use here.
+            lines = [ending_facts(line) for line in found[:limit] if line.queue_name in self._queues]
+            return Page(lines, more)
 
         return self._read(read)
 

@@ -207,7 +207,7 @@ def test_the_pages_alone_run_tasks_in_the_context_of_the_application(
     link = json.loads(process.stdout.readline())["url"]
     visitor = Visitor(link)
     visitor.get(link)
-    listed = visitor.get("/")
+    listed = visitor.get("/runs")
     # when
     begun = visitor.submit("/queue/q/run", csrf_token=listed.field("csrf_token"))
     answer = visitor.page(begun.location or "").drive()

@@ -381,10 +381,8 @@ def test_interactive_is_background_where_a_worker_is_alive_and_else_a_page(
     queue.enqueue(tasks.note, "a")
     with pytest.raises(ConfigurationError, match=rf"start one with 'taskqueue work {queue.name}'.* no progress page"):
         Runner(queue).run_all_interactive()
-    begun = threading.Event()
-    queue.create_item(tasks.step(lambda ctx: begun.set()))
     with working(service):
-        assert begun.wait(20)
+        wait_for(lambda: is_served(service, queue.name), "the worker says that it serves the queue")
         run_id = Runner(queue).run_all_interactive()
         assert store(queue).get(run_id).definition.mode == "background"
         queue.update(agent=None)  # which no worker would look for

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cached_property
 
 from ..i18n import Translations
 from ..permission import SEEING
@@ -18,7 +19,6 @@ class Access:
         self.site = site
         self.translate = translate
         self._known: dict[tuple[str, str | None], bool] = {}
-        self._names: list[str] | None = None
 
     def may(self, action: str, queue: str | None = None) -> bool:
         """Whether the visitor may do that to a queue, or (None) to any at all."""
@@ -39,17 +39,19 @@ class Access:
             _log.exception("the authorize_dashboard hook failed on %r and counts as a denial", action)
             return False
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """The queues that the visitor may see."""
-        if self._names is None:
-            self._names = [name for name in self.site.overview.names() if self.may("view", name)]
-        return self._names
+        return [name for name in self._all if self.may("view", name)]
 
     @property
     def sees_all(self) -> bool:
         """Whether that is all there are."""
-        return len(self.names) == len(self.site.overview.names())
+        return len(self.names) == len(self._all)
+
+    @cached_property
+    def _all(self) -> list[str]:
+        return self.site.overview.names()
 
     def where(self, action: str) -> tuple[str, ...]:
         """The queues in which the visitor may do that."""

@@ -196,8 +196,8 @@ def _wanted(asked: Asked, given: Any) -> tuple[str, str, Filter, tuple[str, ...]
     if wanted.queue:
         _require(asked, verb, wanted.queue)
     queues = (wanted.queue,) if wanted.queue else asked.access.where(verb)
-    if not queues:
-        _require(asked, verb, None)
+    if not queues and (asked.access.names or not asked.may(verb)):
+        raise _forbidden(asked)
     return what, verb, wanted, queues
 
 
@@ -260,11 +260,15 @@ def _fields(asked: Asked) -> dict[str, Any]:
     return {**fields, "items": request.form.getlist("items")}
 
 
-def _require(asked: Asked, verb: str, name: str | None) -> None:
-    if name is not None and (not is_name(name) or name not in asked.access.names):
+def _require(asked: Asked, verb: str, name: str) -> None:
+    if not is_name(name) or name not in asked.access.names:
         raise hidden(asked.site, asked.translate)
     if not asked.may(verb, name):
-        raise Refusal(403, "forbidden", asked.translate.gettext("You may not do that here."))
+        raise _forbidden(asked)
+
+
+def _forbidden(asked: Asked) -> Refusal:
+    return Refusal(403, "forbidden", asked.translate.gettext("You may not do that here."))
 
 
 def _actor(asked: Asked) -> str:

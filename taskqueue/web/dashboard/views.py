@@ -14,6 +14,7 @@ from ...clock import now_ms
 from .. import csrf, posted
 from ..answers import quiet, wants_json
 from ..durations import duration, utc
+from ..identity import visitor_or_new
 from ..site import current_site
 from . import actions, labels, pages, system_pages
 from .access import Access
@@ -74,7 +75,13 @@ def _let_nothing_take_every_method(state: BlueprintSetupState) -> None:
 
 def is_page(endpoint: str) -> bool:
     """Whether an answer may set the session's cookie: a page that a human has opened, with a token for its forms."""
-    return endpoint.startswith("dashboard_") and request.method == "GET" and LIVE not in request.headers
+    if not endpoint.startswith("dashboard_") or request.method != "GET" or LIVE in request.headers:
+        return False
+    return not _is_for_scripts()
+
+
+def _is_for_scripts() -> bool:
+    return request.args.get("format") == "json" or wants_json(request)
 
 
 def _asking(**_values: Any) -> Asked:
@@ -114,8 +121,9 @@ def _doing(work: Callable[..., Any]) -> Callable[..., Any]:
 
 def drawn(asked: Asked, page: Shown) -> Any:
     """A page as its reader wants it."""
-    if asked.args.get("format") == "json" or wants_json(request):
+    if _is_for_scripts():
         return quiet(jsonify(page.facts))
+    visitor_or_new(asked.site.identity)  # a post sets no cookie any more, and its run must know its owner again
     helpers = {
         "title": page.title,
         "page": page.template,

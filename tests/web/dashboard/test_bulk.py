@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from playwright.sync_api import Page, expect
 
 from taskqueue.queues import settlement
@@ -53,7 +54,7 @@ def test_given_37_of_5000_that_match_when_all_are_retried_then_just_those_are_an
         tab.goto(board.path("audit"))
         words = " | ".join(rows(tab.page).all_inner_texts())
         assert re.search(r"user:admin", words) and "revived" in words, words
-        assert f"Text: send NEEDLE, Queue: {queue.name}" in words or "send NEEDLE" in words, words
+        assert "send NEEDLE" in words, words
         facts = [line for line in board.read("audit")["audit"] if line["action"] == "revive"]
         assert facts and {line["actor"] for line in facts} == {"user:admin"}
         assert {line["queue"] for line in facts} == {queue.name}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import expect
 
@@ -98,7 +100,7 @@ def test_given_a_filter_when_paged_then_each_row_stands_on_one_page_and_all_are_
     makers = {"items": board.failed, "dead": board.letters, "history": board.removed}
     meant = makers[page](queue, *(task(number=number, title=f"Needle {number}") for number in range(61)))
     makers[page](queue, *(task(number=number, title=f"Hay {number}") for number in range(61)))
-    text = {} if page == "history" else {"text": "nEEDLE"}
+    text: dict[str, Any] = {} if page == "history" else {"text": "nEEDLE"}
     # when
     tab = board.open(page, queue=queue.name, since="1h", **text)
     found = all_ids(tab.page)

@@ -105,10 +105,10 @@ def test_the_script_and_its_headers_learn_nothing_either(stage: Stage) -> None:
         {"X-Taskqueue-Live": "1"}, {"X-Requested-With": "XMLHttpRequest"}, {"Range": "bytes=0-1"},
         {"If-None-Match": "*"}, {"X-HTTP-Method-Override": "POST"}, {"Accept-Language": "de"}, {"Accept": "*/*"},
     ):  # fmt: skip
-        expected = told(visitor.client.get(f"{BASE}/nonsense", headers=headers))
-        for path in paths(visitor.app):
-            assert told(visitor.client.get(path, headers=headers)) == expected
-            assert told(visitor.client.get(f"{path}?format=json&after=1", headers=headers)) == expected
+        for query in ("", "?format=json&after=1", "?queue=x&state=y"):
+            expected = told(visitor.client.get(f"{BASE}/nonsense{query}", headers=headers))
+            for path in paths(visitor.app):
+                assert told(visitor.client.get(path + query, headers=headers)) == expected
 
 
 def test_an_address_with_two_slashes_is_corrected_whether_or_not_it_is_there(stage: Stage) -> None:
