@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -182,7 +183,7 @@ def _fill(service: QueueService, size: Size) -> None:
     share = size.items // 100
     small = max(size.queues - 7, 1)
 
-    def put(name: str, count: int, *, weight: int = 0, **options: str) -> None:
+    def put(name: str, count: int, *, weight: int = 0, **options: Any) -> None:
         queue = (
             service.load(name) if service.exists(name) else service.create("SqlParallel", name, error="dead", **options)
         )

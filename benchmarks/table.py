@@ -59,9 +59,9 @@ def pages(figures: Sequence[PageFigures]) -> str:
         "The dashboard", head, [_summary([one for one in figures if one.database == name]) for name in databases]
     )
     names = dict.fromkeys(one.name for one in figures)
-    head = ("page, in ms", *(f"{name}{what}" for name in databases for what in (": median", " slowest", " first")))
+    columns = ("page, in ms", *(f"{name}{what}" for name in databases for what in (": median", " slowest", " first")))
     rows = [(f"`{name}`", *_times(name, databases, figures)) for name in names]
-    return f"{summary}\n\n{_table('Each page', head, rows, labels=1)}"
+    return f"{summary}\n\n{_table('Each page', columns, rows, labels=1)}"
 
 
 def _summary(ours: Sequence[PageFigures]) -> Sequence[str]:

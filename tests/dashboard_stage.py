@@ -80,7 +80,8 @@ def stage(service: QueueService, amounts: Amounts) -> Stage:
     """Fill an empty database."""
     for name in QUEUES:
         payload = {"post": OUTBOX_PAYLOAD, "calls": OPERATION_PAYLOAD}.get(name)
-        service.create("SqlParallel", name, **({"payload": payload} if payload else {}))
+        options: dict[str, Any] = {"payload": payload} if payload else {}
+        service.create("SqlParallel", name, **options)
     service.database.transaction(lambda tx: _Filling(service, tx, amounts).all())
     see_all, see_some = (lambda _action, _queue: True), (lambda _action, queue: queue != SECRET)
     return Stage(service, amounts, _client(service, see_all), _client(service, see_some))

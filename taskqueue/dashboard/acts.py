@@ -60,6 +60,8 @@ class Acts:
         holds it. "delete": the same, and who holds it is asked to stop. "take_over": taken away from a holder without a
         sign of life, and ready.
         """
+        if not held:
+            return 0
         work = {"retry": self._retry, "skip": self._skip, "delete": self._delete, "take_over": self._take_over}[verb]
         done = self._recorded(queue, verb, [item_id for item_id, _fence in held], lambda tx: work(tx, queue, held))
         queue.changed()
@@ -82,7 +84,10 @@ class Acts:
     def _delete(self, tx: Transaction, queue: SqlBase, held: Sequence[Held]) -> set[int]:
         still = queue.rows.fences(tx, (item_id for item_id, _fence in held))
         same = [item_id for item_id, fence in held if item_id in still and still[item_id][0] == fence]
-        return {item_id for item_id in same if queue.cancel_within(tx, item_id) is not None}
+        for item_id in same:
+            queue.rows.lock(tx, item_id)
+        asked = queue.rows.cancelled(tx, same)  # its holder was asked to stop, by somebody else
+        return {item_id for item_id in same if item_id not in asked and queue.cancel_within(tx, item_id) is not None}
 
     def _take_over(self, tx: Transaction, queue: SqlBase, held: Sequence[Held]) -> set[int]:
         stale_after = clock.to_ms(queue.settings.stale_after)

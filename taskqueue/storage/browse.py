@@ -6,6 +6,7 @@ down from it. What no index knows, such as a title, is looked at in parts (see `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -343,10 +344,22 @@ def count_endings(tx: Transaction, queue_name: str, outcomes: Sequence[str], sin
 # --- texts ---------------------------------------------------------------------------------------
 
 
+#: What is shown of nothing, and of what looks like a secret, is not stored; "ß" is "ss" where case does not matter.
+_SHOWN_ONLY = ("none", "hidden")
+_RUNS = re.compile(r"[a-z0-9]+|[^a-z0-9]+", re.ASCII | re.IGNORECASE | re.DOTALL)
+
+
 def like(text: str) -> str:
-    """A pattern that finds all that contains a text, and may find more: what databases treat differently may be
-    anything, such as letters that are not ASCII, whose case only some of them know."""
-    return "%" + "".join(each if each.isascii() and (each.isalnum() or each in " .:-/") else "%" for each in text) + "%"
+    """A pattern that finds all that is shown with a text in it, and may find more: what databases treat differently may
+    be anything, such as letters that are not ASCII, whose case only some of them know; and so may what is shown
+    otherwise than it is stored, such as the space after a comma."""
+    return "%" + "".join(map(_literal, _RUNS.findall(text))) + "%"
+
+
+def _literal(run: str) -> str:
+    if not (run.isascii() and run.isalnum()) or any(run.lower() in word for word in _SHOWN_ONLY):
+        return "%"
+    return re.sub("ss", "%", run, flags=re.IGNORECASE)
 
 
 def _like(columns: Sequence[str], pattern: str | None) -> tuple[str, dict[str, str]]:

@@ -122,7 +122,7 @@ def _registration(row: Any) -> Registration:
         stored = json.loads(row[3])
         known = {key: value for key, value in stored.items() if key in _OPTIONS}  # a newer release may have more
         return Registration(row[0], row[1], row[2], {**known, **check_options(known)})
-    except (ValueError, AttributeError, SpecError) as error:
+    except (ValueError, AttributeError, SpecError, RecursionError) as error:
         raise DatabaseError(
             f"the registration of queue {row[0]!r} is damaged ({error}): create the queue anew with reset=True"
         ) from error

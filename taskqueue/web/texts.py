@@ -83,7 +83,7 @@ class _Texts:
             "finishing": _p("run", "Finishing"),
             "completed": _p("run", "Completed"),
             "aborted": _p("run", "Aborted"),
-        }[self.state]
+        }.get(self.state, self.state)  # written by others
 
     def title(self) -> str:
         """Of the browser's tab. It changes with the state and in whole percents, so that it does not flicker."""

@@ -98,7 +98,7 @@ def _number(facts: dict[str, Any], name: str) -> int:
 def _facts(text: str) -> dict[str, Any]:
     try:
         facts = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 

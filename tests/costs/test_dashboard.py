@@ -11,6 +11,7 @@ import pytest
 
 from taskqueue import QueueService, travel
 from taskqueue.dashboard import bulk, lists, overview
+from taskqueue.storage.transaction import Transaction
 from tests.costs.examined import Examined
 from tests.costs.meters import Meter
 from tests.dashboard_stage import HOME, QUEUES, Amounts, Stage, analyze, pages, stage
@@ -168,7 +169,6 @@ def test_given_a_page_when_it_is_asked_for_then_so_many_statements_are_sent_and_
     }
     found = {address: _counted(here, meter, address) for address in most}
 
-    print({address: counted.statements for address, counted in found.items()})
     assert {
         address: counted.statements for address, counted in found.items() if counted.statements > most[address]
     } == {}
@@ -205,7 +205,12 @@ def test_given_many_who_ask_when_two_seconds_have_not_passed_then_it_was_counted
     service: QueueService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, times, count = stage(service, TINY), list[int](), overview._count
-    monkeypatch.setattr(overview, "_count", lambda tx: times.append(1) or count(tx))
+
+    def counted(tx: Transaction, entries: Any) -> Any:
+        times.append(1)
+        return count(tx, entries)
+
+    monkeypatch.setattr(overview, "_count", counted)
     assert overview._SHOWN_FOR == 2_000
     monkeypatch.setattr(overview, "_SHOWN_FOR", 200_000)  # for slow machines
     here.forget()

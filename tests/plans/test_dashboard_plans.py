@@ -8,7 +8,7 @@ comes in unseen.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -45,7 +45,7 @@ class Meant(NamedTuple):
     #: Stands in the text of these statements, and of no others.
     text: str
     #: For each table the indexes by which it may be gone through.
-    indexes: dict[str, tuple[str, ...]]
+    indexes: Mapping[str, tuple[str, ...]]
     #: Why they may sort; "": they may not.
     may_sort: str = ""
     #: So many entries and rows may be read.
@@ -280,7 +280,7 @@ def test_given_pages_when_they_are_looked_at_then_each_statement_goes_by_its_ind
 
 _WITHIN = re.compile(r"\(queue_name, (\w+)\) ([<>]=?) \((%\(queue\)s), (%\(\w+\)s|\d+)\)")
 #: What a statement would be without what keeps PostgreSQL on its way.
-PLAIN = {
+PLAIN: dict[str, Callable[[str], str]] = {
     "what is hidden": lambda sql: sql.replace("id + 0", "id"),
     "of a weight": lambda sql: sql.replace(_rendered(PostgreSQL.of_weight), _rendered(Dialect.of_weight)),
     "of a queue": lambda sql: _WITHIN.sub(r"queue_name = \3 AND \1 \2 \4", sql).replace("BY queue_name DESC, ", "BY "),

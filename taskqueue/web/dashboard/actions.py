@@ -28,6 +28,8 @@ _FINAL = ("delete", "skip")
 #: So many may be chosen one by one.
 _MOST_CHOSEN = 200
 _CHOSEN = re.compile(r"([A-Za-z0-9_.:-]{1,128})/(\d{1,18})(?:/(\d{1,18}))?", re.ASCII)
+#: What may follow upon the address of the dashboard: nothing that leads out of it again.
+_BELOW = re.compile(r"(/(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9_.:-]+)*(\?[!-~]*)?", re.ASCII)
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -278,9 +280,8 @@ def _actor(asked: Asked) -> str:
 def _own(asked: Asked, following: str) -> str:
     """An address of ours to go on to, whatever was asked for."""
     home = asked.site.url("dashboard_overview")
-    rest = following.removeprefix(home)
-    is_own = following.startswith(home) and (not rest or rest[0] in "/?") and "\\" not in following
-    return following if is_own and following.isprintable() and following.isascii() else home
+    is_own = following.startswith(home) and _BELOW.fullmatch(following.removeprefix(home))
+    return following if is_own else home
 
 
 def _back(asked: Asked, following: str, verb: str, done: int, of: int) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,14 +13,16 @@ from flask import request
 from ...dashboard.filters import Filter
 from ...dashboard.lines import Names
 from ...dashboard.lists import Lists
-from ...errors import QueueNotFound, SpecError
+from ...errors import DatabaseError, QueueNotFound, SpecError
 from ...queues.sql_base import SqlBase
 from ..answers import Refusal
 from ..i18n import Translations
 from ..posted import bad
 from ..site import Site
+from . import labels
 from .access import Access
 
+_log = logging.getLogger(__name__)
 #: What an address may carry besides the fields of a filter.
 _COMMON = ("after", "format", "done", "n", "of")
 
@@ -91,13 +95,25 @@ class Asked:
         """A queue that the visitor may see. Raises :class:`Refusal` (404)."""
         if name not in self.access.names:
             raise hidden(self.site, self.translate)
-        try:
+        with self.reading(name):
             queue = self.site.service.load(name)
-        except QueueNotFound:
-            raise hidden(self.site, self.translate) from None
         if not isinstance(queue, SqlBase):
             raise hidden(self.site, self.translate)
         return queue
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[None]:
+        """Around what reads the registration of a queue: a damaged one is named."""
+        try:
+            yield
+        except QueueNotFound:
+            raise hidden(self.site, self.translate) from None
+        except (DatabaseError, SpecError) as error:
+            if isinstance(error, DatabaseError) and type(error) is not DatabaseError:
+                raise
+            _log.error("queue %r cannot be shown: %s", name, error)
+            damaged = labels.queue_states(self.translate)["damaged"]
+            raise Refusal(409, "damaged", f"{name}: {damaged}") from error
 
 
 def whole(text: str | None, name: str, translate: Translations) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from ...dashboard.acts import EDITABLE
@@ -11,7 +12,7 @@ from ...dashboard.item_page import item_page
 from ...dashboard.lists import Page
 from ...dashboard.overview import MOST, RECENT, Detail, Standing
 from ...metrics.trends import history
-from ...storage.browse import Death
+from ...storage.browse import HIGHEST, Death
 from . import labels, svg, system_pages
 from .asked import Asked, Shown, hidden, whole
 
@@ -102,7 +103,8 @@ def queue(asked: Asked, name: str) -> Shown:
     """One queue: its numbers, its charts, its options."""
     asked.only("period")
     found = asked.queue(name)
-    status = found.status  # brings the options up to date, too
+    with asked.reading(name):
+        status = found.status  # brings the options up to date, too
     standing = asked.site.overview.standing([name])
     if not standing:
         raise hidden(asked.site, asked.translate)
@@ -222,7 +224,9 @@ def _list_extras(asked: Asked, wanted: Filter, page: Page, states: dict[str, str
 def item(asked: Asked, name: str, item_id: int) -> Shown:
     """One item."""
     asked.only()
-    found = item_page(asked.queue(name), item_id, lambda action: asked.may(action, name), asked.site.redact)
+    queue = asked.queue(name)
+    known = partial(item_page, queue, item_id, lambda action: asked.may(action, name), asked.site.redact)
+    found = known() if item_id <= HIGHEST else None  # larger ones no database takes
     if found is None:
         raise hidden(asked.site, asked.translate)
     verbs = _OFFERED.get(found["state"], ())

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, jsonify, request
 from flask.sansio.blueprints import BlueprintSetupState
+from werkzeug.routing import PathConverter
 
 from ...clock import now_ms
 from .. import csrf, posted
@@ -47,6 +48,7 @@ _POSTS: tuple[tuple[str, str, Callable[..., Any]], ...] = (
 _BAR = (
     "overview", "items", "dead", "history", "charts", "workers", "runs", "schedules", "outbox", "operations", "audit",
 )  # fmt: skip
+_ANYTHING = "taskqueue_anything"
 #: With this header the script asks for a page again.
 LIVE = "X-Taskqueue-Live"
 
@@ -60,9 +62,20 @@ def add_dashboard_views(blueprint: Blueprint) -> None:
         blueprint.add_url_rule(f"/dashboard{path}", f"dashboard_{name}", _doing(work), methods=["POST"],
                                provide_automatic_options=False)  # fmt: skip
     # Whatever else is asked for, however it is asked: what is there answers strangers no differently.
-    for number, path in enumerate(("/dashboard", "/dashboard/", "/dashboard/<path:rest>")):
+    blueprint.record(_know_anything)
+    for number, path in enumerate(("/dashboard", "/dashboard/", f"/dashboard/<{_ANYTHING}:rest>")):
         blueprint.add_url_rule(path, f"dashboard_nothing_{number}", _nothing, provide_automatic_options=False)
     blueprint.record(_let_nothing_take_every_method)
+
+
+class _Anything(PathConverter):
+    """Also with line breaks, which a path as werkzeug knows it does not have."""
+
+    regex = "[^/](?s:.*?)"
+
+
+def _know_anything(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters.setdefault(_ANYTHING, _Anything)
 
 
 def _let_nothing_take_every_method(state: BlueprintSetupState) -> None:

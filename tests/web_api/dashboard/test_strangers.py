@@ -17,7 +17,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 INVENTED = ("BREW", "PROPFIND", "get")
 NONSENSE = (
     "", "/", "/x", "/items/", "/queues", "/queues/", f"/queues/{SEEN}/", f"/queues/{SEEN}/items", "/act/x", "/%00",
-    "/..%2f..", "/é", "/favicon.ico", "/queues/x/items/1e9", f"/queues/{SEEN}/items/-1", "/queues/x/y/z", "/index.html",
+    "/..%2f..", "/é", "/favicon.ico", "/queues/x/items/1e9", f"/queues/{SEEN}/items/-1", "/queues/x/y/z", "/index.html", "/a%0ab", "/queues/a%0ab", "/queues/a%0ab/steer", "/a%0a", "/%0d%0aX: y",
 )  # fmt: skip
 #: Names and ids that are there, and that are not.
 VALUES = ({"name": SEEN, "item_id": 20}, {"name": HIDDEN, "item_id": 8}, {"name": "nowhere", "item_id": 10**30})
