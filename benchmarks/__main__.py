@@ -15,12 +15,13 @@ from typing import Any
 
 from taskqueue import QueueService
 
-from . import claim, ours, table
+from . import claim, dashboard, ours, table
 from .floors import FLOORS, bare_calls
 from .measure import Outcome, compete
 from .servers import DATABASES, Home, running
 
-BENCHMARKS = ("enqueue", "bulk", "run_all", "claim")
+RATES = ("enqueue", "bulk", "run_all")
+BENCHMARKS = (*RATES, "claim", "dashboard")
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,26 @@ class Scale:
     hidden: int
     #: Turns of 25 claims per round.
     turns: int
+    dashboard: dashboard.Size
 
 
 SCALES = {
-    "small": Scale({"enqueue": 300, "bulk": 5_000, "run_all": 1_000}, 2, (1_000, 10_000, 50_000), 20_000, 2),
-    "full": Scale({"enqueue": 1_000, "bulk": 30_000, "run_all": 3_000}, 4, (1_000, 100_000, 1_000_000), 200_000, 4),
+    "small": Scale(
+        {"enqueue": 300, "bulk": 5_000, "run_all": 1_000},
+        2,
+        (1_000, 10_000, 50_000),
+        20_000,
+        2,
+        dashboard.Size(20_000, 500, 20),
+    ),
+    "full": Scale(
+        {"enqueue": 1_000, "bulk": 30_000, "run_all": 3_000},
+        4,
+        (1_000, 100_000, 1_000_000),
+        200_000,
+        4,
+        dashboard.Size(1_000_000, 5_000, 50),
+    ),
 }
 
 
@@ -50,11 +66,13 @@ class Report:
     scale: str
     rates: list[Outcome] = field(default_factory=list)
     claims: list[claim.ClaimFigures] = field(default_factory=list)
+    pages: list[dashboard.PageFigures] = field(default_factory=list)
 
     def markdown(self) -> str:
         """The tables."""
         parts = [table.rates(self.rates)] if self.rates else []
         parts += [table.claims(self.claims)] if self.claims else []
+        parts += [table.pages(self.pages)] if self.pages else []
         known = "\n".join(f"- {what}: {value}" for what, value in self.host.items())
         return "\n\n".join([*parts, known])
 
@@ -64,18 +82,22 @@ def main(given: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     scale = SCALES[options.scale]
     report = Report(_host(), options.scale)
-    wanted = [name for name in options.only if name != "claim"]
+    wanted = [name for name in options.only if name in RATES]
     if wanted:
         report.rates += _memory(wanted, scale, options.rounds)
     for database in options.databases:
         with running(database) as home:
             report.host[database] = home.version
-            report.rates += _rates(home, wanted, scale, options.rounds)
-            home.clear()
+            if wanted:
+                report.rates += _rates(home, wanted, scale, options.rounds)
+                home.clear()
             if "claim" in options.only:
                 report.claims += claim.measure(
                     home, scale.backlogs, scale.hidden, turns=scale.turns, rounds=options.rounds, say=_say
                 )
+                home.clear()
+            if "dashboard" in options.only:
+                report.pages += dashboard.measure(home, scale.dashboard, rounds=options.rounds, say=_say)
     report.rates.sort(key=lambda outcome: BENCHMARKS.index(outcome.benchmark))
     if options.json:
         options.json.write_text(json.dumps(asdict(report), indent=1) + "\n")
@@ -116,7 +138,7 @@ def _rates(home: Home, wanted: Sequence[str], scale: Scale, rounds: int) -> list
 
 
 def _host() -> dict[str, str]:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("sqlalchemy", "pymysql", "psycopg"))
+    packages = ", ".join(f"{name} {version(name)}" for name in ("sqlalchemy", "pymysql", "psycopg", "flask"))
     return {
         "measured": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.system()} {platform.machine()}, {_cores()}",

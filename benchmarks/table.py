@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 
 from .claim import ClaimFigures
+from .dashboard import GOAL, PageFigures
 from .measure import Outcome
 
 TITLES = {"enqueue": "Enqueue one by one", "bulk": "Bulk enqueue", "run_all": "Run to the end"}
@@ -47,6 +48,37 @@ def claims(figures: Sequence[ClaimFigures]) -> str:
 
 def _smallest(one: ClaimFigures, figures: Sequence[ClaimFigures]) -> ClaimFigures:
     return next(other for other in figures if (other.database, other.type) == (one.database, one.type))
+
+
+def pages(figures: Sequence[PageFigures]) -> str:
+    """How long each page took: a summary for each database, and all pages."""
+    databases = list(dict.fromkeys(one.database for one in figures))
+    head = ("database", "pages", "median of all, ms", "slowest", "its page", "slowest first", "its page",
+            f"within {GOAL} ms", "others' cores")  # fmt: skip
+    summary = _table(
+        "The dashboard", head, [_summary([one for one in figures if one.database == name]) for name in databases]
+    )
+    names = dict.fromkeys(one.name for one in figures)
+    columns = ("page, in ms", *(f"{name}{what}" for name in databases for what in (": median", " slowest", " first")))
+    rows = [(f"`{name}`", *_times(name, databases, figures)) for name in names]
+    return f"{summary}\n\n{_table('Each page', columns, rows, labels=1)}"
+
+
+def _summary(ours: Sequence[PageFigures]) -> Sequence[str]:
+    slowest, first = max(ours, key=lambda one: max(one.again)), max(ours, key=lambda one: one.first)
+    late = sum(max(one.first, *one.again) > GOAL for one in ours)
+    return (
+        ours[0].database, str(len(ours)), f"{median(median(one.again) for one in ours):.0f}",
+        f"**{max(slowest.again):.0f}**",
+        f"`{slowest.name}`", f"**{first.first:.0f}**", f"`{first.name}`", f"no: {late}" if late else "yes",
+        _cores([ours[0].foreign]),
+    )  # fmt: skip
+
+
+def _times(name: str, databases: Sequence[str], figures: Sequence[PageFigures]) -> Iterable[str]:
+    for database in databases:
+        one = next(one for one in figures if (one.database, one.name) == (database, name))
+        yield from (f"{median(one.again):.0f}", f"{max(one.again):.0f}", f"{one.first:.0f}")
 
 
 def _claim_row(one: ClaimFigures, smallest: ClaimFigures) -> Sequence[str]:

@@ -80,7 +80,8 @@ def stage(service: QueueService, amounts: Amounts) -> Stage:
     """Fill an empty database."""
     for name in QUEUES:
         payload = {"post": OUTBOX_PAYLOAD, "calls": OPERATION_PAYLOAD}.get(name)
-        service.create("SqlParallel", name, **({"payload": payload} if payload else {}))
+        options: dict[str, Any] = {"payload": payload} if payload else {}
+        service.create("SqlParallel", name, **options)
     service.database.transaction(lambda tx: _Filling(service, tx, amounts).all())
     see_all, see_some = (lambda _action, _queue: True), (lambda _action, queue: queue != SECRET)
     return Stage(service, amounts, _client(service, see_all), _client(service, see_some))
@@ -121,21 +122,26 @@ class _Filling:
         for name in QUEUES:
             if name.startswith("small"):
                 self._items(name, 7)
+        if self._tx.dialect.name == "postgresql":  # which does not look at the ids that others have brought
+            self._tx.row("SELECT setval('{item}_id_seq', :next)", next=next(self._ids))
         self._endings()
         self._runs()
         self._calls()
         self._rest()
 
     def _titled(self, name: str, number: int) -> str:
-        return self._codec.pack(Task("operator:add", (number, 1), title=f"Import customer {number} of Müller"), name, "")
+        return self._codec.pack(
+            Task("operator:add", (number, 1), title=f"Import customer {number} of Müller"), name, ""
+        )
 
     def _items(
         self, name: str, count: int, state: int = READY, until: int = 0, *, weight: int = 0, holder: bool = False
     ) -> None:
         failed = state == DELAYED
         rows = [
-            (number, name, "", weight, self._now - _DAY // 2 + number, int(holder), int(holder), int(failed), self._titled(name, number),
-             state, until + (number if until else 0), f"{_TOKENS[number % 20]}.{number}" if holder else "",
+            (number, name, "", weight, self._now - _DAY // 2 + number, int(holder), int(holder), int(failed),
+             self._titled(name, number), state, until + (number if until else 0),
+             f"{_TOKENS[number % 20]}.{number}" if holder else "",
              "ValueError: row 17 has no e-mail address" if failed else None)
             for number, _count in zip(self._ids, range(count), strict=False)
         ]  # fmt: skip
@@ -161,8 +167,8 @@ class _Filling:
         # Those of "mail" came first; what failed stands among what was done by hand.
         outcomes = ("retry", "dead", "delete", "abort", "skipped", "cancelled", "revived")
         rows = [
-            (number + 1, "mail" if number < self._amounts.endings // 2 else "import", number + 1, outcomes[number % len(outcomes)], 1,
-             "TimeoutError: took too long", self._now - _DAY // 2 + number)
+            (number + 1, "mail" if number < self._amounts.endings // 2 else "import", number + 1,
+             outcomes[number % len(outcomes)], 1, "TimeoutError: took too long", self._now - _DAY // 2 + number)
             for number in range(self._amounts.endings)
         ]  # fmt: skip
         self._tx.fill("{ending}", ("id", "queue_name", "item_id", "outcome", "attempt", "error", "end_time"), rows)
@@ -188,27 +194,29 @@ class _Filling:
         # The latest ones are open; the states of the others take turns.
         ended = ("succeeded", "failed", "expired")
         rows = [
-            (_hex(number), "note", "user:ann", "calls", 10**8 + number, "", ended[number % 3] if number < number_of - 60 else "",
-             self._now - _DAY + number, self._now - _HOUR if number < number_of - 60 else 0, 0, self._now + _DAY, "")
+            (_hex(number), "note", "user:ann", "calls", 10**8 + number, "",
+             ended[number % 3] if number < number_of - 60 else "", self._now - _DAY + number,
+             self._now - _HOUR if number < number_of - 60 else 0, 0, self._now + _DAY, "")
             for number in range(number_of)
         ]  # fmt: skip
         self._tx.fill(
             "{operation}",
-            ("id", "name", "owner", "queue_name", "item_id", "fingerprint", "state", "create_time", "end_time", "lasting",
-             "expire_time", "request"), rows,
+            ("id", "name", "owner", "queue_name", "item_id", "fingerprint", "state", "create_time", "end_time",
+             "lasting", "expire_time", "request"), rows,
         )  # fmt: skip
 
     def _rest(self) -> None:
         number_of = self._amounts.others
         self._tx.fill("{audit}", ("time", "actor", "action", "queue_name", "item_id", "detail"), [
-            (self._now - _DAY + number, "user:ann", "retry", "mail" if number < number_of // 2 else "import", number + 1, "")
+            (self._now - _DAY + number, "user:ann", "retry", "mail" if number < number_of // 2 else "import",
+             number + 1, "")
             for number in range(number_of)
         ])  # fmt: skip
         self._tx.fill("{trend}", ("queue_name", "resolution", "start", "done", "depth"), [
             (name, resolution, self._now - self._now % (resolution * 1000) - back * resolution * 1000, 3, 1000)
             for name in (ALL_QUEUES, *QUEUES)
             for resolution in (HOUR, MINUTE)
-            for back in range(min(number_of, 1500))
+            for back in range(min(number_of, 900))
         ])  # fmt: skip
         self._tx.fill("{holder}", ("token", "label", "start_time", "beat_time", "beat_period", "worker"), [
             (token, "taskqueue work (host, pid 7)", self._now - _DAY, self._now - 5000, 3000,
@@ -231,9 +239,16 @@ def _hex(number: int) -> str:
 
 def analyze(service: QueueService) -> None:
     """Give the planner fresh statistics."""
-    word = "ANALYZE TABLE" if service.database.dialect.name == "mysql" else "ANALYZE"
-    for table in TABLES:
-        service.database.statement(lambda tx: tx.rows(f"{word} {{{table}}}") if word != "ANALYZE" else tx.change(f"{word} {{{table}}}"))  # noqa: B023
+    is_mariadb = service.database.dialect.name == "mysql"
+
+    def all_tables(tx: Transaction) -> None:
+        for table in TABLES:
+            if is_mariadb:
+                tx.rows(f"ANALYZE TABLE {{{table}}}")
+            else:
+                tx.change(f"ANALYZE {{{table}}}")
+
+    service.database.statement(all_tables)
 
 
 # --- addresses -----------------------------------------------------------------------------------
@@ -285,7 +300,12 @@ def confirmations() -> Iterator[str]:
 
 def item_pages(here: Stage) -> Iterator[str]:
     """An item in each state, a dead letter, and one of which nothing but its history is left."""
-    for query in ("items?queue=mail&", "items?queue=archive&state=running&", "items?queue=archive&state=scheduled&", "dead?"):
+    for query in (
+        "items?queue=mail&",
+        "items?queue=archive&state=running&",
+        "items?queue=archive&state=scheduled&",
+        "dead?",
+    ):
         answer = here.get(f"/{query}format=json").json
         (found,) = (answer[name] for name in ("items", "dead") if name in answer)
         yield f"/queues/{found[0]['queue']}/items/{found[0]['id']}"

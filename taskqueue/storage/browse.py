@@ -152,10 +152,11 @@ def _ready(tx: Transaction, queue_name: str, bounds: Bounds, limit: int) -> list
 
 
 def _hidden(tx: Transaction, queue_name: str, state: int, when: str, bounds: Bounds, limit: int) -> list[int]:
-    # The sum keeps PostgreSQL from going through the ids of all queues in the hope of finding these soon.
+    # The sums keep PostgreSQL from going through the ids of all queues in the hope of finding these soon, or because it
+    # takes a range whose ends it does not know, as in a prepared statement, for a small one.
     rows = tx.rows(
         f"SELECT id FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {int(state)} "
-        f"AND {when} AND id > :above AND id < :below ORDER BY id + 0 DESC LIMIT $limit",
+        f"AND {when} AND id + 0 > :above AND id + 0 < :below ORDER BY id + 0 DESC LIMIT $limit",
         {"limit": str(int(limit))},
         queue=queue_name,
         **bounds._asdict(),
@@ -326,9 +327,11 @@ def oldest_beat(tx: Transaction, queue_name: str) -> tuple[int, int] | None:
 def count_endings(tx: Transaction, queue_name: str, outcomes: Sequence[str], since: int, most: int) -> int:
     """How many endings of a queue with these outcomes there were since ``since`` (ms), counted up to ``most``."""
     names = {f"outcome_{chr(97 + index)}": outcome for index, outcome in enumerate(outcomes)}
+    within = tx.dialect.stretch("end_time", ">= :since", "<= :until")
+    chosen = ", ".join(f":{name}" for name in names)
     row = tx.row(
-        f"SELECT COUNT(*) FROM (SELECT id FROM {{ending}} WHERE {tx.dialect.stretch('end_time', '>= :since', '<= :until')} "
-        f"AND outcome IN ({', '.join(f':{name}' for name in names)}) ORDER BY queue_name, end_time LIMIT $most) AS found",
+        f"SELECT COUNT(*) FROM (SELECT id FROM {{ending}} WHERE {within} AND outcome IN ({chosen}) "
+        "ORDER BY queue_name, end_time LIMIT $most) AS found",
         {"most": str(int(most))},
         queue=queue_name,
         since=since,

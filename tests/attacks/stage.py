@@ -144,6 +144,18 @@ class Stage:
             ],
             "taskqueue.outbox_dead": [(f"/queue/outbox/dead?service={said}", False)],
             "host": [(f"/{said}", False), (f"/ops/{said}", False)],
+            **{f"taskqueue.dashboard_{name}": [(f"/queue{path}", False)] for name, path in self.board().items()},
+        }  # fmt: skip
+
+    def board(self) -> dict[str, str]:
+        """The pages of the dashboard by the names of their views."""
+        said = quote(self.text, safe="")
+        lists = ("charts", "items", "dead", "history", "workers", "runs", "schedules", "outbox", "operations", "audit")
+        return {
+            "overview": "/dashboard", **{name: f"/dashboard/{name}" for name in lists},
+            "queue": f"/dashboard/queues/{said}", "item": f"/dashboard/queues/{said}/items/1",
+            "confirm": f"/dashboard/confirm?what=dead&verb=revive&text={said}",
+            "nothing_0": "/dashboard", "nothing_1": "/dashboard/", "nothing_2": f"/dashboard/{said}",
         }  # fmt: skip
 
 

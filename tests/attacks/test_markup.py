@@ -83,12 +83,17 @@ def test_given_a_text_in_every_field_when_the_pages_alone_are_opened_then_it_sta
             page = visitor.context.new_page()
             page.goto(f"{address}/login?token={quote(stage.text)}")
             page.goto(f"{address}{pages.login_path()}")
-            assert urlsplit(page.url).path == "/"
+            assert urlsplit(page.url).path == "/dashboard"
+            page.goto(f"{address}/runs")
             missing = [] if says(text_of(page), stage.text) else ["the list of runs"]
+            for path in stage.board().values():
+                page.goto(f"{address}{path}")
+            page.goto(f"{address}/dashboard/items?text={quote(stage.text)}")
+            missing += [] if stage.text in page.input_value("#tq-text") else ["the filter"]
             page.goto(f"{address}/run/{stage.ended}")
             missing += [] if says(text_of(page), stage.text) else ["the page of a run"]
             for endpoint, path in posts(pages.app, stage.text):
-                submitted(page, address, path, stage.text, endpoint, start="/")
+                submitted(page, address, path, stage.text, endpoint, start="/runs")
             assert visitor.faults() == []
             assert missing == []
         finally:
@@ -103,7 +108,7 @@ def test_every_address_is_named(stage: Stage, number: int) -> None:
     assert {rule.endpoint for rule in stage.app.url_map.iter_rules()} == named | HOSTS | FOR_SCRIPTS
     with alone(stage) as (pages, _):
         others = {rule.endpoint for rule in pages.app.url_map.iter_rules()} - named
-    assert others == {"runs", "login", "run_queue"}
+    assert others == {"home", "runs", "login", "run_queue"}
 
 
 # --- what is done ---

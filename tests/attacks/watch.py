@@ -25,7 +25,10 @@ _WATCHER = """
   };
   const ofElement = (element) => {
     const name = element.localName;
-    if (FOREIGN.has(name)) return `an element ${name}`;
+    // Charts are drawn on the server: of our own class, or in our own box, and of shapes alone.
+    const isChart = name === "svg" && (element.matches(".tq-spark") || element.closest(".tq-chart-box"))
+      && [...element.querySelectorAll("*")].every((each) => ["path", "rect", "polyline"].includes(each.localName));
+    if (FOREIGN.has(name) && !isChart) return `an element ${name}`;
     const isOurs = /^[/].*static[/]/.test(element.getAttribute("src"));
     if (name === "script" && element.type !== "application/json" && !isOurs) return "a script";
     if (name === "img" && !isOurs) return "a picture";

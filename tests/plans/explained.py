@@ -13,6 +13,7 @@ import psycopg
 
 from tests.plans.watched import Seen
 
+_TABLES = ("item", "dead", "ending", "run", "run_log", "operation", "audit", "trend", "activity", "holder", "queue")
 PRIMARY, SCAN = "primary", "scan"
 _PREFIX = "taskqueue_"
 _PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -33,6 +34,7 @@ class Plan:
     #: Index entries and rows that were read, as far as the database tells; 0: it was not executed.
     reads: int = 0
     text: str = ""
+    is_generic: bool = False
 
 
 def plans(kind: str, cursor: Any, seen: Seen) -> Iterator[Plan]:
@@ -75,7 +77,9 @@ def _mariadb(cursor: Any, seen: Seen) -> Plan:
         if name is None:  # a subquery, or nothing that has to be read
             continue
         is_scan = step["type"] in ("ALL", "index")
-        plan.uses.append((name, SCAN if is_scan else PRIMARY if step["key"] == "PRIMARY" else _short(step["key"] or "")))
+        plan.uses.append(
+            (name, SCAN if is_scan else PRIMARY if step["key"] == "PRIMARY" else _short(step["key"] or ""))
+        )
     before, own = _handler_reads(cursor), _handler_reads(cursor)  # to show the counters is to read, too
     cursor.execute(seen.sql, seen.parameters)
     cursor.fetchall()
@@ -102,6 +106,7 @@ def _generic(cursor: Any, seen: Seen) -> Plan:
         aside.execute(f"PREPARE probe AS {prepared}".replace("%", "%%"), {})
         aside.execute(f"EXPLAIN (FORMAT JSON) EXECUTE probe{f'({values})' if values else ''}", seen.parameters)
         plan = _of_json(aside.fetchone()[0])  # type: ignore[index]
+        plan.is_generic = True
         aside.execute("DEALLOCATE probe")
         aside.execute("SET LOCAL plan_cache_mode = auto")
     return plan
@@ -117,7 +122,7 @@ def _of_json(answer: Any) -> Plan:
         if node["Node Type"] == "Seq Scan":
             plan.uses.append((table, SCAN))
         elif index:
-            table = table or index.partition("_")[0]  # of a bitmap
+            table = table or max((name for name in _TABLES if index.startswith(f"{name}_")), key=len)  # of a bitmap
             plan.uses.append((table, PRIMARY if index.endswith("_pkey") else index))
         if index or table:
             removed = sum(node.get(f"Rows Removed by {why}", 0) for why in ("Filter", "Index Recheck"))

@@ -136,7 +136,7 @@ def judged(crowd: Crowd, cursor: Any, one: Seen) -> list[str]:
     found = JUDGES[crowd.kind](cursor, one)
     if "ORDER BY one.end_time" in one.sql:  # the few that were found may be sorted
         return [what for what in found if what.startswith(("reads", "takes"))]
-    if "ORDER BY create_time DESC" not in one.sql:
+    if "create_time DESC" not in one.sql:
         return found
     # A list of the latest walks an index as far as its limit, and may sort the few open ones: the amount counts. Right
     # after so many rows came at once MariaDB cannot know yet that walking is less.

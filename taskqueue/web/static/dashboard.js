@@ -73,28 +73,50 @@ async function refresh(force) {
 }
 
 async function ask(keepsOpen) {
-  const stop = new AbortController();
-  const patience = setTimeout(() => stop.abort(), 10000);
+  const url = new URL(location.href);
+  url.hash = "";
+  for (const name of ["done", "n", "of"]) url.searchParams.delete(name);
   try {
-    const url = new URL(location.href);
-    for (const name of ["done", "n", "of"]) url.searchParams.delete(name);
-    const response = await fetch(url, {
-      headers: { "X-Taskqueue-Live": "1", Accept: "text/html" }, cache: "no-store", redirect: "manual",
-      credentials: "same-origin", signal: stop.signal,
-    });
-    if (response.type === "opaqueredirect" || [401, 403, 404].includes(response.status)) {
-      failures += 1;
-      return say(strings.sign_in);
-    }
-    if (!response.ok) throw new Error(String(response.status));
-    swap(new DOMParser().parseFromString(await response.text(), "text/html"), keepsOpen);
+    const answer = await load(url.href);
+    if (answer.responseURL !== url.href || [401, 403, 404].includes(answer.status)) return fail(strings.sign_in);
+    if (answer.status !== 200) return fail(strings.lost);
+    swap(answer.response, keepsOpen);
     if (failures) say("");
     failures = 0;
   } catch {
-    failures += 1;
-    say(strings.lost);
-  } finally {
-    clearTimeout(patience);
+    fail(await leadsAway(url.href) ? strings.sign_in : strings.lost);
+  }
+}
+
+function fail(text) {
+  failures += 1;
+  say(text);
+}
+
+/** A page, parsed by the browser: a policy of the host's with trusted types would not let this script do it. */
+function load(url) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", url);
+    request.responseType = "document";
+    request.timeout = 10000;
+    for (const [name, value] of [["X-Taskqueue-Live", "1"], ["Accept", "text/html"], ["Cache-Control", "no-cache"]]) {
+      request.setRequestHeader(name, value);
+    }
+    request.onload = () => resolve(request);
+    request.onerror = request.ontimeout = reject;
+    request.send();
+  });
+}
+
+/** Whether the server sends to another origin, where people sign in: to a request above that is no answer at all. */
+async function leadsAway(url) {
+  const headers = { "X-Taskqueue-Live": "1" };
+  try {
+    return (await fetch(url, { headers, redirect: "manual", cache: "no-store", signal: AbortSignal.timeout(5000) })).type
+      === "opaqueredirect";
+  } catch {
+    return false;
   }
 }
 

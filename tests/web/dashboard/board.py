@@ -1,4 +1,4 @@
-"""The dashboard as its tests see it: pages by their names, rows, and a service of the test's own to stage things with."""
+"""The dashboard as its tests see it: pages, rows, and a service of the test's own to stage things."""
 
 from __future__ import annotations
 
@@ -111,7 +111,16 @@ class Board:
     def work(self, *queues: SqlBase, threads: int = 4) -> Any:
         """A worker on these queues, in a process of its own."""
         names = [queue.name for queue in queues]
-        arguments = ("--app", "tests.web.dashboard.serving:service", "work", *names, "--threads", str(threads), "--prefetch", "1")
+        arguments = (
+            "--app",
+            "tests.web.dashboard.serving:service",
+            "work",
+            *names,
+            "--threads",
+            str(threads),
+            "--prefetch",
+            "1",
+        )
         return self.site.start_program(*arguments)
 
 
@@ -173,7 +182,8 @@ def counter(page: Page, name: str) -> Locator:
 def number_in(where: Locator) -> int:
     """The number that stands there."""
     text = where.inner_text()
-    assert (found := re.search(r"\d[\d,.]*", text)), text
+    found = re.search(r"\d[\d,.]*", text)
+    assert found, text
     return int(re.sub(r"\D", "", found[0]))
 
 
@@ -203,5 +213,7 @@ def raw(page: Page) -> dict[str, Any]:
     """The JSON behind the page."""
     address = page.get_by_role("link", name="JSON", exact=True).get_attribute("href")
     assert address
-    facts: dict[str, Any] = json.loads(page.request.get(re.sub(r"^(https?://[^/]+).*", r"\1", page.url) + address).text())
+    facts: dict[str, Any] = json.loads(
+        page.request.get(re.sub(r"^(https?://[^/]+).*", r"\1", page.url) + address).text()
+    )
     return facts

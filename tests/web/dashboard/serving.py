@@ -11,5 +11,7 @@ from tests.web.setups import TIMES
 
 service = QueueService(
     allow=[tasks.__name__],
-    **{name: TIMES[f"TASKQUEUE_{name.upper()}"] for name in ("heartbeat", "stale_after", "lease_slice")},
+    heartbeat=TIMES["TASKQUEUE_HEARTBEAT"],
+    stale_after=TIMES["TASKQUEUE_STALE_AFTER"],
+    lease_slice=TIMES["TASKQUEUE_LEASE_SLICE"],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +57,17 @@ def stocked(board: Board, text: str) -> Stock:
     """Make it all; somewhere in each text stands ``text``."""
     queue = board.queue(retry_limit=3)
     key = f"key {text}".replace("\u202e", "")[:191]  # which has to be printable
-    items = {"waiting": queue.create_item(task(title=f"Waiting {text}", gate=text), order_key=key).id}
-    items["scheduled"] = queue.create_item({"data": text, "title": f"Scheduled {text}"}, delay=3600).id
+    items = {"waiting": queue.create_item(task(title=f"One {text}", gate=text), order_key=key).id}
+    items["scheduled"] = queue.create_item({"data": text, "title": f"Two {text}"}, delay=3600).id
     trace = f"Traceback (most recent call last):\n  {text}"
     for number in range(2):
-        (items["retrying"],) = board.failed(queue, task(number=number, title=f"Failed {text}"), error=text, trace=trace)
-    (items["dead"],) = board.letters(queue, task(title=f"Dead {text}", gate=text), error=f"ValueError: {text}",
+        (items["retrying"],) = board.failed(queue, task(number=number, title=f"Three {text}"), error=text, trace=trace)
+    (items["dead"],) = board.letters(queue, task(title=f"Four {text}", gate=text), error=f"ValueError: {text}",
                                      trace=trace)  # fmt: skip
-    (items["gone"],) = board.removed(queue, task(title=f"Gone {text}"), error=text)
+    (items["gone"],) = board.removed(queue, task(title=f"Five {text}"), error=text)
     # In hand of a worker, which reports.
-    running = queue.create_item(task("hold", 9, f"Running {text}"), weight=-1)
-    other = queue.create_item(task("hold", 10, f"Silent {text}"), weight=-2)
+    running = queue.create_item(task("hold", 9, f"Six {text}"), weight=-1)
+    other = queue.create_item(task("hold", 10, f"Seven {text}"), weight=-2)
     items |= {"running": running.id, "silent": other.id}
     mine = queue.claim_item()
     assert mine is not None and mine.id == other.id
@@ -89,13 +91,21 @@ def note(board: Board, tx: Any, queue: str, item_id: int, text: str) -> None:
 
 
 def hold(board: Board, queue: SqlBase, text: str) -> None:
-    """Let a worker execute what is due, let whoever holds an item be silent, and give both labels of that text."""
+    """Let a worker hold an item for an hour, as it seems, whoever held one before be silent; labels have that text."""
     facts = json.dumps({"host": f"host {text}", "pid": 7, "queues": [queue.name], "threads": 1, "state": "serving"})
     board.service.database.statement(
         lambda tx: presence.beat_of_worker(tx, "0123456789abcdef", f"host {text}", 3_600_000, facts)
     )
-    board.work(queue, threads=1)
-    board.journal(queue).wait_for("start", number=9)
+    worker = board.work(queue, threads=1)
+    pid = board.journal(queue).wait_for("start", number=9)["pid"]
+    worker.kill()
+    if pid != worker.pid:
+        os.kill(pid, signal.SIGKILL)
+    for change in (
+        "UPDATE {holder} SET beat_period = 3600000 WHERE worker IS NOT NULL",
+        "UPDATE {item} SET release_time = release_time + 3600000 WHERE state = 1",
+    ):
+        board.service.database.statement(lambda tx, change=change: tx.change(change))
     # As a run stores it whose tasks report.
     for item in queue.items():
         activity = {"item": item.id, "queue": queue.name, "fence": item.fence, "age": 2000, "done": 1, "total": 2,

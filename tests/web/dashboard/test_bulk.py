@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+
 from playwright.sync_api import Page, expect
 
 from taskqueue.queues import settlement
 from tests.web.conftest import Sites
 from tests.web.dashboard.board import USERS, Board, all_ids, board_of, box, ids, notice, press, rows, task
 from tests.web.setups import on_databases
-from tests.web.toolkit.proxy import Seen
+from tests.web.toolkit.browser import Tab
+from tests.web.toolkit.proxy import Fault, Seen
 
 NEEDLES = 37
 
@@ -53,7 +55,7 @@ def test_given_37_of_5000_that_match_when_all_are_retried_then_just_those_are_an
         tab.goto(board.path("audit"))
         words = " | ".join(rows(tab.page).all_inner_texts())
         assert re.search(r"user:admin", words) and "revived" in words, words
-        assert f"Text: send NEEDLE, Queue: {queue.name}" in words or "send NEEDLE" in words, words
+        assert "send NEEDLE" in words, words
         facts = [line for line in board.read("audit")["audit"] if line["action"] == "revive"]
         assert facts and {line["actor"] for line in facts} == {"user:admin"}
         assert {line["queue"] for line in facts} == {queue.name}
@@ -202,17 +204,16 @@ def test_given_a_paused_queue_when_steered_then_it_is_resumed_and_back(board: Bo
 
 
 def test_given_a_double_click_when_letters_are_retried_then_there_is_one_effect(board: Board) -> None:
-    # given: the answer takes a while
+    # given
     queue = board.queue()
     (letter,) = board.letters(queue, task())
     tab = board.open("dead", queue=queue.name)
     box(tab.page, letter).check()
-    slow = board.site.proxy.delay(0.5, r"/act$", method="POST")
     # when
-    tab.page.get_by_role("button", name="Retry selected").dblclick(no_wait_after=True)
+    held = click_twice(board, tab, "Retry selected", r"/act$")
     # then
     expect(notice(tab.page)).to_have_text("1: revived.")
-    assert len(slow.hits) == 1, board.site.proxy.tail()
+    assert len(held.hits) == 1, board.site.proxy.tail()
     assert len(board.read("audit", queue=queue.name)["audit"]) == 1
 
 
@@ -221,13 +222,12 @@ def test_given_a_double_click_on_all_that_match_when_carried_out_then_there_is_o
     queue = board.queue()
     letters = board.letters(queue, *(task(number=n) for n in range(8)))
     tab = board.open("confirm", what="dead", verb="revive", queue=queue.name)
-    slow = board.site.proxy.delay(0.5, r"/bulk$", method="POST")
     # when
-    tab.page.get_by_role("button", name="Retry all 8").dblclick(no_wait_after=True)
+    held = click_twice(board, tab, "Retry all 8", r"/bulk$")
     # then
     tab.expect_status("completed")
     assert {item.id for item in queue.items()} == set(letters)
-    assert len(slow.hits) == 1, board.site.proxy.tail()
+    assert len(held.hits) == 1, board.site.proxy.tail()
     then_it_was_ordered_once(board, queue.name, 8)
 
 
@@ -258,6 +258,20 @@ def test_given_the_same_order_when_posted_again_then_there_is_one_effect(board: 
 
 
 # --- helpers ---
+
+
+def click_twice(board: Board, tab: Tab, name: str, path: str) -> Fault:
+    """Press a button once more while the answer to its first post is awaited: the browser would send it again."""
+    held = board.site.proxy.hold(path, method="POST")
+    button = tab.page.get_by_role("button", name=name)
+    place = button.bounding_box()
+    assert place is not None
+    button.click(no_wait_after=True)
+    held.wait_for_hit()
+    tab.page.mouse.click(place["x"] + 5, place["y"] + 5)
+    tab.pause(0.3)
+    held.end()
+    return held
 
 
 def confirm(page: Page, name: str) -> None:

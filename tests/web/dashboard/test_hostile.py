@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from playwright.sync_api import expect
@@ -60,18 +61,18 @@ def test_given_markup_in_every_text_when_shown_then_it_stays_text_under_a_strict
         press(tab.page, "Run now all 6")
         tab.expect_status("completed")
         tab.goto(board.path("audit"))
-        expect(rows(tab.page).first).to_contain_text(EVIL[:30])
+        expect(rows(tab.page).filter(has_text=re.compile(re.escape(EVIL)))).to_have_count(3)
         then_nothing_became_markup(tab)
 
 
-@pytest.mark.parametrize("name", ["done", "n", "of", "after", "text", "queue", "state", "format", "next"])
-def test_given_markup_in_an_address_when_opened_then_it_stays_text(board: Board, name: str) -> None:
+def test_given_markup_in_an_address_when_opened_then_it_stays_text(board: Board) -> None:
     board.site.complaints.allow_statuses(400, 404)
     tab = board.open()
-    for page in ("", "items", "audit"):
-        query = {name: EVIL} | ({"done": "retry"} if name in ("n", "of") else {})
-        tab.goto(board.path(page, **query))
-        then_nothing_became_markup(tab)
+    for name in ("done", "n", "of", "after", "text", "queue", "state", "format", "next"):
+        for page in ("", "items"):
+            query = {name: EVIL} | ({"done": "retry"} if name in ("n", "of") else {})
+            tab.goto(board.path(page, **query))
+            then_nothing_became_markup(tab)
 
 
 # --- secrets ---

@@ -89,7 +89,7 @@ def test_given_no_good_token_when_posted_then_it_is_refused_and_nothing_happens(
         (letter,) = board.letters(queue, task())
         board.look_anew()
         elsewhere = site.visitor().get("/queue/csrf").json()["csrf"]
-        tokens = ({}, {"csrf_token": "x"}, {"csrf_token": elsewhere})
+        tokens: tuple[dict[str, str], ...] = ({}, {"csrf_token": "x"}, {"csrf_token": elsewhere})
         bulk = {"what": "dead", "verb": "revive", "queue": queue.name, "number": "1", "key": "0" * 32}
         bound = str(int(time.time() * 1000) + 60_000)
         posts = {
@@ -210,5 +210,3 @@ def addresses(page: Page) -> Iterator[str]:
 
 def then_the_script_runs(tab: Tab) -> None:
     expect(tab.page.get_by_label("Refresh")).to_be_visible()
-
-

@@ -74,7 +74,7 @@ def test_given_a_zombie_when_it_wakes_up_after_a_take_over_then_it_changes_nothi
     # then: it has come to its end, which nobody believes; what it did not hold it does not touch
     worker.send_signal(signal.SIGTERM)
     worker.wait(20)
-    assert [item.id for item in queue.items()][0] == item_id and queue.number_of_items() == 2
+    assert next(item.id for item in queue.items()) == item_id and queue.number_of_items() == 2
     assert queue.fetch_item(item_id).fence == mine.fence  # type: ignore[union-attr]
     queue.extend_lease(mine)
     tab.reload()
