@@ -1,5 +1,6 @@
 """Orders on all that a filter finds: exactly those that were there, each once, whatever happens to who carries them out."""
 
+# ruff: noqa: E501 (lists of texts)
 from __future__ import annotations
 
 import os
@@ -23,6 +24,7 @@ from taskqueue.queues import settlement
 from taskqueue.storage import audit
 from tests.dashboard.conftest import MakeService
 
+_ALL = Filter()
 CHECKOUT = Path(__file__).resolve().parents[2]
 _CHILD = """
 import sys
@@ -34,7 +36,7 @@ Runner(service.load(bulk.QUEUE)).run_all()
 """
 
 
-def order_for(service: QueueService, what: Any, verb: str, wanted: Filter = Filter(), queues: tuple[str, ...] = ("jobs",),
+def order_for(service: QueueService, what: Any, verb: str, wanted: Filter = _ALL, queues: tuple[str, ...] = ("jobs",),
               **more: Any) -> Order:  # fmt: skip
     found = Bulk(service, what, wanted, queues, queues)
     bound = found.now()

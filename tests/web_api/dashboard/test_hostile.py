@@ -1,5 +1,6 @@
 """Parameters, posts and rows that nobody planned for: one sentence and 400 or 404, or a page that names the damage."""
 
+# ruff: noqa: E501 (lists of texts)
 from __future__ import annotations
 
 import json
