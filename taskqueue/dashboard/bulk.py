@@ -25,7 +25,7 @@ from .lists import Lists, Read
 #: The queue, and the payload that says what its items are.
 QUEUE = PAYLOAD = "taskqueue.bulk"
 #: Counting for the page that asks for confirmation ends here.
-MOST = 50_000
+MOST = 20_000
 
 
 @dataclass(frozen=True)

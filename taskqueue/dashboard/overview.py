@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .. import clock
 from ..errors import DatabaseError
-from ..metrics.kept import Kept
+from ..metrics.kept import Kept, KeptByName
 from ..metrics.trends import rates
 from ..service import QueueService
 from ..storage import browse, registry
@@ -25,6 +25,7 @@ MOST = 20_000
 RECENT = "1d"
 #: What was counted is shown for so long (ms).
 _SHOWN_FOR = 2000
+Found = TypeVar("Found")
 
 
 class Standing(NamedTuple):
@@ -50,63 +51,67 @@ class Detail:
 
 
 class Overview:
-    """The queues of a service, counted every two seconds at most, however many ask.
+    """The queues of a service; of each it is looked every two seconds at most, however many ask.
 
     Only queues that are registered in the database are there: those of type Memory live in another process as a rule.
     """
 
     def __init__(self, service: QueueService) -> None:
         self._service = service
-        self._known = Kept(self._names, _SHOWN_FOR)
-        self._counted = Kept(self._count, _SHOWN_FOR)
-
-    def names(self) -> list[str]:
-        """The names of all queues, in their order."""
-        return self._known.get()
-
-    def standing(self, names: Sequence[str]) -> list[Standing]:
-        """The queues of these names, in that order."""
-        counted = self._counted.get()
-        return [counted[name] for name in names if name in counted]
+        self.forget()
 
     def forget(self) -> None:
         """Something was changed here: look anew when somebody asks."""
-        self._known = Kept(self._names, _SHOWN_FOR)
-        self._counted = Kept(self._count, _SHOWN_FOR)
+        self._entries = Kept(partial(self._read, _readable), _SHOWN_FOR)
+        self._counted = KeptByName(self._count, _SHOWN_FOR)
+        self._details = KeptByName(self._look_into, _SHOWN_FOR)
+
+    def names(self) -> list[str]:
+        """The names of all queues, in their order."""
+        return [*self._entries.get()]
+
+    def with_payload(self, payload: str) -> list[str]:
+        """The names of the queues whose items are of that kind."""
+        return [name for name, entry in self._entries.get().items() if entry.options.get("payload") == payload]
+
+    def standing(self, names: Sequence[str]) -> list[Standing]:
+        """The queues of these names, in that order."""
+        return [*self._counted.get(names).values()]
 
     def details(self, standing: Sequence[Standing]) -> dict[str, Detail]:
         """More on some queues, by name."""
-        found = rates(self._service, [each.entry.name for each in standing]) if standing else {}
-        stale_after = clock.to_ms(self._service.settings.stale_after)
+        return self._details.get([each.entry.name for each in standing])
 
-        def look(tx: Transaction) -> dict[str, Detail]:
-            return {each.entry.name: _detail(tx, each, stale_after, found) for each in standing}
+    def _count(self, names: list[str]) -> dict[str, Standing]:
+        entries = self._entries.get()
+        known = {name: entries[name] for name in names if name in entries}
+        return self._read(partial(_count, entries=known))
 
-        return self._service.database.statement(look, write=False)
+    def _look_into(self, names: list[str]) -> dict[str, Detail]:
+        done, stale_after = rates(self._service, names), clock.to_ms(self._service.settings.stale_after)
+        standing = self.standing(names)
+        return self._read(lambda tx: {each.entry.name: _detail(tx, each, stale_after, done) for each in standing})
 
-    def _names(self) -> list[str]:
-        return [name for name, _entry in self._service.database.statement(_readable, write=False)]
-
-    def _count(self) -> dict[str, Standing]:
-        return self._service.database.statement(_count, write=False)
+    def _read(self, work: Callable[[Transaction], Found]) -> Found:
+        return self._service.database.statement(work, write=False)
 
 
-def _count(tx: Transaction) -> dict[str, Standing]:
+def _count(tx: Transaction, entries: Mapping[str, Registration]) -> dict[str, Standing]:
     since = int(tx.row("SELECT {now}")[0]) - AGES[RECENT] * 1000
     failed = partial(browse.count_endings, tx, outcomes=OUTCOMES["failed"], since=since, most=MOST + 1)
-    return {name: Standing(entry, browse.numbers(tx, name, MOST + 1), failed(name)) for name, entry in _readable(tx)}
+    return {name: Standing(entry, browse.numbers(tx, name, MOST + 1), failed(name)) for name, entry in entries.items()}
 
 
-def _readable(tx: Transaction) -> list[tuple[str, Registration]]:
+def _readable(tx: Transaction) -> dict[str, Registration]:
     """The registrations of all queues but templates, which hold nothing; a damaged one does not hide the others."""
-    found = []
+    found: dict[str, Registration] = {}
     for name, read in registry.stored(tx):
         try:
             entry = read()
         except DatabaseError:
             entry = Registration(name, "?", "damaged", {})
         if not entry.options.get("is_template"):
-            found.append((name, entry))
+            found[name] = entry
     return found
 
 

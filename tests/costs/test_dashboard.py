@@ -206,9 +206,9 @@ def test_given_many_who_ask_when_two_seconds_have_not_passed_then_it_was_counted
 ) -> None:
     here, times, count = stage(service, TINY), list[int](), overview._count
 
-    def counted(tx: Transaction) -> Any:
+    def counted(tx: Transaction, entries: Any) -> Any:
         times.append(1)
-        return count(tx)
+        return count(tx, entries)
 
     monkeypatch.setattr(overview, "_count", counted)
     assert overview._SHOWN_FOR == 2_000

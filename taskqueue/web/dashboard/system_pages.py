@@ -172,10 +172,9 @@ def messages(asked: Asked) -> Shown:
     """The messages of outboxes that wait."""
     asked.only("queue")
     wanted = asked.filter()
-    standing = [
-        each for each in asked.site.overview.standing(asked.access.names)
-        if each.entry.options.get("payload") == OUTBOX_PAYLOAD
-    ]  # fmt: skip
+    visible = set(asked.access.names)
+    ours = [name for name in asked.site.overview.with_payload(OUTBOX_PAYLOAD) if name in visible]
+    standing = asked.site.overview.standing(ours)
     names = [each.entry.name for each in standing]
     lists = Lists(asked.site.service, names, is_all=False, names=asked.names)
     page = lists.items(wanted, asked.number("after"))

@@ -62,7 +62,7 @@ def add_dashboard_views(blueprint: Blueprint) -> None:
         blueprint.add_url_rule(f"/dashboard{path}", f"dashboard_{name}", _doing(work), methods=["POST"],
                                provide_automatic_options=False)  # fmt: skip
     # Whatever else is asked for, however it is asked: what is there answers strangers no differently.
-    blueprint.record(lambda state: state.app.url_map.converters.setdefault(_ANYTHING, _Anything))
+    blueprint.record(_know_anything)
     for number, path in enumerate(("/dashboard", "/dashboard/", f"/dashboard/<{_ANYTHING}:rest>")):
         blueprint.add_url_rule(path, f"dashboard_nothing_{number}", _nothing, provide_automatic_options=False)
     blueprint.record(_let_nothing_take_every_method)
@@ -72,6 +72,10 @@ class _Anything(PathConverter):
     """Also with line breaks, which a path as werkzeug knows it does not have."""
 
     regex = "[^/](?s:.*?)"
+
+
+def _know_anything(state: BlueprintSetupState) -> None:
+    state.app.url_map.converters.setdefault(_ANYTHING, _Anything)
 
 
 def _let_nothing_take_every_method(state: BlueprintSetupState) -> None:
