@@ -1,5 +1,6 @@
 """Lists show exactly what a naive look at all rows finds, newest first, page by page, whatever comes and goes."""
 
+# ruff: noqa: E501 (lists of texts)
 from __future__ import annotations
 
 import random

@@ -89,7 +89,8 @@ def fields_of(world: World, owner: str, verb: str) -> dict[str, Any]:
 
 def test_every_address_has_its_row(world: World) -> None:
     rules = [rule for rule in world.usual.url_map.iter_rules() if rule.endpoint.startswith("taskqueue.")]
-    rules = [rule for rule in rules if not rule.endpoint.startswith("taskqueue.dashboard_")]  # see tests/web_api/dashboard
+    # Those of the dashboard are in tests/web_api/dashboard.
+    rules = [rule for rule in rules if not rule.endpoint.startswith("taskqueue.dashboard_")]
     methods = {
         rule.endpoint.removeprefix("taskqueue."): "/".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
         for rule in rules

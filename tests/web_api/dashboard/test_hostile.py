@@ -1,5 +1,6 @@
 """Parameters, posts and rows that nobody planned for: one sentence and 400 or 404, or a page that names the damage."""
 
+# ruff: noqa: E501 (lists of texts)
 from __future__ import annotations
 
 import json
@@ -279,7 +280,7 @@ def test_every_page_still_draws_and_names_what_is_damaged(stage: Stage, what: st
     for number, text in enumerate(TEXTS):
         stage.rows(sql, *[text] * sql.count("?"))
         visitor = stage.visitor()
-        for page in pages if number < 3 else ("", pages[-3], *named):
+        for page in pages if number == 1 else ("", pages[-3], *named):
             accept = "application/json" if number == 1 else "text/html"
             answer = visitor.get(page, headers={"Accept": accept})
             if f"/queues/{SEEN}" in page and what.endswith("of a queue") and answer.status_code != 200:

@@ -1,5 +1,6 @@
 """Each act needs its own permission on its own queue: it is not offered without, and refused when it is tried."""
 
+# ruff: noqa: E501 (lists of texts)
 from __future__ import annotations
 
 import json

@@ -1,5 +1,6 @@
 """Posts come from pages of ours; asking for a page changes nothing; only pages that humans open set a cookie."""
 
+# ruff: noqa: E501 (lists of texts)
 from __future__ import annotations
 
 from typing import Any

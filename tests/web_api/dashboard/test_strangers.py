@@ -1,5 +1,6 @@
 """A stranger learns nothing: every address, there or not, gives him the same answer, however he asks."""
 
+# ruff: noqa: E501 (lists of texts)
 from __future__ import annotations
 
 import re
