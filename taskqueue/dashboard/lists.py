@@ -21,6 +21,8 @@ from .lines import Names, dead_facts, ending_facts, item_facts
 PAGE = 50
 #: What no index knows is looked for in parts of so many rows, for so long (seconds); then the page says how far it is.
 _PART, _PATIENCE = 500, 0.12
+#: A number that is asked for by itself may take longer.
+_PATIENCE_TO_COUNT = 0.2
 #: Who goes through all of a list looks up so many places at a time.
 _AT_ONCE = 10_000
 #: Up to so many queues are asked one by one for their newest items; with more, the newest of all are gone through.
@@ -111,7 +113,7 @@ class Source(Generic[Place, Line]):
         began, number = time.monotonic(), 0
         for lines in self.all(read, place):
             number += len(lines)
-            if number > most or time.monotonic() - began > _PATIENCE:
+            if number > most or time.monotonic() - began > _PATIENCE_TO_COUNT:
                 return min(number, most), True
         return number, False
 

@@ -82,6 +82,7 @@ def capped(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((overview, "MOST"), (bulk, "MOST"), (lists, "_PART"), (lists, "_AT_ONCE")):
         monkeypatch.setattr(module, name, CAP)
     monkeypatch.setattr(lists, "_PATIENCE", 0.0)
+    monkeypatch.setattr(lists, "_PATIENCE_TO_COUNT", 0.0)
 
 
 def _sample(addresses: list[str]) -> list[str]:
@@ -160,6 +161,7 @@ def test_given_a_page_when_it_is_asked_for_then_so_many_statements_are_sent_and_
 ) -> None:
     here = stage(service, TINY)
     monkeypatch.setattr(lists, "_PATIENCE", 0.0)
+    monkeypatch.setattr(lists, "_PATIENCE_TO_COUNT", 0.0)
     most = {
         **STATEMENTS,
         "": OVERVIEW + FOR_A_QUEUE * len(QUEUES) + FOR_MANY_WEIGHTS,

@@ -169,6 +169,7 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         for module, name in ((overview, "MOST"), (bulk, "MOST"), (lists, "_PART"), (lists, "_AT_ONCE")):
             patch.setattr(module, name, CAP)
         patch.setattr(lists, "_PATIENCE", 0.0)
+        patch.setattr(lists, "_PATIENCE_TO_COUNT", 0.0)
         yield Shown(
             kind,
             here,
