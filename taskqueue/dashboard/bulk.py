@@ -6,6 +6,8 @@ named stays as it is; an item that is executed once more, because its process wa
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -13,17 +15,20 @@ from typing import Any, Literal
 
 from ..errors import SpecError
 from ..execution.context import TaskContext
+from ..queues.base import NewItem
 from ..queues.sql_base import SqlBase
 from ..service import QueueService
 from ..settings import Handler
+from ..storage import audit, received
 from ..storage.browse import HIGHEST, Death
+from ..storage.transaction import Transaction
 from .acts import ON_DEAD, ON_ITEMS, Acts
 from .filters import Filter, filter_of
 from .lines import Names
 from .lists import Lists, Read
 
-#: The queue, and the payload that says what its items are.
-QUEUE = PAYLOAD = "taskqueue.bulk"
+#: What the items of these queues are, and what the names of the queues begin with.
+PAYLOAD = "taskqueue.bulk"
 #: Counting for the page that asks for confirmation ends here.
 MOST = 20_000
 
@@ -44,6 +49,11 @@ class Order:
     number: int
     actor: str
     title: str
+
+    @property
+    def described(self) -> str:
+        """The list and the filter, as the audit log has them."""
+        return ", ".join([self.what, *(f"{name}={value}" for name, value in self.wanted.as_query().items())])
 
     def as_data(self) -> dict[str, Any]:
         """What is put on the queue."""
@@ -68,11 +78,30 @@ def serve(service: QueueService) -> None:
     service.settings.handlers.setdefault(PAYLOAD, Handler(partial(_carry_out, service)))
 
 
+def queue_of(actor: str) -> str:
+    """The name of the queue on which the orders of one administrator stand: nobody sees or stops those of others."""
+    return f"{PAYLOAD}.{hashlib.sha256(actor.encode()).hexdigest()[:16]}"
+
+
 def put(service: QueueService, order: Order, key: str) -> tuple[SqlBase, bool]:
-    """Put an order on its queue, once for each key, however late it comes again; the queue, and whether it was put."""
-    queue = service.create("Sql", QUEUE, agent="browser", payload=PAYLOAD)
+    """Put an order on its queue, and into the audit log, once for each key, however late it comes again; the queue, and
+    whether it was put."""
+    queue = service.create("Sql", queue_of(order.actor), agent="browser", payload=PAYLOAD)
     assert isinstance(queue, SqlBase)  # noqa: S101  (of that type)
-    return queue, queue.receive(order.as_data(), key)
+    uid = os.urandom(16).hex()
+    new = NewItem(uid, 0, service.settings.codec.pack(order.as_data(), queue.name, uid))
+
+    def store(tx: Transaction) -> bool:
+        if not received.add(tx, queue.name, key):  # perhaps by our own commit, whose answer never came
+            return tx.unsure and queue.rows.stored(tx, uid) is not None
+        queue.insert_within(tx, new)
+        audit.add(tx, actor=order.actor, action=order.verb, queue_name=order.wanted.queue, number=order.number,
+                  detail=order.described)  # fmt: skip
+        return True
+
+    is_new = service.database.transaction(store)
+    queue.changed()
+    return queue, is_new
 
 
 class Bulk:

@@ -25,6 +25,7 @@ from taskqueue.storage import audit
 from tests.dashboard.conftest import MakeService
 
 _ALL = Filter()
+ORDERS = bulk.queue_of("user:adam")
 CHECKOUT = Path(__file__).resolve().parents[2]
 _CHILD = """
 import sys
@@ -32,7 +33,7 @@ from taskqueue import QueueService, Runner
 from taskqueue.dashboard import bulk
 service = QueueService(sys.argv[1], heartbeat=0.1, stale_after=0.4, lease_slice=1.0)
 bulk.serve(service)
-Runner(service.load(bulk.QUEUE)).run_all()
+Runner(service.load(bulk.queue_of("user:adam"))).run_all()
 """
 
 
@@ -56,7 +57,7 @@ def fill(service: QueueService, name: str, number: int, dead: bool = False) -> l
 
 def carry_out(service: QueueService) -> Any:
     bulk.serve(service)
-    return Runner(service.load(bulk.QUEUE)).run_all()
+    return Runner(service.load(ORDERS)).run_all()
 
 
 def recorded(service: QueueService, name: str = "jobs") -> int:
@@ -91,7 +92,7 @@ def test_an_order_that_is_given_twice_is_one(service: QueueService) -> None:
     order = order_for(service, "items", "skip")
     for _ in range(2):
         bulk.put(service, order, "a" * 32)
-    assert service.load(bulk.QUEUE).number_of_items() == 1
+    assert service.load(ORDERS).number_of_items() == 1
     bulk.put(service, order, "b" * 32)
     assert carry_out(service).failed == 0
     assert recorded(service) == 10, "the second one found nothing any more"
@@ -126,8 +127,8 @@ def test_whoever_carries_it_out_may_be_killed_at_any_moment(make_service: MakeSe
     late = set(fill(service, "jobs", 5))
     bulk.serve(service)
     deadline = time.monotonic() + 30
-    while service.load(bulk.QUEUE).number_of_items():
-        Runner(service.load(bulk.QUEUE)).run_all()
+    while service.load(ORDERS).number_of_items():
+        Runner(service.load(ORDERS)).run_all()
         assert time.monotonic() < deadline
         time.sleep(0.1)
     queue: Any = service.load("jobs")
@@ -162,7 +163,7 @@ def test_an_order_altered_in_the_database_does_nothing_else(make_service: MakeSe
     bulk.put(service, order_for(service, "items", "skip"), "a" * 32)
     service.database.statement(lambda tx: tx.change(
         "UPDATE {item} SET data = REPLACE(data, '\"verb\":\"skip\"', '\"verb\":\"take\"') WHERE queue_name = :queue",
-        queue=bulk.QUEUE))  # fmt: skip
+        queue=ORDERS))  # fmt: skip
     result = carry_out(service)
     assert result.completed == 0
     assert (service.load("jobs").number_of_items(), recorded(service)) == (5, 0)

@@ -174,11 +174,9 @@ def bulk(asked: Asked) -> Any:
         _actor(asked), title,
     )  # fmt: skip
     queue, is_new = put_order(asked.site.service, order, key)
-    if is_new:  # else it was pressed twice, or once more on the way back
-        detail = ", ".join([what, *(f"{name}={value}" for name, value in wanted.as_query().items())])
-        Acts(asked.site.service, _actor(asked)).note(verb, wanted.queue, number=number, detail=detail)
     asked.site.overview.forget()
     owner = visitor_or_new(asked.site.identity)
+    # What was pressed twice, or once more on the way back, leads to the run that there was.
     known = asked.site.runs.open_runs(queue.name) if is_new else asked.site.runs.latest(PAGE, queue.name)
     mine = next((run for run in known if run.owner == owner), None)
     if mine is not None:
