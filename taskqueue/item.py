@@ -12,6 +12,9 @@ from .errors import PayloadError
 from .spans import Trace
 from .task import Task
 
+#: Under which items of our own, which are no tasks, hold what they are called.
+TITLE = "taskqueue.title"
+
 
 class _Data:
     """Unpacked once, when it is first asked for: a ``cached_property`` without the lock of older Pythons."""
@@ -113,13 +116,13 @@ def title_of_data(data: Any) -> str:
 
 
 def name_of_data(data: Any) -> str:
-    """The title of a task, else its callback; what an outbox's message calls; of other data the text under "title"."""
+    """The title of a task, else its callback; what an outbox's message calls; of other data nothing, but for ours."""
     if isinstance(data, Task):
         return str(data.title) or data.callback
     if isinstance(data, dict) and isinstance(data.get("service"), str) and isinstance(data.get("event"), str):
         return f"{data['service']}.{data['event']}" + (f"/#{data['outcome']}" if data.get("outcome") else "")
-    if isinstance(data, dict) and isinstance(data.get("title"), str):
-        return str(data["title"])
+    if isinstance(data, dict) and isinstance(data.get(TITLE), str):
+        return str(data[TITLE])
     return ""
 
 

@@ -12,7 +12,7 @@ from ..queues.settlement import Settlement
 from ..queues.sql_base import SqlBase
 from ..serializer import storable
 from ..service import QueueService
-from ..spec import check_options
+from ..spec import QueueSpec, check_options
 from ..storage import audit, presence, registry
 from ..storage.rows import Held
 from ..storage.schema import DELAYED, READY
@@ -62,6 +62,7 @@ class Acts:
         """
         if not held:
             return 0
+        held = sorted(held)  # all who write lock rows in the same order
         work = {"retry": self._retry, "skip": self._skip, "delete": self._delete, "take_over": self._take_over}[verb]
         done = self._recorded(queue, verb, [item_id for item_id, _fence in held], lambda tx: work(tx, queue, held))
         queue.changed()
@@ -82,10 +83,8 @@ class Acts:
         return queue.settle_within(tx, ours, how) if ours else set()
 
     def _delete(self, tx: Transaction, queue: SqlBase, held: Sequence[Held]) -> set[int]:
-        still = queue.rows.fences(tx, (item_id for item_id, _fence in held))
-        same = [item_id for item_id, fence in held if item_id in still and still[item_id][0] == fence]
-        for item_id in same:
-            queue.rows.lock(tx, item_id)
+        locked = {item_id: queue.rows.lock(tx, item_id) for item_id, _fence in held}
+        same = [item_id for item_id, fence in held if (found := locked[item_id]) is not None and found[0] == fence]
         asked = queue.rows.cancelled(tx, same)  # its holder was asked to stop, by somebody else
         return {item_id for item_id in same if item_id not in asked and queue.cancel_within(tx, item_id) is not None}
 
@@ -97,7 +96,9 @@ class Acts:
             if row is None or row.fence != fence or row.beat is None or not row.beat.is_stale(stale_after):
                 continue
             how = settlement.interrupt(f"{row.label or 'its holder'} gave no sign of life any more")
-            taken |= queue.settle_within(tx, [(item_id, fence)], how)
+            if not queue.settle_within(tx, [(item_id, fence)], how):
+                continue  # it has just come to life again, and gone on
+            taken.add(item_id)
             if queue.is_sequential:
                 queue.rows.free_others(tx, item_id)
         return taken
@@ -141,15 +142,26 @@ class Acts:
     def edit(self, queue: SqlBase, options: dict[str, Any]) -> dict[str, Any]:
         """Change options of a queue; those that differed, with their former values. Raises :class:`SpecError`."""
         checked = check_options(options)
-        _status = queue.status  # brings the options up to date, too
-        known = queue.spec.options()
-        former = {name: known[name] for name, value in checked.items() if known[name] != value}
-        if former:
-            queue.spec.changed(checked)  # raises what does not fit together
-            changes = ", ".join(f"{name}: {value!r} → {checked[name]!r}" for name, value in former.items())
-            # First the record: without it nobody would know of a change whose process was killed right after it.
-            self._service.database.statement(lambda tx: self._note(tx, queue.name, "edit", detail=changes))
-            queue.update(**{name: checked[name] for name in former})
+        former: dict[str, Any] = {}
+
+        def change(tx: Transaction) -> None:
+            nonlocal former
+            entry = registry.find(tx, queue.name, lock=True)
+            if entry is None:
+                raise QueueNotFound(f"there is no queue {queue.name!r} any more")
+            known = QueueSpec(name=entry.name, type=entry.type, **entry.options)
+            differing = {name: entry.options[name] for name in checked if entry.options[name] != checked[name]}
+            if not differing and tx.unsure:
+                return  # done by our own commit, whose answer never came
+            former = differing
+            if former:
+                changed = known.changed({name: checked[name] for name in former})
+                registry.set_options(tx, queue.name, changed.options())
+                changes = ", ".join(f"{name}: {value!r} → {checked[name]!r}" for name, value in former.items())
+                self._note(tx, queue.name, "edit", detail=changes)
+
+        self._service.database.transaction(change)
+        _status = queue.status  # brings the options of this process up to date
         return former
 
     # --- the record ---

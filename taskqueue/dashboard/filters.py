@@ -55,11 +55,6 @@ class Filter:
             raise SpecError(f"the text to look for must have at most {_LONGEST} characters that can be stored")
         return cls(**values)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether everything passes."""
-        return self == Filter()
-
     def as_query(self) -> dict[str, str]:
         """What of it stands in an address."""
         return {name: value for name, value in asdict(self).items() if value}

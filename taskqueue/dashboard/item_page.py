@@ -113,7 +113,7 @@ def _lease(line: Any, held: Any) -> dict[str, Any] | None:
         "running_s": max(held.now - held.start_time, 0) / 1000 if running else None,
         "done": held.done,
         "total": held.total,
-        "message": held.message or "",
+        "message": redact_text(held.message or ""),
     }
 
 

@@ -15,7 +15,7 @@ from ..storage import browse
 from ..storage.browse import LOWEST, Bounds, DeadLine, Death, EndingLine, ItemLine
 from ..storage.transaction import Transaction
 from .filters import OUTCOMES, Filter
-from .lines import Names, dead_facts, ending_facts, item_facts
+from .lines import Names, dead_facts, ending_facts, item_facts, state_of
 
 #: Lines on a page.
 PAGE = 50
@@ -42,6 +42,9 @@ class Page(NamedTuple):
     examined: int | None = None
 
 
+#: Which of the states that may be asked for an item is in.
+_GROUP = {"waiting": "waiting", "running": "running", "silent": "running", "scheduled": "scheduled",
+          "retrying": "scheduled"}  # fmt: skip
 #: ``read(work)`` gives what ``work`` has read in a transaction of its own.
 Read = Callable[[Callable[[Transaction], Any]], Any]
 
@@ -156,16 +159,20 @@ class Lists:
 
         return self._read(read)
 
-    def item_source(self, tx: Transaction, wanted: Filter) -> tuple[Source[int, ItemLine], int]:
-        """What the list of items is read from, and where it begins."""
-        bounds = self._bounds(tx, wanted, browse.first_item_since)
+    def item_source(
+        self, tx: Transaction, wanted: Filter, moment: int | None = None
+    ) -> tuple[Source[int, ItemLine], int]:
+        """What the list of items is read from, and where it begins; ages count from ``moment`` (ms), or from now."""
+        bounds = self._bounds(tx, wanted, browse.first_item_since, moment)
         state = _STATES[wanted.state]
         is_all = not wanted.queue and not wanted.state and (self._is_all or len(self._queues) > _FEW)
 
         def places(tx: Transaction, place: int, limit: int) -> list[int]:
             within = Bounds(bounds.above, min(place, bounds.below))
+            if is_all and self._is_all:
+                return self._of_all(tx, within, limit)
             if is_all:
-                return browse.items(tx, within, limit)
+                return [item_id for item_id, _name in browse.items(tx, within, limit)]
             found = [each for name in self._chosen(wanted) for each in state(tx, name, within, limit)]
             return sorted(found, reverse=True)[:limit]
 
@@ -174,6 +181,17 @@ class Lists:
         source = Source(places, browse.item_lines, partial(self._is_meant, wanted), lambda place: place,
                         _pattern(wanted), sifts)  # fmt: skip
         return source, bounds.below
+
+    def _of_all(self, tx: Transaction, within: Bounds, limit: int) -> list[int]:
+        """The newest items of all queues, but for those that are not registered: they belong to one process alone."""
+        found: list[int] = []
+        while len(found) < limit:
+            part = browse.items(tx, within, limit)
+            found += [item_id for item_id, name in part if name in self._queues]
+            if len(part) < limit:
+                break
+            within = Bounds(within.above, part[-1][0])
+        return found[:limit]
 
     def dead(self, wanted: Filter, after: Death | None, limit: int = PAGE) -> Page:
         """A page of dead letters, those that died last first."""
@@ -186,16 +204,17 @@ class Lists:
 
         return self._read(read)
 
-    def dead_source(self, tx: Transaction, wanted: Filter) -> tuple[Source[Death, DeadLine], Death]:
-        """What the list of dead letters is read from, and where it begins."""
+    def dead_source(
+        self, tx: Transaction, wanted: Filter, moment: int | None = None
+    ) -> tuple[Source[Death, DeadLine], Death]:
+        """What the list of dead letters is read from, and where it begins; ages count from ``moment``, or from now."""
         younger, older = wanted.ages()
-        now = _now(tx)
+        now = _now(tx) if moment is None else moment
         since = now - younger if younger is not None else 0
         start = Death(now - older) if older is not None else Death()
 
         def places(tx: Transaction, place: Death, limit: int) -> list[Death]:
-            names = [None] if not wanted.queue and self._is_all else self._chosen(wanted)
-            found = [each for name in names for each in browse.dead(tx, name, place, since, limit)]
+            found = [each for name in self._chosen(wanted) for each in browse.dead(tx, name, place, since, limit)]
             return sorted(found, reverse=True)[:limit]
 
         meant = partial(self._is_meant, wanted)
@@ -241,14 +260,20 @@ class Lists:
             return [*self._queues]
         return [wanted.queue] if wanted.queue in self._queues else []
 
-    def _bounds(self, tx: Transaction, wanted: Filter, first_since: Callable[[Transaction, int], int]) -> Bounds:
+    def _bounds(
+        self, tx: Transaction, wanted: Filter, first_since: Callable[[Transaction, int], int],
+        moment: int | None = None,
+    ) -> Bounds:  # fmt: skip
         younger, older = wanted.ages()
-        now = _now(tx) if (younger, older) != (None, None) else 0
+        now = _now(tx) if moment is None else moment
         above = first_since(tx, now - younger) - 1 if younger is not None else LOWEST
         return Bounds(above, first_since(tx, now - older) if older is not None else browse.HIGHEST)
 
     def _is_meant(self, wanted: Filter, line: ItemLine | DeadLine) -> bool:
         if line.queue_name not in self._queues:
+            return False
+        # Between the look at the index and this one it may have gone on.
+        if isinstance(line, ItemLine) and wanted.state and _GROUP[state_of(line, self._stale_after)] != wanted.state:
             return False
         if not wanted.text:
             return True

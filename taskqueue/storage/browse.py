@@ -1,7 +1,9 @@
 """The statements that list for humans what stands in the tables, newest first, a page at a time; nothing is changed.
 
 However much stands there, a page reads little more than it shows: every list begins at a place in an index and goes
-down from it. What no index knows, such as a title, is looked at in parts (see ``dashboard.lists``).
+down from it. Two things are read otherwise: what is leased or delayed in a queue stands in its index by time, so that
+all of it is gone through, without its rows; and what no index knows, such as a title, is looked at in parts (see
+``dashboard.lists``).
 """
 
 from __future__ import annotations
@@ -98,13 +100,15 @@ class EndingLine(NamedTuple):
 # --- items ---------------------------------------------------------------------------------------
 
 
-def items(tx: Transaction, bounds: Bounds, limit: int) -> list[int]:
-    """The ids of the newest items of all queues."""
+def items(tx: Transaction, bounds: Bounds, limit: int) -> list[tuple[int, str]]:
+    """The newest items of all queues: their ids, and the names of their queues."""
     within, values = bounds.condition()
     rows = tx.rows(
-        f"SELECT id FROM {{item}} WHERE {within} ORDER BY id DESC LIMIT $limit", {"limit": str(int(limit))}, **values
+        f"SELECT id, queue_name FROM {{item}} WHERE {within} ORDER BY id DESC LIMIT $limit",
+        {"limit": str(int(limit))},
+        **values,
     )
-    return [row[0] for row in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 def waiting(tx: Transaction, queue_name: str, bounds: Bounds, limit: int) -> list[int]:
@@ -250,6 +254,17 @@ def endings(
         **values,
     )
     return [EndingLine(*row) for row in rows]
+
+
+def changed_since(tx: Transaction, queue_name: str, item_ids: Sequence[int], moment: int) -> set[int]:
+    """Those of the items of a queue to which something has happened since ``moment`` (ms): a failure, a revival."""
+    rows = tx.rows(
+        "SELECT DISTINCT item_id FROM {ending} WHERE queue_name = :queue AND item_id IN ($ids) AND end_time > :moment",
+        listed(item_ids),
+        queue=queue_name,
+        moment=moment,
+    )
+    return {row[0] for row in rows}
 
 
 # --- places and numbers --------------------------------------------------------------------------

@@ -25,9 +25,9 @@ _OPTIONS = QueueSpec("", "").options().keys()
 _SELECT = "SELECT name, type, status, options FROM {queue}"
 
 
-def find(tx: Transaction, name: str) -> Registration | None:
-    """The registration of a queue, or None."""
-    row = tx.row(f"{_SELECT} WHERE name = :name", name=name)
+def find(tx: Transaction, name: str, *, lock: bool = False) -> Registration | None:
+    """The registration of a queue, or None; with ``lock`` nobody else changes it until the end of the transaction."""
+    row = tx.row(f"{_SELECT} WHERE name = :name{' {for_update}' if lock else ''}", name=name)
     return _registration(row) if row else None
 
 
@@ -62,6 +62,11 @@ def replace(tx: Transaction, entry: Registration) -> bool:
     """Overwrite a registration; whether there was one."""
     statement = "UPDATE {queue} SET type = :type, status = :status, options = :options WHERE name = :name"
     return tx.change(statement, **_values(entry)) > 0
+
+
+def set_options(tx: Transaction, name: str, options: dict[str, Any]) -> None:
+    """Overwrite the options alone."""
+    tx.change("UPDATE {queue} SET options = :options WHERE name = :name", name=name, options=json.dumps(options))
 
 
 def set_status(tx: Transaction, name: str, status: str) -> bool:

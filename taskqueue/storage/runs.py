@@ -10,9 +10,9 @@ from .wake import letters
 
 #: What a run can still leave; the others are ends.
 OPEN = ("ready", "running", "blocked", "finishing")
-#: So many runs of a queue, and lines of each, are looked at for what they say of one of its items.
 #: No time is later.
 _HIGHEST = 2**63 - 1
+#: So many runs of a queue, and lines of each, are looked at for what they say of one of its items.
 _LATEST_RUNS, _LATEST_LINES = 5, 2000
 _OPEN = ", ".join(f"'{status}'" for status in OPEN)
 _COLUMNS = (

@@ -103,7 +103,7 @@ class TaskQueue:
         add_dashboard_views(blueprint)
         app.register_blueprint(blueprint, url_prefix=settings.url_prefix or None)
         service.settings.pages = self._open
-        bulk.serve(service)
+        bulk.serve(service, self._redact)
         self._last = app
 
     def site(self, app: Flask) -> Site:

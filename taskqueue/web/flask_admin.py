@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import redirect, render_template
+from flask import abort, redirect, render_template
 from flask_admin import BaseView, expose  # type: ignore[import-untyped]
 
 from .dashboard.access import Access
@@ -60,6 +60,10 @@ class DashboardView(BaseView):  # type: ignore[misc]
         """Whether the visitor may look at the dashboard: else Flask-Admin hides the entry."""
         site = self._site(self.admin.app)
         return Access(site, site.translate()).may("view")
+
+    def inaccessible_callback(self, name: str, **options: Any) -> Any:
+        """To who may not look there is nothing here."""
+        abort(404)
 
     def _site(self, app: Any) -> Site:
         return self._pages.site(app)

@@ -30,7 +30,7 @@ from .answers import Refusal, protect, quiet, wants_json
 from .dashboard.access import Access
 from .dashboard.views import is_page
 from .i18n import Translations
-from .identity import visitor
+from .identity import visitor, visitor_or_new
 from .log_texts import message
 from .login import is_opened_by_human
 from .permission import Permissions
@@ -212,6 +212,7 @@ def _after() -> int:
 
 def _csrf() -> Any:
     before = dict(session)
+    visitor_or_new(current_site(request.blueprint or "").identity)  # for scripts, whose posts are somebody's
     response = jsonify(csrf=csrf.token())
     # Only the first token of a session is written into it; every later answer may come after a logout.
     return response if dict(session) != before else quiet(response)

@@ -40,9 +40,9 @@ Runner(service.load(bulk.queue_of("user:adam"))).run_all()
 def order_for(service: QueueService, what: Any, verb: str, wanted: Filter = _ALL, queues: tuple[str, ...] = ("jobs",),
               **more: Any) -> Order:  # fmt: skip
     found = Bulk(service, what, wanted, queues, queues)
-    bound = found.now()
-    number, _is_more = found.count(bound)
-    return replace(Order(what, verb, wanted, queues, queues, bound, number, "user:adam", "title"), **more)
+    bound, moment = found.now()
+    number, _is_more = found.count(bound, moment)
+    return replace(Order(what, verb, wanted, queues, queues, bound, moment, number, "user:adam", "title"), **more)
 
 
 def fill(service: QueueService, name: str, number: int, dead: bool = False) -> list[int]:
@@ -143,14 +143,14 @@ def test_whoever_carries_it_out_may_be_killed_at_any_moment(make_service: MakeSe
 
 TAMPERED: list[dict[str, Any]] = [
     {"verb": "drop"}, {"verb": "revive"}, {"what": "queues"}, {"what": ["items"]}, {"bound": "1"}, {"bound": None},
-    {"number": "x"}, {"wanted": {"state": "x"}}, {"wanted": None}, {"wanted": {"queue": "../x"}}, {"queues": None},
+    {"number": "x"}, {"moment": None}, {"wanted": {"state": "x"}}, {"wanted": None}, {"wanted": {"queue": "../x"}}, {"queues": None},
     {"queues": 5}, {"unknown": 1}, {"shown": None},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("change", TAMPERED, ids=str)
 def test_what_is_no_order_is_refused(change: dict[str, Any]) -> None:
-    data = Order("items", "skip", Filter(), ("jobs",), ("jobs",), 5, 1, "user:a", "title").as_data()
+    data = Order("items", "skip", Filter(), ("jobs",), ("jobs",), 5, 1, 1, "user:a", "title").as_data()
     assert Order.of(data).verb == "skip"
     with pytest.raises(SpecError):
         Order.of({**data, **change})

@@ -230,9 +230,9 @@ def test_the_pages_of_a_list_are_what_a_naive_look_finds(make_service: MakeServi
 def _same_in_bulk(service: QueueService, what: str, wanted: Filter, queues: Sequence[str], expected: list[int]) -> None:
     chosen = tuple(name for name in queues if not wanted.queue or name == wanted.queue)
     bulk = Bulk(service, what, wanted, chosen, tuple(queues))
-    bound = bulk.now()
-    assert [line.id for lines in bulk.lines(bound) for line in lines] == expected, wanted
-    number, is_more = bulk.count(bound)
+    bound, moment = bulk.now()
+    assert [line.id for lines in bulk.lines(bound, moment) for line in lines] == expected, wanted
+    number, is_more = bulk.count(bound, moment)
     assert number == len(expected) or (is_more and number < len(expected))
 
 

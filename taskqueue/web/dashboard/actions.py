@@ -30,6 +30,7 @@ _MOST_CHOSEN = 200
 _CHOSEN = re.compile(r"([A-Za-z0-9_.:-]{1,128})/(\d{1,18})(?:/(\d{1,18}))?", re.ASCII)
 #: What may follow upon the address of the dashboard: nothing that leads out of it again.
 _BELOW = re.compile(r"(/(?!\.{1,2}(?:[/?]|$))[A-Za-z0-9_.:-]+)*(\?[!-~]*)?", re.ASCII)
+_NOTHING = object()
 _KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -48,8 +49,8 @@ def act(asked: Asked) -> Any:
     if not wants_json(request) and verb in _FINAL and fields.get("confirmed") != "1":
         return _ask_again(asked, what, verb, chosen, str(fields.get("next", "")))
     acts, done = Acts(asked.site.service, _actor(asked)), 0
-    for name in sorted({each[0] for each in chosen}):
-        queue = asked.queue(name)
+    queues = {name: asked.queue(name) for name in sorted({each[0] for each in chosen})}
+    for name, queue in queues.items():
         ours = [(item_id, fence) for queue_name, item_id, fence in chosen if queue_name == name]
         if what == "dead":
             done += acts.on_dead(queue, verb, [item_id for item_id, _fence in ours])
@@ -102,11 +103,11 @@ def confirm(asked: Asked) -> Shown:
     """How many there are of what a filter finds, and whether that is meant."""
     asked.only("what", "verb", "queue", "state", "text", "since", "until")
     what, verb, wanted, queues = _wanted(asked, asked.args)
-    bulk = Bulk(asked.site.service, what, wanted, queues, asked.access.where("view_args"))
-    bound = bulk.now()
-    number, is_more = bulk.count(bound)
+    bulk = Bulk(asked.site.service, what, wanted, queues, asked.access.where("view_args"), asked.site.redact)
+    bound, moment = bulk.now()
+    number, is_more = bulk.count(bound, moment)
     labelled = labels.acts(asked.translate)[verb]
-    facts = {"what": what, "verb": verb, "number": number, "is_more": is_more, "bound": bound,
+    facts = {"what": what, "verb": verb, "number": number, "is_more": is_more, "bound": bound, "moment": moment,
              "filter": wanted.as_query()}  # fmt: skip
     extras = {
         "is_final": verb in _FINAL,
@@ -157,10 +158,8 @@ def bulk(asked: Asked) -> Any:
     fields = _fields(asked)
     given = {name: value for name, value in fields.items() if isinstance(value, str)}
     what, verb, wanted, queues = _wanted(asked, given)
-    bound, number = (whole(str(fields.get(name, "")), name, asked.translate) for name in ("bound", "number"))
+    bound, moment, number = (_whole(asked, fields, name) for name in ("bound", "moment", "number"))
     key = str(fields.get("key", ""))
-    if bound is None or number is None:
-        raise asked.wrong("bound" if bound is None else "number")
     if not _KEY.fullmatch(key):
         raise asked.wrong("key")
     if asked.site.settings.mode == "observe":
@@ -170,8 +169,8 @@ def bulk(asked: Asked) -> Any:
         where=wanted.queue or asked.translate.gettext("All queues"),
     )  # fmt: skip
     order = Order(
-        "dead" if what == "dead" else "items", verb, wanted, queues, asked.access.where("view_args"), bound, number,
-        _actor(asked), title,
+        "dead" if what == "dead" else "items", verb, wanted, queues, asked.access.where("view_args"), bound, moment,
+        number, _actor(asked), title,
     )  # fmt: skip
     queue, is_new = put_order(asked.site.service, order, key)
     asked.site.overview.forget()
@@ -186,6 +185,13 @@ def bulk(asked: Asked) -> Any:
     if wants_json(request):
         return jsonify(number=number, page=answer.headers["Location"])
     return answer
+
+
+def _whole(asked: Asked, fields: dict[str, Any], name: str) -> int:
+    number = whole(str(fields.get(name, "")), name, asked.translate)
+    if number is None:
+        raise asked.wrong(name)
+    return number
 
 
 def _wanted(asked: Asked, given: Any) -> tuple[str, str, Filter, tuple[str, ...]]:
@@ -223,7 +229,11 @@ def options(asked: Asked, name: str) -> Any:
     queue, fields = asked.queue(name), _fields(asked)
     _require(asked, "edit", name)
     try:
-        given = {key: _option(key, fields[key]) for key in EDITABLE if key in fields}
+        # What stands in the form as it was shown is not meant: somebody else may have changed it meanwhile.
+        given = {
+            key: _option(key, fields[key])
+            for key in EDITABLE if key in fields and fields[key] != fields.get(f"was_{key}", _NOTHING)
+        }  # fmt: skip
         former = Acts(asked.site.service, _actor(asked)).edit(queue, given)
     except SpecError as error:
         raise Refusal(400, "bad_request", str(error)) from None

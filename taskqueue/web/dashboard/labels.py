@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...dashboard.bulk import ORDERED
 from ..i18n import Translations
 
 
@@ -63,9 +64,9 @@ def acts(translate: Translations) -> dict[str, str]:
 
 
 def deeds(translate: Translations) -> dict[str, str]:
-    """The same as the audit log says it."""
+    """The same as the audit log says it; of orders for many what they are about."""
     _ = translate.gettext
-    return {
+    done = {
         "retry": _("made ready"),
         "skip": _("skipped"),
         "delete": _("deleted"),
@@ -75,6 +76,8 @@ def deeds(translate: Translations) -> dict[str, str]:
         "resume": _("resumed"),
         "edit": _("options changed"),
     }
+    orders = {f"{ORDERED}{verb}": _("ordered: %(act)s", act=act) for verb, act in acts(translate).items()}
+    return {**done, **orders}
 
 
 def ages(translate: Translations) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ from . import labels, svg, system_pages
 from .asked import Asked, Shown, hidden, whole
 
 #: Queues on one page of the overview.
-_QUEUES = 50
+_QUEUES = 25
 _FILTER = ("queue", "state", "text", "since", "until")
 PERIODS = ("hour", "day", "week")
 #: What may be done to an item in each of its states.
@@ -74,7 +75,7 @@ def _counters(asked: Asked, standing: list[Standing]) -> dict[str, Any]:
 
 
 def _done_per_minute(asked: Asked) -> int | None:
-    """Of the last whole minute and what has passed of this one; None for who does not see all queues."""
+    """Of the last whole minute; None for who does not see all queues."""
     if not asked.access.sees_all:
         return None
     points = history(asked.site.service, None, "hour")
@@ -232,6 +233,7 @@ def item(asked: Asked, name: str, item_id: int) -> Shown:
     verbs = _OFFERED.get(found["state"], ())
     facts = {**found, "actions": [verb for verb in verbs if asked.may(verb, name)]}
     extras = {
+        "content_text": json.dumps(facts.get("content"), ensure_ascii=False, indent=2),
         "states": labels.states(asked.translate),
         "queue_states": labels.queue_states(asked.translate),
         "outcomes": labels.outcomes(asked.translate),

@@ -74,7 +74,13 @@ def all_runs(asked: Asked) -> Shown:
     asked.only("queue")
     wanted = asked.filter()
     visible = set(asked.access.names)
-    rows = _visible(partial(_read_runs, asked, wanted.queue or None), _place(asked), _place_of, visible.__contains__)
+    place = _place(asked)
+    if asked.access.sees_all:
+        read = partial(_read_runs, asked, wanted.queue or None)
+        rows = _visible(read, place, _place_of, visible.__contains__)
+    else:
+        chosen = [wanted.queue] if wanted.queue else asked.access.names
+        rows = _of_each(lambda name: _read_runs(asked, name, place), chosen, _place_of)
     shown = rows[:PAGE]
     states = [RunState.of(row, asked.site.service.settings.codec) for row in shown]
     facts = {
@@ -193,17 +199,21 @@ def messages(asked: Asked) -> Shown:
 def audit_log(asked: Asked) -> Shown:
     """What administrators did."""
     asked.only("queue")
-    wanted, below = asked.filter(), asked.number("after")
+    wanted, after = asked.filter(), asked.number("after")
+    below = HIGHEST if after is None else after
 
-    def read(place: int) -> list[audit.Deed]:
-        return asked.site.service.database.statement(
-            lambda tx: audit.page(tx, wanted.queue or None, place, PAGE + 1), write=False
-        )
+    def read(name: str | None, place: int) -> list[audit.Deed]:
+        return asked.site.service.database.statement(lambda tx: audit.page(tx, name, place, PAGE + 1), write=False)
 
-    def is_visible(name: str) -> bool:
-        return asked.may("view", name) if name else asked.access.sees_all  # also of queues that are gone
+    if asked.access.sees_all and not wanted.queue:
 
-    found = _visible(read, HIGHEST if below is None else below, lambda deed: deed.id, is_visible)
+        def is_visible(name: str) -> bool:
+            return not name or asked.may("view", name)  # of all queues, and also of those that are gone
+
+        found = _visible(partial(read, None), below, lambda deed: deed.id, is_visible)
+    else:
+        chosen = [wanted.queue] if wanted.queue else asked.access.names
+        found = _of_each(lambda name: read(name, below), chosen, lambda deed: deed.id)
     facts = {
         "audit": [{**deed_facts(deed), "detail": redact_text(deed.detail)} for deed in found[:PAGE]],
         "next": str(found[PAGE - 1].id) if len(found) > PAGE else None,
@@ -222,6 +232,10 @@ Row = TypeVar("Row", bound=_OfQueue)
 Place = TypeVar("Place")
 
 
+#: So many pages are looked through for what may be seen, where most may not.
+_MOST_PAGES = 40
+
+
 def _visible(
     read: Callable[[Place], list[Row]], place: Place, place_of: Callable[[Row], Place],
     is_visible: Callable[[str], bool],
@@ -231,13 +245,19 @@ def _visible(
     So neither the length of a page nor where the next one begins tells of the others.
     """
     found: list[Row] = []
-    while len(found) <= PAGE:
+    for _page in range(_MOST_PAGES):
         part = read(place)
         found += [row for row in part if is_visible(row.queue_name)]
-        if len(part) <= PAGE:
+        if len(part) <= PAGE or len(found) > PAGE:
             break
         place = place_of(part[-1])
     return found
+
+
+def _of_each(read: Callable[[str], list[Row]], names: Sequence[str], place_of: Callable[[Row], Any]) -> list[Row]:
+    """The same for who sees some of the queues: ``read`` gives the first rows of one, by an index of its own."""
+    found = [row for name in names for row in read(name)]
+    return sorted(found, key=place_of, reverse=True)[: PAGE + 1]
 
 
 def _place_of(row: RunRow | OperationRow) -> tuple[int, str] | None:

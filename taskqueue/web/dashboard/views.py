@@ -12,6 +12,7 @@ from flask.sansio.blueprints import BlueprintSetupState
 from werkzeug.routing import PathConverter
 
 from ...clock import now_ms
+from ...dashboard.overview import MOST
 from .. import csrf, posted
 from ..answers import quiet, wants_json
 from ..durations import duration, utc
@@ -147,6 +148,7 @@ def drawn(asked: Asked, page: Shown) -> Any:
         "act_labels": labels.acts(asked.translate),
         "csrf_token": csrf.token(),
         "csrf_field": csrf.field_name(),
+        "most": MOST,
         "notice": actions.notice(asked),
         "number": asked.translate.number,
         "span": lambda seconds: duration(seconds, asked.translate),
@@ -186,5 +188,5 @@ def _strings(asked: Asked) -> dict[str, str]:
     _ = asked.translate.gettext
     return {
         "lost": _("The server does not answer. This page keeps trying."),
-        "sign_in": _("You are no longer signed in. Load the page again."),
+        "sign_in": _("You are no longer signed in, or this is gone. Load the page again."),
     }

@@ -38,13 +38,13 @@ for (const form of root.querySelectorAll("[data-selection]")) {
 }
 
 // A second press of the same button would ask for the same thing twice.
-for (const form of root.querySelectorAll('form[method="post"]')) {
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) return event.preventDefault();
-    form.dataset.sent = "yes";
-    setTimeout(() => delete form.dataset.sent, 5000);
-  });
-}
+root.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "yes";
+  setTimeout(() => delete form.dataset.sent, 5000);
+});
 // A page that comes back from the browser's memory was sent long ago.
 addEventListener("pageshow", () => { for (const form of root.querySelectorAll("form")) delete form.dataset.sent; });
 

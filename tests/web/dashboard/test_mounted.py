@@ -94,7 +94,7 @@ def test_given_no_good_token_when_posted_then_it_is_refused_and_nothing_happens(
         bound = str(int(time.time() * 1000) + 60_000)
         posts = {
             "act": {"what": "dead", "verb": "revive", "items": f"{queue.name}/{letter}"},
-            "bulk": {**bulk, "bound": bound},
+            "bulk": {**bulk, "bound": bound, "moment": bound},
             f"queues/{queue.name}/steer": {"verb": "pause"},
             f"queues/{queue.name}/options": {"retry_limit": "7"},
         }
@@ -134,7 +134,18 @@ def test_given_a_reader_when_they_look_and_post_then_there_is_no_button_and_noth
     headers = {"X-CSRFToken": reader.get("/queue/csrf").json()["csrf"], "Accept": "application/json"}
     for path, data in (
         ("act", {"what": "dead", "verb": "revive", "items": [f"{queue.name}/{letter}"]}),
-        ("bulk", {"what": "dead", "verb": "delete", "queue": queue.name, "bound": "1", "number": "1", "key": "1" * 32}),
+        (
+            "bulk",
+            {
+                "what": "dead",
+                "verb": "delete",
+                "queue": queue.name,
+                "bound": "1",
+                "moment": "1",
+                "number": "1",
+                "key": "1" * 32,
+            },
+        ),
         (f"queues/{queue.name}/steer", {"verb": "pause"}),
         (f"queues/{queue.name}/options", {"retry_limit": 3}),
     ):

@@ -110,7 +110,7 @@ field_values = {
     "queue": st.sampled_from([SEEN, "nowhere", "a/b", ""]),
     "state": st.sampled_from(["waiting", "failed", ""]),
     "text": st.text(max_size=10), "since": st.sampled_from(["5m", "x"]), "until": st.sampled_from(["30d", "1h"]),
-    "bound": st.sampled_from(["0", 0, "x", "9" * 18, "9" * 19, -1]), "number": st.sampled_from(["0", "9" * 18, "x", 5]),
+    "bound": st.sampled_from(["0", 0, "x", "9" * 18, "9" * 19, -1]), "moment": st.sampled_from(["0", "9" * 18, "x"]), "number": st.sampled_from(["0", "9" * 18, "x", 5]),
     "key": st.sampled_from(["f" * 32, "F" * 32, "f" * 31, "", 5]),
 }  # fmt: skip
 bodies = st.fixed_dictionaries(

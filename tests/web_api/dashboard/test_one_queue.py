@@ -48,7 +48,7 @@ PAGES = [
     *(f"/confirm?what=dead&verb={verb}{more}" for verb in ("revive", "delete") for more in ("", "&text=hush")),
 ]  # fmt: skip
 #: What moves on with the clock, or is of one answer alone.
-_MOVES = ("age_s", "due_s", "heartbeat_age_s", "oldest_s", "bound", "ends_s", "running_s", "start", "since")
+_MOVES = ("age_s", "due_s", "heartbeat_age_s", "oldest_s", "bound", "moment", "ends_s", "running_s", "start", "since")
 
 
 def still(value: Any) -> Any:

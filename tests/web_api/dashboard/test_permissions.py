@@ -32,7 +32,15 @@ def act(visitor: Visitor, as_json: bool, path: str, fields: dict[str, Any]) -> A
 
 def order(visitor: Visitor, what: str, verb: str, as_json: bool = True, **fields: Any) -> Any:
     """Order an act on many, as the page of confirmation would."""
-    given = {"what": what, "verb": verb, "bound": str(10**15), "number": "1", "key": "0123456789abcdef" * 2, **fields}
+    given = {
+        "what": what,
+        "verb": verb,
+        "bound": str(10**15),
+        "moment": str(10**15),
+        "number": "1",
+        "key": "0123456789abcdef" * 2,
+        **fields,
+    }
     return act(visitor, as_json, "/bulk", given)
 
 

@@ -21,7 +21,17 @@ def sent(stage: Stage, post: str) -> tuple[str, dict[str, Any]]:
     """A post that would do something."""
     return {
         "act": ("/act", {"what": "items", "verb": "skip", "items": [stage.chosen(SEEN, "waiting")], "confirmed": "1"}),
-        "bulk": ("/bulk", {"what": "items", "verb": "skip", "bound": "99", "number": "3", "key": "ab" * 16}),
+        "bulk": (
+            "/bulk",
+            {
+                "what": "items",
+                "verb": "skip",
+                "bound": "99",
+                "moment": "9999999999999",
+                "number": "3",
+                "key": "ab" * 16,
+            },
+        ),
         "steer": (f"/queues/{SEEN}/steer", {"verb": "pause"}),
         "options": (f"/queues/{SEEN}/options", {"lease_time": "77"}),
     }[post]
