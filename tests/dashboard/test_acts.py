@@ -152,6 +152,31 @@ def test_nothing_chosen_is_nothing_done(service: QueueService) -> None:
     assert record(service) == []
 
 
+def test_who_comes_to_life_again_keeps_what_was_claimed_since(
+    service: QueueService, make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # given: a sequential queue, whose holder was silent
+    queue: Any = service.create("Sql", "jobs")
+    queue.create_items(["first", "second"])
+    item = queue.claim_item(lease_time=600)
+    _let_fall_silent(service)
+    acts = Acts(make_service(), "user:a")
+    mine, settle = acts.queue("jobs"), []
+
+    def while_it_goes_on(tx: Transaction, held: Any, how: Any, *more: Any) -> set[int]:
+        # It has ended the first item and claimed the second one, before the first could be taken from it.
+        tx.change("UPDATE {item} SET state = 1, fence = 1, release_time = {now} + 60000 WHERE id > :id", id=item.id)
+        settle.append(held)
+        return set()
+
+    monkeypatch.setattr(mine, "settle_within", while_it_goes_on)
+    # when
+    assert acts.on_items(mine, "take_over", [(item.id, item.fence)]) == 0
+    # then
+    assert settle == [[(item.id, item.fence)]]
+    assert queue.statistics()["leased"] == 2
+
+
 # --- the record ----------------------------------------------------------------------------------
 
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from taskqueue import QueueService, Runner
+from taskqueue import QueueService, Runner, travel
 from taskqueue.dashboard import bulk
 from taskqueue.dashboard.bulk import Bulk, Order
 from taskqueue.dashboard.filters import Filter
 from taskqueue.errors import SpecError
 from taskqueue.queues import settlement
-from taskqueue.storage import audit
+from taskqueue.storage import audit, browse
+from taskqueue.storage.transaction import Transaction
 from tests.dashboard.conftest import MakeService
 
 _ALL = Filter()
@@ -29,7 +30,7 @@ ORDERS = bulk.queue_of("user:adam")
 CHECKOUT = Path(__file__).resolve().parents[2]
 _CHILD = """
 import sys
-from taskqueue import QueueService, Runner
+from taskqueue import QueueService, Runner, travel
 from taskqueue.dashboard import bulk
 service = QueueService(sys.argv[1], heartbeat=0.1, stale_after=0.4, lease_slice=1.0)
 bulk.serve(service)
@@ -85,6 +86,73 @@ def test_it_is_done_to_what_was_counted(service: QueueService, what: str, verb: 
     left = {one.id for one in (other.dead_items() if is_dead else other.items())}
     assert left == set(hidden)
     assert (recorded(service), recorded(service, "hidden")) == (620, 0)
+
+
+def test_ages_count_from_the_moment_in_which_the_number_was_named(service: QueueService) -> None:
+    # given
+    fill(service, "jobs", 3)
+    with travel(7200):
+        young = fill(service, "jobs", 4)
+        order = order_for(service, "items", "delete", Filter(until="1h"))
+        assert order.number == 3
+        bulk.put(service, order, "a" * 32)
+    # when: by now the others are as old
+    with travel(20_000):
+        assert carry_out(service).failed == 0
+    # then
+    assert [item.id for item in service.load("jobs").items()] == young
+
+
+def test_what_was_revived_after_the_number_was_named_stays(service: QueueService) -> None:
+    # given: a dead letter, whose id is older than the bound
+    (letter,) = fill(service, "jobs", 1, dead=True)
+    fill(service, "jobs", 3)
+    order = order_for(service, "items", "delete")
+    bulk.put(service, order, "a" * 32)
+    time.sleep(0.005)
+    service.load("jobs").revive_item(letter)
+    # when
+    assert carry_out(service).failed == 0
+    # then
+    assert [item.id for item in service.load("jobs").items()] == [letter]
+
+
+def test_what_has_failed_since_is_not_what_was_scheduled_then(service: QueueService) -> None:
+    # given
+    queue: Any = service.create("SqlParallel", "jobs", batch_limit=10_000)
+    scheduled = queue.create_item("later", delay=3600)
+    (failing,) = fill(service, "jobs", 1)
+    order = order_for(service, "items", "skip", Filter(state="scheduled"))
+    bulk.put(service, order, "a" * 32)
+    time.sleep(0.005)
+    (item,) = queue.claim_items(1)
+    assert item.id == failing
+    assert queue.settle([item], settlement.retry(3_600_000, "no")) == []
+    # when
+    assert (order.number, carry_out(service).failed) == (1, 0)
+    # then
+    assert [item.id for item in queue.items()] == [failing]
+    assert scheduled.id != failing
+
+
+def test_what_has_come_due_meanwhile_is_left_alone(service: QueueService, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given
+    queue: Any = service.create("SqlParallel", "jobs", batch_limit=10_000)
+    first, second = (queue.create_item(name, delay=3600) for name in ("first", "second"))
+    order = order_for(service, "items", "delete", Filter(state="scheduled"))
+    bulk.put(service, order, "a" * 32)
+    look = browse.item_lines
+
+    def while_one_is_claimed(tx: Transaction, ids: Any, pattern: str | None = None) -> Any:
+        tx.change("UPDATE {item} SET state = 1, fence = fence + 1 WHERE id = :id", id=first.id)
+        return look(tx, ids, pattern)
+
+    monkeypatch.setattr(browse, "item_lines", while_one_is_claimed)
+    # when: between the look at the index and that at the row
+    assert carry_out(service).failed == 0
+    # then
+    assert [item.id for item in queue.items()] == [first.id]
+    assert second.id != first.id
 
 
 def test_an_order_that_is_given_twice_is_one(service: QueueService) -> None:
