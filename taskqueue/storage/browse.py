@@ -197,19 +197,16 @@ class Death(NamedTuple):
     id: int = HIGHEST
 
 
-def dead(tx: Transaction, queue_name: str | None, before: Death, since: int, limit: int) -> list[Death]:
-    """Those that died last, of one queue or (None) of all; before a place, and not before ``since`` (ms)."""
-    values: dict[str, Any] = {"since": since, **before._asdict()}
-    if queue_name is None:
-        order, within = "", "dead_time >= :since" + (" AND dead_time <= :time" if before != Death() else "")
-    else:
-        order, within = "queue_name DESC, ", tx.dialect.stretch("dead_time", ">= :since", "<= :time")
-        values["queue"] = queue_name
+def dead(tx: Transaction, queue_name: str, before: Death, since: int, limit: int) -> list[Death]:
+    """Those of a queue that died last; before a place, and not before ``since`` (ms)."""
+    within = tx.dialect.stretch("dead_time", ">= :since", "<= :time")
     rows = tx.rows(
         f"SELECT dead_time, id FROM {{dead}} WHERE {within} AND (dead_time < :time OR id < :id) "
-        f"ORDER BY {order}dead_time DESC, id DESC LIMIT $limit",
+        "ORDER BY queue_name DESC, dead_time DESC, id DESC LIMIT $limit",
         {"limit": str(int(limit))},
-        **values,
+        queue=queue_name,
+        since=since,
+        **before._asdict(),
     )
     return [Death(*row) for row in rows]
 

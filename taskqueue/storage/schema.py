@@ -227,7 +227,6 @@ def _dead_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Tab
     Index(f"{prefix}dead_queue", table.c.queue_name, table.c.id)
     Index(f"{prefix}dead_time", table.c.queue_name, table.c.dead_time)
     Index(f"{prefix}dead_uid", table.c.uid)  # messages of an outbox are asked for by it
-    Index(f"{prefix}dead_latest", table.c.dead_time)  # those of all queues together
     return table
 
 

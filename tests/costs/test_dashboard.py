@@ -167,6 +167,8 @@ def test_given_a_page_when_it_is_asked_for_then_so_many_statements_are_sent_and_
         "": OVERVIEW + FOR_A_QUEUE * len(QUEUES) + FOR_MANY_WEIGHTS,
         "/outbox": 10 + 3 * len(QUEUES),
         "/queues/mail": 16 + 3 * len(QUEUES),
+        "/dead": 6 + len(QUEUES),
+        "/dead?text=nowhere": 6 + len(QUEUES),
         "/items?state=waiting": 6 + FOR_A_QUEUE * len(QUEUES) + FOR_MANY_WEIGHTS,
     }
     found = {address: _counted(here, meter, address) for address in most}

@@ -65,7 +65,7 @@ _OF_ITEM = {"item": (PRIMARY,), "holder": (PRIMARY, SCAN), "activity": (PRIMARY,
 _OF_CALL = {"operation": ("operation_time", "operation_open"), "item": (PRIMARY,), "dead": (PRIMARY,),
             "activity": (PRIMARY,)}  # fmt: skip
 MEANT = (
-    Meant(r"^SELECT id FROM item WHERE id ", {"item": (PRIMARY,)}),
+    Meant(r"^SELECT id, queue_name FROM item WHERE id ", {"item": (PRIMARY,)}),
     Meant(r"ORDER BY weight DESC, id DESC", _CLAIM),
     Meant(r"^SELECT weight FROM item .*ORDER BY weight, id LIMIT 1", _CLAIM),
     Meant(
@@ -75,7 +75,6 @@ MEANT = (
     ),
     Meant(r"WHERE item\.id IN ", _OF_ITEM, _FOUND),
     Meant(r"AND item\.id = ", _OF_ITEM),
-    Meant(r"FROM dead WHERE dead_time", {"dead": ("dead_latest",)}),
     Meant(r"^SELECT dead_time, id FROM dead WHERE \(?queue_name", {"dead": ("dead_time",)}),
     Meant(r"FROM dead WHERE id IN .*ORDER BY dead_time", {"dead": (PRIMARY,)}, _FOUND),
     Meant(r"FROM dead WHERE queue_name = \S+ AND id IN ", {"dead": (PRIMARY, "dead_queue")}, "one row"),

@@ -32,7 +32,7 @@ PARTS = {
     # The dialect's own words.
     "storage/checkup.py": {"database.dialect.now"},
     # Columns, which the module of the statements gives as constants.
-    "storage/dialects.py": {"', '.join(changes)", "', '.join(key)", "latest", "name"},
+    "storage/dialects.py": {"column", "first", "last", "', '.join(changes)", "', '.join(key)", "latest", "name"},
     # Names of settings, which the calls beside give as constants; and a sentence that only looks like a statement.
     "storage/durability.py": {"kind", "name", "names[level]"},
     "storage/items.py": {
@@ -41,12 +41,12 @@ PARTS = {
     },
     "storage/wake.py": {"key", "self._database.dialect.channel", "state"},
     # Conditions, columns and assignments.
-    "storage/audit.py": {"of_one"},
+    "storage/audit.py": {"order", "within"},
     "storage/batches.py": {"statement"},
     "storage/browse.py": {
-        "', '.join((f':{name}' for name in names))",
+        "tx.dialect.stretch('dead_time', '>= 0', '<= :last')",
         "' OR '.join((f'{column} {{like}} :pattern' for column in columns))",
-        "also", "chosen", "of_one", "when",
+        "also", "chosen", "order", "when", "within",
     },
     "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')"},
     "storage/dead.py": {"' AND '.join(conditions)", "columns"},
@@ -57,7 +57,8 @@ PARTS = {
     "storage/reading.py": {"bound", "further", "order"},
     "storage/retention.py": {"old", "self._where", "self.also", "self.key", "self.table", "self.time", "table"},
     "storage/runs.py": {
-        "' AND '.join(where)", "', '.join((f':{key}' for key in values))", "', '.join([slot, *added, *stored, *total])",
+        "tx.dialect.stretch('create_time', '>= 0', '<= :time')", "order", "where",
+        "', '.join((f':{key}' for key in values))", "', '.join([slot, *added, *stored, *total])",
         "also", "assignments", "columns", "condition", "free", "started", "wanted",
     },
     # A table and its columns, which the callers give as constants, and a mark for each value.

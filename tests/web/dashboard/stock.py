@@ -58,7 +58,7 @@ def stocked(board: Board, text: str) -> Stock:
     queue = board.queue(retry_limit=3)
     key = f"key {text}".replace("\u202e", "")[:191]  # which has to be printable
     items = {"waiting": queue.create_item(task(title=f"One {text}", gate=text), order_key=key).id}
-    items["scheduled"] = queue.create_item({"data": text, "title": f"Two {text}"}, delay=3600).id
+    items["scheduled"] = queue.create_item({"data": text}, delay=3600).id
     trace = f"Traceback (most recent call last):\n  {text}"
     for number in range(2):
         (items["retrying"],) = board.failed(queue, task(number=number, title=f"Three {text}"), error=text, trace=trace)

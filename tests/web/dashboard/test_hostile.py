@@ -18,7 +18,7 @@ from tests.web.test_security import CSP, then_nothing_became_markup
 #: Pages that show texts which others chose, and how often at least.
 SHOWN = {
     "items": 4, "dead": 1, "history": 2, "workers": 1, "runs": 1, "schedules": 1, "operations": 1, "audit": 2,
-    "item waiting": 3, "item scheduled": 1, "item retrying": 3, "item dead": 3, "item gone": 1, "item running": 2,
+    "item waiting": 3, "item retrying": 3, "item dead": 3, "item gone": 1, "item running": 2,
     "item silent": 1, "outbox": 0,
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Numbers over time, a record of what was done by hand, and the latest failures and dead letters by an index."""
+"""Numbers over time, a record of what was done by hand, and the latest failures by an index."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ def upgrade() -> None:
     _index("audit", "item", "queue_name", "item_id", "id")
     _index("audit", "time", "time")
     _index("ending", "queue", "queue_name", "id")
-    _index("dead", "latest", "dead_time")
 
 
 def _number(name: str) -> sa.Column[Any]:
