@@ -21,6 +21,8 @@ from .lines import Names, dead_facts, ending_facts, item_facts, state_of
 PAGE = 50
 #: What no index knows is looked for in parts of so many rows, for so long (seconds); then the page says how far it is.
 _PART, _PATIENCE = 500, 0.12
+#: So many parts are gone through for the newest items of queues that are registered.
+_MOST_PARTS = 40
 #: A number that is asked for by itself may take longer.
 _PATIENCE_TO_COUNT = 0.2
 #: Who goes through all of a list looks up so many places at a time.
@@ -185,12 +187,13 @@ class Lists:
     def _of_all(self, tx: Transaction, within: Bounds, limit: int) -> list[int]:
         """The newest items of all queues, but for those that are not registered: they belong to one process alone."""
         found: list[int] = []
-        while len(found) < limit:
-            part = browse.items(tx, within, limit)
+        at_once = limit
+        for _part in range(_MOST_PARTS):
+            part = browse.items(tx, within, at_once)
             found += [item_id for item_id, name in part if name in self._queues]
-            if len(part) < limit:
+            if len(found) >= limit or len(part) < at_once:
                 break
-            within = Bounds(within.above, part[-1][0])
+            within, at_once = Bounds(within.above, part[-1][0]), max(limit, _PART)
         return found[:limit]
 
     def dead(self, wanted: Filter, after: Death | None, limit: int = PAGE) -> Page:
