@@ -178,7 +178,7 @@ class Bulk:
 def _carry_out(service: QueueService, hook: RedactHook | None, ctx: TaskContext, data: dict[str, Any]) -> None:
     order = Order.of(data)
     acts = Acts(service, order.actor)
-    done = 0
+    done = seen = 0
     found = Bulk(service, order.what, order.wanted, order.queues, order.shown, hook)
     for lines in found.lines(order.bound, order.moment):
         for name in sorted({line.queue_name for line in lines}):
@@ -187,6 +187,8 @@ def _carry_out(service: QueueService, hook: RedactHook | None, ctx: TaskContext,
                 done += acts.on_dead(queue, order.verb, [line.id for line in ours])
             else:
                 done += acts.on_items(queue, order.verb, [(line.id, line.fence) for line in ours])
+        seen += len(lines)
         ctx.report(done, max(order.number, done))
         if ctx.should_stop:
             raise InterruptedError("stopped half-way; it goes on with the rest")
+    ctx.log.info("%s: %s done, %s left alone", order.title, done, seen - done)

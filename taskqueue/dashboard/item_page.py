@@ -6,11 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import clock
+from ..errors import PayloadError
 from ..item import QueueItem, name_of, title_of_data
-from ..queues.ended import DeadItem, Ending
+from ..queues.ended import DeadItem, Ending, Result
 from ..queues.sql_base import SqlBase
 from ..redact import RedactHook, redact_text
-from ..showing import content_of
+from ..runs.problems import SEPARATOR
+from ..showing import content_of, presentable
 from ..storage import audit, browse, presence, runs
 from ..storage.audit import Deed
 from ..storage.transaction import Transaction
@@ -38,7 +40,8 @@ def item_page(
     item = queue.fetch_item(item_id) if line is not None else None
     letter = next(iter(queue.dead_items([item_id])), None) if item is None else None
     history = queue.history_of(item_id)
-    if item is None and letter is None and not history and not deeds:
+    result = queue.result_of(item_id) if item is None and letter is None else None
+    if item is None and letter is None and result is None and not history and not deeds:
         return None
     facts: dict[str, Any] = {"id": item_id, "queue": queue.name, "title": "", "state": "gone", "fence": None,
                              "queue_status": queue.status}  # fmt: skip
@@ -53,12 +56,16 @@ def item_page(
         facts |= _letter(letter, may, hook)
     else:
         facts["outcome"] = queue.outcome_of(item_id)
+    if result is not None:
+        facts["ended"] = _iso(result.end_time)
+        if may("view_args"):
+            facts["content"] = {"result": _value(result, hook)}
     return {
         **facts,
         "history": [_ending(ending, may) for ending in history],
         "audit": [deed_facts(deed) for deed in deeds],
         "log": [{"time": moment(each.time), "level": each.level, "kind": each.kind,
-                 "message": redact_text(each.message)} for each in log],
+                 "message": redact_text(each.message.replace(SEPARATOR, ": "))} for each in log],
     }  # fmt: skip
 
 
@@ -100,6 +107,13 @@ def _content(item: QueueItem | DeadItem, may: Callable[[str], bool], hook: Redac
     if not name and "data" in content:
         name = title_of_data(content["data"])
     return {"title": name, "callback": callback, "content": content}
+
+
+def _value(result: Result, hook: RedactHook | None) -> Any:
+    try:
+        return presentable(result.value, hook)
+    except PayloadError as error:
+        return str(error)
 
 
 def _lease(line: Any, held: Any) -> dict[str, Any] | None:

@@ -308,13 +308,16 @@ def _carry_out(visit: _Visit, verb: str, fields: posted.Posted) -> None:
 def _refused(refusal: Refusal) -> Response:
     site = current_site(request.blueprint or "")
     translate = site.translate()
-    if _endpoint() in _FOR_SCRIPTS or wants_json(request):
+    is_dashboard = _endpoint().startswith("dashboard_")
+    if _endpoint() in _FOR_SCRIPTS or wants_json(request) or (is_dashboard and request.args.get("format") == "json"):
         response = jsonify(refusal.as_json())
     else:
         link = None
         if (refusal.status == 409 or refusal.code == "csrf") and "run_id" in (request.view_args or {}):
             back = site.url("page", run_id=(request.view_args or {})["run_id"])
             link = {"url": back, "text": translate.gettext("Back to the run")}
+        elif is_dashboard and refusal.status != 404:
+            link = {"url": site.url("dashboard_overview"), "text": translate.gettext("Dashboard")}
         elif refusal.login_url:
             link = {"url": refusal.login_url, "text": translate.gettext("Sign in")}
         title = translate.gettext("Not possible")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from flask import jsonify, redirect, request
@@ -15,7 +16,7 @@ from ...dashboard.filters import ITEM_STATES, Filter
 from ...dashboard.lists import PAGE
 from ...errors import SpecError
 from ...runner import Runner
-from ...spec import is_name
+from ...spec import is_name, shown
 from .. import posted
 from ..answers import Refusal, wants_json
 from ..identity import visitor, visitor_or_new
@@ -199,12 +200,22 @@ def _wanted(asked: Asked, given: Any) -> tuple[str, str, Filter, tuple[str, ...]
     if what not in _VERBS or verb not in _VERBS[what]:
         raise asked.wrong("verb" if what in _VERBS else "what")
     wanted = asked.filter(ITEM_STATES if what == "items" else (), given)
+    if what == "items" and (state := _state_for(asked, verb, wanted.state)) != wanted.state:
+        wanted = replace(wanted, state=state)
     if wanted.queue:
         _require(asked, verb, wanted.queue)
     queues = (wanted.queue,) if wanted.queue else asked.access.where(verb)
     if not queues and (asked.access.names or not asked.may(verb)):
         raise _forbidden(asked)
     return what, verb, wanted, queues
+
+
+def _state_for(asked: Asked, verb: str, state: str) -> str:
+    """The state of items to which something can be done, where it is said of all that match."""
+    if (verb == "retry" and state in ("waiting", "running")) or (verb == "skip" and state == "running"):
+        sentence = asked.translate.gettext("That cannot be done to items in this state.")
+        raise Refusal(400, "bad_request", sentence)
+    return "scheduled" if verb == "retry" else state
 
 
 # --- queues --------------------------------------------------------------------------------------
@@ -228,6 +239,9 @@ def options(asked: Asked, name: str) -> Any:
     """Change options of a queue."""
     queue, fields = asked.queue(name), _fields(asked)
     _require(asked, "edit", name)
+    if request.is_json and (unknown := sorted(map(str, fields.keys() - set(EDITABLE)))):
+        raise Refusal(400, "bad_request", asked.translate.gettext(
+            "The option %(name)s cannot be changed here.", name=shown(unknown[0])))  # fmt: skip
     try:
         # What stands in the form as it was shown is not meant: somebody else may have changed it meanwhile.
         given = {

@@ -21,6 +21,8 @@ from ...storage.operations import OperationRow
 from ...storage.runs import RunRow
 from ...storage.transaction import Transaction
 from ...worker.roster import present
+from ..identity import visitor
+from ..permission import Permissions
 from ..texts import brief
 from . import labels
 from .asked import Asked, Shown, whole
@@ -88,8 +90,15 @@ def all_runs(asked: Asked) -> Shown:
         "next": _cursor(shown[-1].create_time, shown[-1].id) if len(rows) > PAGE else None,
     }
     extras = {"wanted": wanted, "query": wanted.as_query(), "queues": asked.access.names, "is_first": "after" not in
-              asked.args, "urls": [asked.site.url("page", run_id=run.id) for run in states]}  # fmt: skip
+              asked.args, "urls": [_page_of(asked, run) for run in states]}  # fmt: skip
     return Shown("runs", asked.translate.gettext("Runs"), facts, extras)
+
+
+def _page_of(asked: Asked, run: RunState) -> str | None:
+    """The page of a run, for who may see it: that is for another hook to say."""
+    site = asked.site
+    may = Permissions(run, visitor(site.identity), site.authorize, site.settings.read_only).may("view")
+    return site.url("page", run_id=run.id) if may else None
 
 
 def _read_runs(asked: Asked, name: str | None, before: tuple[int, str] | None) -> list[RunRow]:

@@ -139,6 +139,13 @@ function say(text) {
   said.textContent = text;
 }
 
+// What was done is said once, and not again by a bookmark.
+if (said.textContent) {
+  const url = new URL(location.href);
+  for (const name of ["done", "n", "of"]) url.searchParams.delete(name);
+  history.replaceState(history.state, "", url);
+}
+
 // What stands there when a page opens is not read out; what comes later is.
 if (said.textContent) setTimeout(() => { said.textContent = said.textContent; }, 200);
 
