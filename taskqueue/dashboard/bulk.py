@@ -7,6 +7,7 @@ named stays as it is; an item that is executed once more, because its process wa
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -191,4 +192,6 @@ def _carry_out(service: QueueService, hook: RedactHook | None, ctx: TaskContext,
         ctx.report(done, max(order.number, done))
         if ctx.should_stop:
             raise InterruptedError("stopped half-way; it goes on with the rest")
-    ctx.log.info("%s: %s done, %s left alone", order.title, done, seen - done)
+    left = max(order.number, seen) - done
+    level = logging.WARNING if left > 0 else logging.INFO
+    ctx.log.log(level, "%s: %s done, %s left alone", order.title, done, max(left, 0))

@@ -121,7 +121,7 @@ BY_GET = {
     "taskqueue.tick": "with a ticket of the visitor's own page without scripts, good for one use",
 }
 FILLED = {
-    "name": "echo", "call_id": "0" * 32, "filename": "taskqueue.css",
+    "name": "echo", "call_id": "0" * 32, "filename": "taskqueue.css", "item_id": 1, "rest": "x",
 }  # fmt: skip
 
 

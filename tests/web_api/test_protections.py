@@ -39,7 +39,8 @@ def test_every_address_that_changes_something_is_attacked(world: World, app: Fla
         (rule.endpoint, method)
         for rule in app.url_map.iter_rules()
         for method in {"POST", "PUT", "PATCH", "DELETE"} & (rule.methods or set())
-        if "." in rule.endpoint
+        # The dashboard answers nobody here; tests/web_api/dashboard/test_safe.py attacks it where somebody may.
+        if "." in rule.endpoint and not rule.endpoint.startswith("taskqueue.dashboard_")
     }
     # The door knows these methods only to refuse them.
     assert ours - {("webservice.endpoint", method) for method in ("PUT", "PATCH", "DELETE")} == attacked

@@ -44,7 +44,7 @@ PAGES = [
       for text in ("hush", "e", "opensesame", HIDDEN, "sesame%20w")),
     *(f"/charts?period={period}" for period in ("hour", "day", "week")),
     *(f"/confirm?what=items&verb={verb}{more}" for verb in ("retry", "skip", "delete")
-      for more in ("", f"&queue={SEEN}", "&text=hush", "&state=waiting", "&since=1h", "&until=5m")),
+      for more in ("", f"&queue={SEEN}", "&text=hush", "&state=scheduled", "&since=1h", "&until=5m")),
     *(f"/confirm?what=dead&verb={verb}{more}" for verb in ("revive", "delete") for more in ("", "&text=hush")),
 ]  # fmt: skip
 #: What moves on with the clock, or is of one answer alone.

@@ -219,11 +219,9 @@ def test_without_a_queue_it_is_done_where_the_visitor_may(stage: Stage, what: st
     table = "taskqueue_item" if what == "items" else "taskqueue_dead"
     hidden = stage.rows(f"SELECT * FROM {table} WHERE queue_name = ? ORDER BY id", HIDDEN)
     page = visitor.json(f"/confirm?what={what}&verb={verb}")
-    assert (
-        page["number"]
-        == stage.rows(f"SELECT COUNT(*) FROM {table} WHERE queue_name = ? ", SEEN)[0][0]
-        + (stage.rows(f"SELECT COUNT(*) FROM {table} WHERE queue_name NOT IN (?, ?)", SEEN, HIDDEN)[0][0])
-    )
+    meant = " AND state = 2" if verb == "retry" else ""  # only what is scheduled can be made ready
+    rows = stage.rows(f"SELECT COUNT(*) FROM {table} WHERE queue_name <> ?{meant}", HIDDEN)
+    assert page["number"] == rows[0][0] > 0
     answer = order(visitor, what, verb, bound=str(page["bound"]), number=str(page["number"]))
     assert answer.status_code == 200, answer.text
     run_orders(stage)
