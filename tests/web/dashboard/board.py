@@ -142,6 +142,14 @@ def task(kind: str = "ok", number: int = 1, title: str = "", **options: Any) -> 
 # --- what stands on a page ---
 
 
+def line_of(page: Page, name: str) -> Locator:
+    """The line of a queue on the overview, on whichever of its pages: those of the tests before are there, too."""
+    line = page.locator("tbody tr", has=page.get_by_role("link", name=name, exact=True))
+    while not line.count():
+        page.get_by_role("link", name="More queues").click()
+    return line
+
+
 def rows(page: Page) -> Locator:
     """The rows of the list, or table, of the page."""
     return page.locator("[data-live=rows] tbody tr")

@@ -14,6 +14,7 @@ from tests.web.dashboard.board import (
     box,
     counter,
     expect_heading,
+    line_of,
     notice,
     press,
     refresh_every,
@@ -173,9 +174,7 @@ def test_given_the_overview_when_a_queue_moves_then_its_numbers_do(board: Board)
     # given
     queue = board.queue(task())
     tab = board.open()
-    line = tab.page.locator("tbody tr", has=tab.page.get_by_role("link", name=queue.name, exact=True))
-    while not line.count():  # those of the tests before are there, too
-        tab.page.get_by_role("link", name="More queues").click()
+    line = line_of(tab.page, queue.name)
     refresh_every(tab.page, 2)
     expect(line.locator("[data-label=Waiting]")).to_have_text("1")
     expect(counter(tab.page, "waiting")).to_be_visible()

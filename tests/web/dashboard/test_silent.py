@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from taskqueue.queues.sql_base import SqlBase
-from tests.web.dashboard.board import Board, box, counter, notice, press, refresh_every, row, task
+from tests.web.dashboard.board import Board, box, counter, line_of, notice, press, refresh_every, row, task
 from tests.web.toolkit.browser import Tab
 from tests.web.toolkit.journal import wait_until
 from tests.web.toolkit.server import process_state
@@ -147,7 +147,7 @@ def then_it_is_silent(board: Board, tab: Tab, queue: SqlBase, item_id: int) -> N
     expect(tab.page.get_by_role("button", name="Take over")).to_be_visible()
     board.look_anew()
     tab.goto(board.path())
-    line = tab.page.locator("tbody tr", has=tab.page.get_by_role("link", name=queue.name, exact=True))
+    line = line_of(tab.page, queue.name)
     expect(line).to_contain_text(re.compile("No sign of life for"))
     tab.goto(board.path(f"queues/{queue.name}"))
     tab.expect_text(re.compile("has given no sign of life"))
