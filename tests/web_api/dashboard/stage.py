@@ -203,7 +203,7 @@ def _fill(stage: Stage, service: QueueService, name: str) -> None:
         return Task(tasks.ok, kwargs={"note": f"{mark} argument {what}"}, title=f"{mark} {what}")
 
     for state, how in (
-        ("retrying", settlement.retry(86_400, f"{mark} error\ntrace of {mark}")),
+        ("retrying", settlement.retry(86_400_000, f"{mark} error\ntrace of {mark}")),
         ("dead", settlement.bury(f"{mark} died")),
         ("dead2", settlement.bury(f"{mark} died as well")),
         ("skipped", settlement.skip(f"{mark} was skipped")),
