@@ -20,7 +20,7 @@ from ..storage.transaction import Transaction
 from .filters import AGES, OUTCOMES
 
 #: Nothing is counted further.
-MOST = 10_000
+MOST = 5_000
 #: Of what has failed, the last so long (seconds).
 RECENT = "1d"
 #: What was counted is shown for so long (ms).

@@ -18,7 +18,7 @@ from . import labels, svg, system_pages
 from .asked import Asked, Shown, hidden, whole
 
 #: Queues on one page of the overview.
-_QUEUES = 25
+_QUEUES = 20
 _FILTER = ("queue", "state", "text", "since", "until")
 PERIODS = ("hour", "day", "week")
 #: What may be done to an item in each of its states.
