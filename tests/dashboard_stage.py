@@ -290,8 +290,9 @@ def other_pages() -> Iterator[str]:
 def confirmations() -> Iterator[str]:
     """The pages that count before much is done."""
     queues, texts = [{}, {"queue": "mail"}, {"queue": "archive"}], [{}, {"text": "customer 199"}]
-    for verb in ("retry", "skip", "delete"):
-        some = [{"what": "items", "verb": verb, **state} for state in ({}, *({"state": one} for one in ITEM_STATES))]
+    for verb, refused in (("retry", {"waiting", "running"}), ("skip", {"running"}), ("delete", set[str]())):
+        states = ({}, *({"state": one} for one in ITEM_STATES if one not in refused))
+        some = [{"what": "items", "verb": verb, **state} for state in states]
         yield from _addresses("confirm", some, queues)
     yield from _addresses("confirm", [{"what": "items", "verb": "delete", **text} for text in texts], queues)
     for verb in ("revive", "delete"):

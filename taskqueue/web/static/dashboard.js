@@ -170,7 +170,7 @@ document.getElementById("tq-keys").addEventListener("click", () => help.showModa
 
 document.addEventListener("keydown", (event) => {
   if (!keysOn.checked || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (event.target.closest?.("input, select, textarea, dialog, [contenteditable]")) return;
+  if (event.target.closest?.("input, select, textarea, dialog[open], [contenteditable]")) return;
   if (event.key === "/") {
     const field = document.getElementById("tq-text");
     if (!field) return;
