@@ -56,6 +56,11 @@ def from_ms(moment: int) -> datetime:
         return datetime.max.replace(tzinfo=timezone.utc)
 
 
+def iso(moment: datetime, timespec: str = "auto") -> str:
+    """A moment in UTC as ISO 8601 has it, ending in "Z"; ``timespec`` as :meth:`datetime.isoformat` takes it."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def moment_ms(moment: datetime) -> int:
     """An aware datetime as milliseconds since 1970."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)

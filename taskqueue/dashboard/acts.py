@@ -19,10 +19,16 @@ from ..storage.schema import DELAYED, READY
 from ..storage.transaction import Transaction
 
 #: What may be done to items that stand in a queue, and to dead letters.
-ON_ITEMS = ("retry", "skip", "delete", "take_over")
-ON_DEAD = ("revive", "delete")
-#: What may be done to a queue.
-ON_QUEUE = ("pause", "resume", "edit")
+VERBS = {"items": ("retry", "skip", "delete", "take_over"), "dead": ("revive", "delete")}
+#: What may be done to an item in each of its states.
+POSSIBLE = {
+    "waiting": ("skip", "delete"),
+    "scheduled": ("retry", "skip", "delete"),
+    "retrying": ("retry", "skip", "delete"),
+    "running": ("delete",),
+    "silent": ("take_over", "delete"),
+    "dead": VERBS["dead"],
+}
 #: Options that may be changed here; the others decide what may run at all, or how it is stored.
 EDITABLE = (
     "error", "retry_limit", "retry_interval", "retry_backoff", "lease_time", "batch_limit", "concurrency_limit",

@@ -25,7 +25,7 @@ from ..settings import Handler
 from ..storage import audit, browse, received
 from ..storage.browse import HIGHEST, Death
 from ..storage.transaction import Transaction
-from .acts import ON_DEAD, ON_ITEMS, Acts
+from .acts import VERBS, Acts
 from .filters import Filter, filter_of
 from .lines import Names
 from .lists import Lists, Read
@@ -75,7 +75,7 @@ class Order:
             rest = {name: value for name, value in data.items() if name != TITLE}
             values = {**rest, "title": data[TITLE], "wanted": filter_of(data["wanted"])}
             order = cls(**{**values, "queues": tuple(data["queues"]), "shown": tuple(data["shown"])})
-            verbs = {"items": ON_ITEMS, "dead": ON_DEAD}[order.what]
+            verbs = VERBS[order.what]
         except (TypeError, KeyError) as error:
             raise SpecError("this is no act of the dashboard: it was written by something else") from error
         numbers = (order.bound, order.moment, order.number)

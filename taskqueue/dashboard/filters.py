@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import SpecError
 from ..spec import is_name, nearest, shown
 
-ItemState = Literal["waiting", "running", "scheduled"]
 ITEM_STATES = ("waiting", "running", "scheduled")
 #: What a line of history may be asked for by one word, and which outcomes that means.
 OUTCOMES: dict[str, tuple[str, ...]] = {

@@ -156,4 +156,4 @@ def deed_facts(deed: Deed) -> dict[str, Any]:
 
 
 def _iso(time: Any) -> str | None:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z") if time is not None else None
+    return clock.iso(time, "milliseconds") if time is not None else None

@@ -20,7 +20,7 @@ Unpack = Callable[[str, str, str], Any]
 
 def moment(ms: int) -> str:
     """A stored time, as ISO 8601 in UTC."""
-    return clock.from_ms(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.iso(clock.from_ms(ms), "milliseconds")
 
 
 def first_line(text: str | None) -> str:

@@ -119,4 +119,4 @@ def _error_in(text: str) -> dict[str, Any]:
 
 
 def _text(moment: datetime | None) -> str | None:
-    return moment.isoformat().replace("+00:00", "Z") if moment is not None else None
+    return clock.iso(moment) if moment is not None else None

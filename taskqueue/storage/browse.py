@@ -241,8 +241,7 @@ def endings(
         order, within = "queue_name DESC, id DESC", tx.dialect.stretch("id", "> :above", "< :below")
         values = {**bounds._asdict(), "queue": queue_name}
     if outcomes:
-        names = {f"outcome_{chr(97 + index)}": outcome for index, outcome in enumerate(outcomes)}
-        chosen = f"outcome IN ({', '.join(f':{name}' for name in names)})"
+        chosen, names = _one_of(outcomes)
         values |= names
     rows = tx.rows(
         f"SELECT id, queue_name, item_id, outcome, attempt, SUBSTR(error, 1, {_HEAD}), end_time FROM {{ending}} "
@@ -251,6 +250,12 @@ def endings(
         **values,
     )
     return [EndingLine(*row) for row in rows]
+
+
+def _one_of(outcomes: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """That an outcome is one of these, and the values."""
+    names = {f"outcome_{chr(97 + index)}": outcome for index, outcome in enumerate(outcomes)}
+    return f"outcome IN ({', '.join(f':{name}' for name in names)})", names
 
 
 def changed_since(tx: Transaction, queue_name: str, item_ids: Sequence[int], moment: int) -> set[int]:
@@ -338,11 +343,10 @@ def oldest_beat(tx: Transaction, queue_name: str) -> tuple[int, int] | None:
 
 def count_endings(tx: Transaction, queue_name: str, outcomes: Sequence[str], since: int, most: int) -> int:
     """How many endings of a queue with these outcomes there were since ``since`` (ms), counted up to ``most``."""
-    names = {f"outcome_{chr(97 + index)}": outcome for index, outcome in enumerate(outcomes)}
+    chosen, names = _one_of(outcomes)
     within = tx.dialect.stretch("end_time", ">= :since", "<= :until")
-    chosen = ", ".join(f":{name}" for name in names)
     row = tx.row(
-        f"SELECT COUNT(*) FROM (SELECT id FROM {{ending}} WHERE {within} AND outcome IN ({chosen}) "
+        f"SELECT COUNT(*) FROM (SELECT id FROM {{ending}} WHERE {within} AND {chosen} "
         "ORDER BY queue_name, end_time LIMIT $most) AS found",
         {"most": str(int(most))},
         queue=queue_name,

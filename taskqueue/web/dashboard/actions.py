@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from flask import jsonify, redirect, request
 
-from ...dashboard.acts import EDITABLE, ON_DEAD, ON_ITEMS, Acts
+from ...dashboard.acts import EDITABLE, POSSIBLE, VERBS, Acts
 from ...dashboard.bulk import Bulk, Order
 from ...dashboard.bulk import put as put_order
 from ...dashboard.filters import ITEM_STATES, Filter
@@ -21,9 +22,10 @@ from .. import posted
 from ..answers import Refusal, wants_json
 from ..identity import visitor, visitor_or_new
 from . import labels
-from .asked import Asked, Shown, hidden, whole
+from .asked import RESULT, Asked, Shown, hidden, whole
 
-_VERBS = {"items": tuple(verb for verb in ON_ITEMS if verb != "take_over"), "dead": ON_DEAD}
+#: What may be ordered for all that a filter finds.
+_FOR_MANY = {what: tuple(verb for verb in verbs if verb != "take_over") for what, verbs in VERBS.items()}
 #: What cannot be taken back is asked for twice, where a human asks.
 _FINAL = ("delete", "skip")
 #: So many may be chosen one by one.
@@ -42,8 +44,7 @@ def act(asked: Asked) -> Any:
     """Do something to the items, or dead letters, that were chosen."""
     fields = _fields(asked)
     what, verb = str(fields.get("what", "")), str(fields.get("verb", ""))
-    if what not in _VERBS or verb not in {"items": ON_ITEMS, "dead": ON_DEAD}[what]:
-        raise asked.wrong("verb" if what in _VERBS else "what")
+    _check(asked, what, verb, VERBS)
     chosen = _chosen(asked, fields.get("items"), with_fence=what == "items")
     for name in {each[0] for each in chosen}:
         _require(asked, verb, name)
@@ -61,6 +62,13 @@ def act(asked: Asked) -> Any:
     if wants_json(request):
         return jsonify(done=done, asked=len(chosen))
     return _back(asked, str(fields.get("next", "")), verb, done, len(chosen))
+
+
+def _check(asked: Asked, what: str, verb: str, known: Mapping[str, Sequence[str]]) -> None:
+    if what not in known:
+        raise asked.wrong("what")
+    if verb not in known[what]:
+        raise asked.wrong("verb")
 
 
 def _chosen(asked: Asked, given: Any, *, with_fence: bool) -> list[tuple[str, int, int]]:
@@ -197,8 +205,7 @@ def _whole(asked: Asked, fields: dict[str, Any], name: str) -> int:
 
 def _wanted(asked: Asked, given: Any) -> tuple[str, str, Filter, tuple[str, ...]]:
     what, verb = given.get("what", ""), given.get("verb", "")
-    if what not in _VERBS or verb not in _VERBS[what]:
-        raise asked.wrong("verb" if what in _VERBS else "what")
+    _check(asked, what, verb, _FOR_MANY)
     wanted = asked.filter(ITEM_STATES if what == "items" else (), given)
     if what == "items" and (state := _state_for(asked, verb, wanted.state)) != wanted.state:
         wanted = replace(wanted, state=state)
@@ -212,7 +219,7 @@ def _wanted(asked: Asked, given: Any) -> tuple[str, str, Filter, tuple[str, ...]
 
 def _state_for(asked: Asked, verb: str, state: str) -> str:
     """The state of items to which something can be done, where it is said of all that match."""
-    if (verb == "retry" and state in ("waiting", "running")) or (verb == "skip" and state == "running"):
+    if state and verb not in POSSIBLE[state]:
         sentence = asked.translate.gettext("That cannot be done to items in this state.")
         raise Refusal(400, "bad_request", sentence)
     return "scheduled" if verb == "retry" else state
@@ -308,22 +315,25 @@ def _own(asked: Asked, following: str) -> str:
 
 def _back(asked: Asked, following: str, verb: str, done: int, of: int) -> Any:
     url, _, query = _own(asked, following).partition("?")
-    kept = [part for part in query.split("&") if part and part.partition("=")[0] not in ("done", "n", "of")]
+    kept = [part for part in query.split("&") if part and part.partition("=")[0] not in RESULT]
     return redirect(f"{url}?{'&'.join([*kept, f'done={verb}', f'n={done}', f'of={of}'])}", code=303)
 
 
 def notice(asked: Asked) -> str:
     """What was done, as the page says it to which an act leads back."""
-    verb, number = asked.args.get("done"), asked.args.get("n", "")
+    verb, done, asked_for = asked.args.get("done"), _few(asked.args.get("n")), _few(asked.args.get("of"))
     known = labels.deeds(asked.translate)
-    if verb not in known or not (number.isascii() and number.isdigit() and len(number) <= 9):
+    if verb not in known or done is None:
         return ""
-    done, of = int(number), asked.args.get("of", "")
-    asked_for = int(of) if of.isascii() and of.isdigit() and len(of) <= 9 else done
-    if done < asked_for:
+    if asked_for is not None and done < asked_for:
         return asked.translate.ngettext(
             "%(n)s of %(of)s: %(deed)s. The rest has moved on meanwhile, and was left alone.",
             "%(n)s of %(of)s: %(deed)s. The rest has moved on meanwhile, and was left alone.",
             done, of=asked.translate.number(asked_for), deed=known[verb],
         )  # fmt: skip
     return asked.translate.ngettext("%(n)s: %(deed)s.", "%(n)s: %(deed)s.", done, deed=known[verb])
+
+
+def _few(text: str | None) -> int | None:
+    """A number of at most nine digits, or None: what is no number in this address is passed over."""
+    return int(text) if text and len(text) <= 9 and text.isascii() and text.isdigit() else None

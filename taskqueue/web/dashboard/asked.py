@@ -23,8 +23,10 @@ from . import labels
 from .access import Access
 
 _log = logging.getLogger(__name__)
+#: What an act says in the address to which it leads back: what was done, to how many, of how many.
+RESULT = ("done", "n", "of")
 #: What an address may carry besides the fields of a filter.
-_COMMON = ("after", "format", "done", "n", "of")
+_COMMON = ("after", "format", *RESULT)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from ...dashboard.acts import EDITABLE
+from ... import clock
+from ...dashboard.acts import EDITABLE, POSSIBLE, VERBS
 from ...dashboard.filters import AGES, ITEM_STATES, OUTCOMES, Filter
 from ...dashboard.item_page import item_page
 from ...dashboard.lists import Page
 from ...dashboard.overview import MOST, RECENT, Detail, Standing
-from ...metrics.trends import history
+from ...metrics.trends import Period, history
 from ...storage.browse import HIGHEST, Death
 from . import labels, svg, system_pages
 from .asked import Asked, Shown, hidden, whole
@@ -20,16 +21,7 @@ from .asked import Asked, Shown, hidden, whole
 #: Queues on one page of the overview.
 _QUEUES = 20
 _FILTER = ("queue", "state", "text", "since", "until")
-PERIODS = ("hour", "day", "week")
-#: What may be done to an item in each of its states.
-_OFFERED = {
-    "waiting": ("skip", "delete"),
-    "scheduled": ("retry", "skip", "delete"),
-    "retrying": ("retry", "skip", "delete"),
-    "running": ("delete",),
-    "silent": ("take_over", "delete"),
-    "dead": ("revive", "delete"),
-}
+PERIODS: tuple[Period, ...] = ("hour", "day", "week")
 
 
 # --- queues --------------------------------------------------------------------------------------
@@ -139,18 +131,19 @@ def charts(asked: Asked) -> Shown:
     return Shown("charts", asked.translate.gettext("Charts"), facts, extras)
 
 
-def _period(asked: Asked) -> str:
-    period = asked.args.get("period") or "hour"
-    if period not in PERIODS:
-        raise asked.wrong("period")
-    return period
+def _period(asked: Asked) -> Period:
+    given = asked.args.get("period") or "hour"
+    for period in PERIODS:
+        if period == given:
+            return period
+    raise asked.wrong("period")
 
 
-def _charts(asked: Asked, name: str | None, period: str) -> tuple[dict[str, svg.Chart], list[dict[str, Any]]]:
-    found = history(asked.site.service, name, period)  # type: ignore[arg-type]
+def _charts(asked: Asked, name: str | None, period: Period) -> tuple[dict[str, svg.Chart], list[dict[str, Any]]]:
+    found = history(asked.site.service, name, period)
     points = [
         {
-            "start": point.start.isoformat().replace("+00:00", "Z"), "seconds": point.seconds, "done": point.done,
+            "start": clock.iso(point.start), "seconds": point.seconds, "done": point.done,
             "failed": point.failed, "dead": point.dead, "p50_s": point.p50, "p95_s": point.p95, "depth": point.depth,
         }
         for point in found
@@ -175,7 +168,11 @@ def items(asked: Asked) -> Shown:
     page = asked.lists.items(wanted, asked.number("after"))
     names = {key: label for key, label in labels.states(asked.translate).items() if key in ITEM_STATES}
     extras = {**_list_extras(asked, wanted, page, names), "states": labels.states(asked.translate)}
-    extras["verbs"] = [verb for verb in ("retry", "skip", "delete") if asked.access.where(verb)]
+    verbs = [verb for verb in ("retry", "skip", "delete") if asked.access.where(verb)]
+    extras |= {
+        "verbs": verbs,
+        "for_all": [verb for verb in verbs if not wanted.state or verb in POSSIBLE[wanted.state]],
+    }
     return Shown("items", asked.translate.gettext("Items"), _list_facts(page, "items"), extras)
 
 
@@ -193,7 +190,7 @@ def dead(asked: Asked) -> Shown:
         place = Death(at, which)
     page = asked.lists.dead(wanted, place)
     extras = _list_extras(asked, wanted, page, {})
-    extras["verbs"] = [verb for verb in ("revive", "delete") if asked.access.where(verb)]
+    extras["verbs"] = extras["for_all"] = [verb for verb in VERBS["dead"] if asked.access.where(verb)]
     return Shown("dead", asked.translate.gettext("Dead letters"), _list_facts(page, "dead"), extras)
 
 
@@ -230,7 +227,7 @@ def item(asked: Asked, name: str, item_id: int) -> Shown:
     found = known() if item_id <= HIGHEST else None  # larger ones no database takes
     if found is None:
         raise hidden(asked.site, asked.translate)
-    verbs = _OFFERED.get(found["state"], ())
+    verbs = POSSIBLE.get(found["state"], ())
     facts = {**found, "actions": [verb for verb in verbs if asked.may(verb, name)]}
     extras = {
         "content_text": json.dumps(facts.get("content"), ensure_ascii=False, indent=2),

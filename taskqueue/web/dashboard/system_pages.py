@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from ... import clock
 from ...dashboard.item_page import deed_facts
 from ...dashboard.lists import PAGE, Lists
 from ...dashboard.overview import MOST, Standing
@@ -20,7 +21,7 @@ from ...storage.browse import HIGHEST
 from ...storage.operations import OperationRow
 from ...storage.runs import RunRow
 from ...storage.transaction import Transaction
-from ...worker.roster import present
+from ...worker.roster import WorkerInfo, present
 from ..identity import visitor
 from ..permission import Permissions
 from ..texts import brief
@@ -30,8 +31,8 @@ from .asked import Asked, Shown, whole
 
 def summary(asked: Asked, standing: Sequence[Standing]) -> dict[str, Any]:
     """How much there is of all this; nothing is counted further than ``MOST``."""
-    visible, sees_all = {each.entry.name for each in standing}, asked.access.sees_all
-    found = [info for info in present(asked.site.service) if sees_all or visible & set(info.queues)]
+    visible = {each.entry.name for each in standing}
+    found = _present(asked, visible)
     begun = asked.site.service.database.statement(lambda tx: runs.open_queues(tx, MOST + 1), write=False)
     numbers: dict[str, int] = {
         "workers": sum(info.state != "silent" for info in found),
@@ -54,16 +55,20 @@ def workers(asked: Asked) -> Shown:
     """The processes that serve queues."""
     asked.only()
     visible = set(asked.access.names)
-    found = [info for info in present(asked.site.service) if asked.access.sees_all or visible & set(info.queues)]
     facts = [
         {
             "host": info.host, "pid": info.pid, "state": info.state, "threads": info.threads,
             "queues": [name for name in info.queues if name in visible],
             "since": _iso(info.since), "heartbeat_age_s": info.beat_age,
         }
-        for info in found
+        for info in _present(asked, visible)
     ]  # fmt: skip
     return Shown("workers", asked.translate.gettext("Workers"), {"workers": facts}, {"states": _worker_states(asked)})
+
+
+def _present(asked: Asked, visible: set[str]) -> list[WorkerInfo]:
+    """The workers that serve something that the visitor may see."""
+    return [info for info in present(asked.site.service) if asked.access.sees_all or visible & set(info.queues)]
 
 
 def _worker_states(asked: Asked) -> dict[str, str]:
@@ -289,4 +294,4 @@ def _cursor(time: int, name: str) -> str:
 
 
 def _iso(time: Any) -> str | None:
-    return time.isoformat(timespec="seconds").replace("+00:00", "Z") if time is not None else None
+    return clock.iso(time, "seconds") if time is not None else None

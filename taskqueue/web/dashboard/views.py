@@ -20,7 +20,7 @@ from ..identity import visitor_or_new
 from ..site import current_site
 from . import actions, labels, pages, system_pages
 from .access import Access
-from .asked import Asked, Shown, hidden
+from .asked import RESULT, Asked, Shown, hidden
 
 #: Each address under the dashboard's own, the name of its view, and its page.
 _PAGES: tuple[tuple[str, str, Callable[..., Shown]], ...] = (
@@ -170,7 +170,7 @@ def _here(asked: Asked) -> str:
     """The address of this page, without what an act has said on its way back."""
     if request.method != "GET":
         return asked.site.url("dashboard_overview")
-    kept = [(name, value) for name, value in request.args.items(multi=True) if name not in ("done", "n", "of")]
+    kept = [(name, value) for name, value in request.args.items(multi=True) if name not in RESULT]
     return request.script_root + request.path + (f"?{urlencode(kept)}" if kept else "")
 
 
