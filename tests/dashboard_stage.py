@@ -237,20 +237,6 @@ def _hex(number: int) -> str:
     return f"{number:032x}"
 
 
-def analyze(service: QueueService) -> None:
-    """Give the planner fresh statistics."""
-    is_mariadb = service.database.dialect.name == "mysql"
-
-    def all_tables(tx: Transaction) -> None:
-        for table in TABLES:
-            if is_mariadb:
-                tx.rows(f"ANALYZE TABLE {{{table}}}")
-            else:
-                tx.change(f"ANALYZE {{{table}}}")
-
-    service.database.statement(all_tables)
-
-
 # --- addresses -----------------------------------------------------------------------------------
 
 _ASKED = ("mail", "archive", "import", "spread", "small-00")

@@ -11,6 +11,7 @@ from sqlalchemy import make_url
 from taskqueue import QueueService
 from tests.costs.meters import MariaDBMeter, Meter, PostgreSQLMeter, SQLiteMeter
 from tests.costs.stands import Stands, fill
+from tests.databases import fresh_database
 from tests.servers import ALL_DATABASES
 
 
@@ -40,13 +41,6 @@ def service(database_url: str, meter: Meter) -> Iterator[QueueService]:
 @pytest.fixture(scope="package", params=ALL_DATABASES)
 def stands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stands]:
     """Small queues and big ones, from which tests may take a few items."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('costs') / 'costs.db'}"
-    else:
-        server = request.getfixturevalue(f"{request.param}_server")
-        server.drop_database("costs")
-        server.create_database("costs")
-        url = server.url("costs")
-    service = QueueService(url)
+    service = QueueService(fresh_database(request, tmp_path_factory, request.param, "costs"))
     yield fill(service)
     service.close()

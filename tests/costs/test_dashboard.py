@@ -14,7 +14,8 @@ from taskqueue.dashboard import bulk, lists, overview
 from taskqueue.storage.transaction import Transaction
 from tests.costs.examined import Examined
 from tests.costs.meters import Meter
-from tests.dashboard_stage import HOME, QUEUES, Amounts, Stage, analyze, pages, stage
+from tests.dashboard_stage import HOME, QUEUES, TABLES, Amounts, Stage, pages, stage
+from tests.databases import analyze, fresh_database
 from tests.servers import ALL_DATABASES
 
 each_database = pytest.mark.parametrize("database_url", ALL_DATABASES, indirect=True)
@@ -61,16 +62,10 @@ class Two(NamedTuple):
 def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     services, stages = [], []
     for name, amounts in (("few", FEW), ("many", MANY)):
-        if request.param == "sqlite":
-            url = f"sqlite:///{tmp_path_factory.mktemp('dashboard') / name}.db"
-        else:
-            server = request.getfixturevalue(f"{request.param}_server")
-            server.drop_database(f"dashboard_{name}")
-            server.create_database(f"dashboard_{name}")
-            url = server.url(f"dashboard_{name}")
+        url = fresh_database(request, tmp_path_factory, request.param, f"dashboard_{name}")
         services.append(QueueService(url, allow=["operator"]))
         stages.append(stage(services[-1], amounts))
-        analyze(services[-1])
+        analyze(services[-1], TABLES)
     yield Two(*stages)
     for service in services:
         service.close()

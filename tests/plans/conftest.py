@@ -10,6 +10,7 @@ import pytest
 from taskqueue import QueueService
 from taskqueue.queues.batch import BatchQueue
 from taskqueue.storage.schema import DELAYED, LEASED, READY
+from tests.databases import fresh_database
 from tests.plans.backlog import AT_THE_HEAD, DUE, WAITING, Backlog
 from tests.servers import ALL_DATABASES
 
@@ -22,13 +23,7 @@ _ANALYZE = {"sqlite": "ANALYZE", "mariadb": "ANALYZE TABLE taskqueue_item", "pos
 def backlog(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backlog]:
     """Many ready items behind leased and delayed ones; once as it comes, once with statistics for the planner."""
     kind, is_analyzed = request.param
-    if kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'plans.db'}"
-    else:
-        server = request.getfixturevalue(f"{kind}_server")
-        server.drop_database("plans")
-        server.create_database("plans")
-        url = server.url("plans")
+    url = fresh_database(request, tmp_path_factory, kind, "plans")
     service = QueueService(url)
     parallel = service.create("SqlParallel", "parallel", batch_limit=100)
     sequential = service.create("Sql", "sequential", batch_limit=100)

@@ -15,6 +15,7 @@ from taskqueue.channels.queue import ChannelQueue
 from taskqueue.storage import subscriptions
 from taskqueue.storage.schema import DELAYED, READY
 from taskqueue.storage.transaction import Transaction
+from tests.databases import analyze, fresh_database
 from tests.plans.judges import JUDGES
 from tests.plans.watched import watch
 from tests.servers import ALL_DATABASES
@@ -66,19 +67,11 @@ PROBES: dict[str, Work] = {
 def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """Many messages; once as they come, once with statistics for the planner."""
     kind, is_analyzed = request.param
-    if kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'channels.db'}"
-    else:
-        server = request.getfixturevalue(f"{kind}_server")
-        server.drop_database("channels_plans")
-        server.create_database("channels_plans")
-        url = server.url("channels_plans")
+    url = fresh_database(request, tmp_path_factory, kind, "channels_plans")
     service = QueueService(url)
     ids = service.database.transaction(_fill)
     if is_analyzed:
-        for table in ("item", "subscription"):
-            word = "ANALYZE TABLE" if kind == "mariadb" else "ANALYZE"
-            service.database.statement(lambda tx, said=f"{word} {{{table}}}": tx.change(said))  # type: ignore[misc]
+        analyze(service, ("item", "subscription"))
     yield Crowd(kind, Channels(service), ids)
     service.close()
 

@@ -20,7 +20,8 @@ from taskqueue import QueueService
 from taskqueue.dashboard import bulk, lists, overview
 from taskqueue.storage.dialects import Dialect, PostgreSQL
 from taskqueue.storage.transaction import Transaction
-from tests.dashboard_stage import Amounts, Stage, analyze, pages, stage
+from tests.dashboard_stage import TABLES, Amounts, Stage, pages, stage
+from tests.databases import analyze, fresh_database
 from tests.plans.explained import PRIMARY, SCAN, Plan, plans
 from tests.plans.watched import Seen
 from tests.servers import ALL_DATABASES
@@ -150,20 +151,14 @@ CASES = ("small", "large", "large-analyzed", "large-analyzed-before")
 def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """Much or little; without statistics, with fresh ones, and with those of a time when there was nothing."""
     kind, case = request.param
-    if kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'dashboard.db'}"
-    else:
-        server = request.getfixturevalue(f"{kind}_server")
-        server.drop_database("dashboard_plans")
-        server.create_database("dashboard_plans")
-        url = server.url("dashboard_plans")
+    url = fresh_database(request, tmp_path_factory, kind, "dashboard_plans")
     service = QueueService(url, allow=["operator"])
     _still(service)
     if case.endswith("before"):
-        analyze(service)
+        analyze(service, TABLES)
     here = stage(service, SMALL if case == "small" else LARGE)
     if case.endswith("analyzed"):
-        analyze(service)
+        analyze(service, TABLES)
     with pytest.MonkeyPatch.context() as patch:
         for module, name in ((overview, "MOST"), (bulk, "MOST"), (lists, "_PART"), (lists, "_AT_ONCE")):
             patch.setattr(module, name, CAP)

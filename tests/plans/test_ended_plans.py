@@ -13,6 +13,7 @@ from taskqueue.storage.database import Database
 from taskqueue.storage.dead import DeadLetters
 from taskqueue.storage.results import Results
 from taskqueue.storage.transaction import Transaction
+from tests.databases import analyze, fresh_database
 from tests.plans.judges import JUDGES
 from tests.plans.watched import watch
 
@@ -48,18 +49,10 @@ PROBES: dict[str, Work] = {
 def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Database]]:
     """A database in which much has ended, with statistics for the planner."""
     kind = request.param
-    if kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'ended.db'}"
-    else:
-        server = request.getfixturevalue(f"{kind}_server")
-        server.drop_database("ended")
-        server.create_database("ended")
-        url = server.url("ended")
+    url = fresh_database(request, tmp_path_factory, kind, "ended")
     service = QueueService(url)
     service.database.transaction(_fill)
-    for table in TABLES:
-        word = "ANALYZE TABLE" if kind == "mariadb" else "ANALYZE"
-        service.database.statement(lambda tx: tx.change(f"{word} {{{table}}}"))  # noqa: B023
+    analyze(service, TABLES)
     yield kind, service.database
     service.close()
 

@@ -13,6 +13,7 @@ from taskqueue.storage import expiry
 from taskqueue.storage import operations as stored
 from taskqueue.storage.database import Database
 from taskqueue.storage.transaction import Transaction
+from tests.databases import analyze, fresh_database
 from tests.plans.judges import JUDGES
 from tests.plans.watched import watch
 
@@ -71,19 +72,11 @@ KINDS = [("sqlite", False), ("sqlite", True), ("mariadb", False), ("mariadb", Tr
 def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Database]]:
     """A database with many calls; once as they come, once with statistics for the planner."""
     kind, is_analyzed = request.param
-    if kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'operations.db'}"
-    else:
-        server = request.getfixturevalue(f"{kind}_server")
-        server.drop_database("operation_plans")
-        server.create_database("operation_plans")
-        url = server.url("operation_plans")
+    url = fresh_database(request, tmp_path_factory, kind, "operation_plans")
     service = QueueService(url)
     service.database.transaction(_fill)
     if is_analyzed:
-        for table in TABLES:
-            word = "ANALYZE TABLE" if kind == "mariadb" else "ANALYZE"
-            service.database.statement(lambda tx: tx.change(f"{word} {{{table}}}"))  # noqa: B023
+        analyze(service, TABLES)
     yield kind, service.database
     service.close()
 

@@ -18,6 +18,7 @@ from taskqueue.runs.store import Runs
 from taskqueue.storage import presence, runs
 from taskqueue.storage.tally import failures, tally
 from taskqueue.storage.transaction import Transaction
+from tests.databases import analyze, fresh_database
 from tests.plans.judges import JUDGES
 from tests.plans.watched import Seen, watch
 
@@ -59,13 +60,7 @@ KINDS = [("sqlite", False), ("mariadb", False), ("mariadb", True), ("postgresql"
 def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """Many of everything; once as it comes, once with statistics for the planner."""
     kind, is_analyzed = request.param
-    if kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('runs') / 'runs.db'}"
-    else:
-        server = request.getfixturevalue(f"{kind}_server")
-        server.drop_database("runs")
-        server.create_database("runs")
-        url = server.url("runs")
+    url = fresh_database(request, tmp_path_factory, kind, "runs")
     service = QueueService(url)
     queue, retrying = (service.create("SqlParallel", "big"), service.create("Sql", "retrying"))
     assert isinstance(queue, SqlBase) and isinstance(retrying, SqlBase)
@@ -73,9 +68,7 @@ def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     run_id = Runs.of(queue).create(queue, Definition("Big")).id
     service.database.transaction(lambda tx: _write_log(tx, run_id))
     if is_analyzed:
-        for table in ("item", "run", "run_log", "run_request", "activity", "holder", "ending"):
-            word = "ANALYZE TABLE" if kind == "mariadb" else "ANALYZE"
-            service.database.statement(lambda tx: tx.change(f"{word} {{{table}}}"))  # noqa: B023
+        analyze(service, ("item", "run", "run_log", "run_request", "activity", "holder", "ending"))
     yield Crowd(kind, service, queue, retrying, run_id, is_analyzed)
     service.close()
 

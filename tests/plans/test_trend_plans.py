@@ -13,6 +13,7 @@ from taskqueue.storage.database import Database
 from taskqueue.storage.schema import RUN_TIME_BINS
 from taskqueue.storage.transaction import Transaction
 from taskqueue.storage.trends import ALL_QUEUES, HOUR, MINUTE
+from tests.databases import analyze, fresh_database
 from tests.plans.judges import JUDGES
 from tests.plans.watched import Seen, watch
 
@@ -34,18 +35,10 @@ PROBES: dict[str, Callable[[Transaction, int], Any]] = {
 def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Database]]:
     """A database that has been at work for months, with statistics for the planner."""
     kind = request.param
-    if kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'trends.db'}"
-    else:
-        server = request.getfixturevalue(f"{kind}_server")
-        server.drop_database("trends")
-        server.create_database("trends")
-        url = server.url("trends")
+    url = fresh_database(request, tmp_path_factory, kind, "trends")
     service = QueueService(url)
     service.database.transaction(_fill)
-    for table in ("trend", "audit"):
-        word = "ANALYZE TABLE" if kind == "mariadb" else "ANALYZE"
-        service.database.statement(lambda tx: tx.change(f"{word} {{{table}}}"))  # noqa: B023
+    analyze(service, ("trend", "audit"))
     yield kind, service.database
     service.close()
 

@@ -13,6 +13,7 @@ from taskqueue.queues.sql_parallel import SqlParallelQueue
 from taskqueue.storage import turns
 from taskqueue.storage.schema import DELAYED, LEASED, READY, WAITS_ITS_TURN
 from taskqueue.storage.transaction import Transaction
+from tests.databases import analyze, fresh_database
 from tests.plans.judges import JUDGES
 from tests.plans.watched import watch
 from tests.servers import ALL_DATABASES
@@ -57,20 +58,13 @@ PROBES: dict[str, Work] = {
 def crowd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """Many items of one key; once as they come, once with statistics for the planner."""
     kind, is_analyzed = request.param
-    if kind == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'turns.db'}"
-    else:
-        server = request.getfixturevalue(f"{kind}_server")
-        server.drop_database("turns")
-        server.create_database("turns")
-        url = server.url("turns")
+    url = fresh_database(request, tmp_path_factory, kind, "turns")
     service = QueueService(url)
     queue = service.create("SqlParallel", "turns")
     assert isinstance(queue, SqlParallelQueue)
     ids = service.database.transaction(_fill)
     if is_analyzed:
-        word = "ANALYZE TABLE" if kind == "mariadb" else "ANALYZE"
-        service.database.statement(lambda tx: tx.change(f"{word} {{item}}"))
+        analyze(service, ["item"])
     yield Crowd(kind, queue, ids)
     service.close()
 

@@ -7,25 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.web.conftest import Sites
 from tests.web.neighbours import LANGUAGE, NEIGHBOURS
+from tests.web.toolkit.axe import LOOKS, Look, examined, violations, where
 from tests.web.toolkit.browser import Tab, Visitor
 from tests.web.toolkit.journal import wait_until
 from tests.web.toolkit.site import Run, Site
 
 pytestmark = pytest.mark.parametrize("setup", [NEIGHBOURS], ids=str, indirect=True)
 
-PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
-Look = tuple[str, dict[str, int]]
-LOOKS: list[Look] = [("light", DESK), ("dark", PHONE), ("dark", DESK), ("light", PHONE)]
-#: All of axe's own choice, and the size of what is to be hit, which it leaves out.
-AXE_OPTIONS = {"resultTypes": ["violations", "incomplete"], "rules": {"target-size": {"enabled": True}}}
-#: Rules whose result may be another one in another look of the same page.
-OF_THE_LOOK = ["color-contrast", "target-size", "scrollable-region-focusable", "link-in-text-block", "meta-viewport"]
-AXE = Axe()
 #: In the order in which the keyboard comes by.
 CONTROLS = ["Copy", "Traceback", "Traceback", "Retry", "Skip", "Abort", "Errors only", "Download", "Log"]
 #: One word.
@@ -599,26 +591,14 @@ def then_the_page_is_in(tab: Tab, language: str) -> None:
 
 
 def then_axe_finds_nothing(page: Page, look: Look) -> None:
-    scheme, size = look
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    page.set_viewport_size(size)  # type: ignore[arg-type]
-    options = AXE_OPTIONS
-    if page.evaluate("'axe' in window"):
-        options = AXE_OPTIONS | {"runOnly": {"type": "rule", "values": OF_THE_LOOK}}
-    else:
-        page.evaluate(AXE.axe_script)
-    found = page.evaluate("options => axe.run(options)", options)
-    lines = [f"{rule['id']} ({rule['impact']}): {rule['help']} {where(rule)}" for rule in found["violations"]]
+    found = examined(page, look)
+    lines = violations(found)
     # Where axe is not sure about a contrast, nobody can be.
     contrasts = (rule for rule in found["incomplete"] if "contrast" in rule["id"])
     lines += [f"unsure: {rule['id']} {where(rule)}" for rule in contrasts if not is_in_dialog(rule)]
-    assert not lines, f"{scheme}, {size['width']} px:\n" + "\n".join(lines)
+    assert not lines, f"{look}:\n" + "\n".join(lines)
 
 
 def is_in_dialog(rule: dict[str, Any]) -> bool:
     """There axe is never sure, because the page lies behind."""
     return all("tq-confirm" in node["html"] for node in rule["nodes"])
-
-
-def where(rule: dict[str, Any]) -> list[str]:
-    return [node["html"][:120] for node in rule["nodes"]]

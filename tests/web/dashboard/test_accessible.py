@@ -14,19 +14,13 @@ from tests.web.dashboard.board import USERS, Board, board_of, box, expect_headin
 from tests.web.dashboard.stock import Stock, stocked
 from tests.web.neighbours import NEIGHBOURS
 from tests.web.test_accessibility import (
-    AXE,
-    AXE_OPTIONS,
-    DESK,
     FOLLOW,
     LONG,
-    LOOKS,
-    OF_THE_LOOK,
-    Look,
     focused,
     speaking,
     then_the_focus_is_visible,
-    where,
 )
+from tests.web.toolkit.axe import DESK, LOOKS, Look, examined, violations, where
 from tests.web.toolkit.browser import Tab
 
 pytestmark = pytest.mark.parametrize("setup", [NEIGHBOURS], ids=str, indirect=True)
@@ -325,21 +319,13 @@ def tab_to(tab: Tab, name: str, *, back: bool = False, most: int = 45) -> None:
 
 def then_axe_finds_nothing(page: Page, look: Look) -> None:
     """No fault, and nothing of which axe is not sure."""
-    scheme, size = look
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    page.set_viewport_size(size)  # type: ignore[arg-type]
-    options = AXE_OPTIONS
-    if page.evaluate("'axe' in window"):
-        options = AXE_OPTIONS | {"runOnly": {"type": "rule", "values": OF_THE_LOOK}}
-    else:
-        page.evaluate(AXE.axe_script)
-    found = page.evaluate("options => axe.run(options)", options)
-    lines = [f"{rule['id']} ({rule['impact']}): {rule['help']} {where(rule)}" for rule in found["violations"]]
+    found = examined(page, look)
+    lines = violations(found)
     # There axe is never sure of a contrast: the page lies behind, or rows lie out of sight.
     is_open = page.locator("dialog[open], .tq-twin[open]").count() > 0
     unsure = (rule for rule in found["incomplete"] if not (is_open and rule["id"] == "color-contrast"))
     lines += [f"unsure: {rule['id']} {where(rule)}" for rule in unsure]
-    assert not lines, f"{scheme}, {size['width']} px:\n" + "\n".join(lines)
+    assert not lines, f"{look}:\n" + "\n".join(lines)
 
 
 def then_the_page_fits(page: Page, name: str) -> None:
