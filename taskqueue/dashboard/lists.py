@@ -24,7 +24,7 @@ _PART, _PATIENCE = 500, 0.12
 #: So many parts are gone through for the newest items of queues that are registered.
 _MOST_PARTS = 40
 #: A number that is asked for by itself may take longer.
-_PATIENCE_TO_COUNT = 0.2
+_PATIENCE_TO_COUNT = 0.12
 #: Who goes through all of a list looks up so many places at a time.
 _AT_ONCE = 10_000
 #: Up to so many queues are asked one by one for their newest items; with more, the newest of all are gone through.

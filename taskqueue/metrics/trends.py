@@ -80,12 +80,12 @@ def rates(service: QueueService, queue_names: Sequence[str]) -> dict[str, list[i
     scale, names = _SCALES["hour"], [check_name(name) for name in queue_names]
     if not names or not service.uses_database:
         return {name: [0] * scale.points for name in names}
-    age = scale.points * scale.seconds * 1000
-    read = partial(trends.read_latest, queue_names=names, resolution=scale.resolution, age=age)
+    width = scale.seconds * 1000
+    read = partial(trends.done_lately, queue_names=names, resolution=scale.resolution, age=scale.points * width)
     now, found = service.database.statement(read, write=False)
-    return {
-        name: [row.done for row in _summed(rows, now or 0, scale.seconds, scale.points)] for name, rows in found.items()
-    }
+    first = _first(now or 0, scale.seconds, scale.points)
+    starts = range(first, first + scale.points * width, width)
+    return {name: [done.get(start, 0) for start in starts] for name, done in found.items()}
 
 
 def points(rows: Sequence[TrendRow], now: int, seconds: int, number: int) -> list[TrendPoint]:

@@ -188,36 +188,23 @@ def read(tx: Transaction, queue_name: str, resolution: int, since: int) -> list[
     return [_row(row) for row in rows]
 
 
-def read_many(tx: Transaction, queue_names: Sequence[str], resolution: int, since: int) -> dict[str, list[TrendRow]]:
-    """The same for several queues, by one statement; a list for each, which may be empty."""
-    return _read_many(tx, queue_names, resolution, ":since", since=since)[1]
-
-
-def read_latest(
+def done_lately(
     tx: Transaction, queue_names: Sequence[str], resolution: int, age: int
-) -> tuple[int | None, dict[str, list[TrendRow]]]:
-    """Those that begin no longer than ``age`` ms ago, by one statement, and the database's clock if there are any."""
-    return _read_many(tx, queue_names, resolution, "{now} - :age", age=age)
-
-
-def _read_many(
-    tx: Transaction, queue_names: Sequence[str], resolution: int, earliest: str, **values: int
-) -> tuple[int | None, dict[str, list[TrendRow]]]:
-    names = list(dict.fromkeys(queue_names))
-    found: dict[str, list[TrendRow]] = {name: [] for name in names}
-    if not names:
+) -> tuple[int | None, dict[str, dict[int, int]]]:
+    """How many attempts of each of some queues ended ok, by the beginnings (ms since 1970) of the minutes or hours that
+    began no longer than ``age`` ms ago; by one statement, and with the database's clock if there is anything."""
+    found: dict[str, dict[int, int]] = {name: {} for name in queue_names}
+    if not found:
         return None, found
-    bound = {f"queue_{_letters(number)}": name for number, name in enumerate(names)}
+    bound = {f"queue_{_letters(number)}": name for number, name in enumerate(found)}
     marks = ", ".join(f":{mark}" for mark in bound)
     rows = tx.rows(
-        f"SELECT {{now}}, {_COLUMNS} FROM {{trend}} WHERE queue_name IN ({marks}) AND resolution = :resolution "
-        f"AND start >= {earliest}",
-        resolution=resolution, **bound, **values,
+        f"SELECT {{now}}, queue_name, start, done FROM {{trend}} WHERE queue_name IN ({marks}) "
+        "AND resolution = :resolution AND start >= {now} - :age",
+        resolution=resolution, age=age, **bound,
     )  # fmt: skip
-    for row in rows:
-        found[row[1]].append(_row(row[1:]))
-    for of_queue in found.values():
-        of_queue.sort(key=lambda row: row.start)
+    for _now, name, start, done in rows:
+        found[name][start] = done
     return (int(rows[0][0]) if rows else None), found
 
 

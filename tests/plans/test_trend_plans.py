@@ -24,7 +24,7 @@ A_WEEK = 7 * 24 * HOUR * 1000
 PROBES: dict[str, Callable[[Transaction, int], Any]] = {
     "a week of one queue": lambda tx, now: trends.read(tx, "q05", HOUR, now - A_WEEK),
     "an hour of one queue": lambda tx, now: trends.read(tx, "q05", MINUTE, now - HOUR * 1000),
-    "half an hour of two queues": lambda tx, now: trends.read_many(tx, ["q03", "q07"], MINUTE, now - HOUR * 500),
+    "half an hour of two queues": lambda tx, now: trends.done_lately(tx, ["q03", "q07"], MINUTE, HOUR * 500),
     "which queues were looked at": lambda tx, now: trends.sampled(tx),
     "prune": lambda tx, now: trends.prune(tx),
     "prune what was done by hand": lambda tx, now: retention.remove_old_audit(tx, 50),
