@@ -64,7 +64,7 @@ PARTS = {
     # A table and its columns, which the callers give as constants, and a mark for each value.
     "storage/transaction.py": {"names", "table"},
     # What the dialect makes of constants; names of parameters, made of numbers; and a choice of two constants.
-    "storage/trends.py": {"earliest", "marks", "merging"},
+    "storage/trends.py": {"marks", "merging"},
     # A condition of constants and a number that went through ``int``.
     "storage/stranded.py": {"_FARTHEST * int(lease)", "far"},
     "storage/settling.py": {"also", "changes", "guard", "holder", "place"},
