@@ -178,10 +178,12 @@ class Database:
 
     def close(self) -> None:
         """Close the pooled connections of our own engines; they come back when needed."""
-        self.lending.clear()
-        if self._engines is not None and self._connector.given is None:
-            for engine in self._engines:
-                engine.dispose()
+        if self._connector.given is not None:
+            self.lending.clear()
+            return
+        for engine in self._engines or ():
+            engine.dispose()
+        self.lending.forget_pools()
 
     # --- our own transactions ------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ The pool's checkout costs about as much as a quick statement.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -36,6 +37,8 @@ class Lending:
         self._keeps = keeps
         self._local = _Local()
         self._free: deque[Channel] = deque()
+        #: When the pools were closed (monotonic seconds): a connection that is older has none to go back to.
+        self._closed = -math.inf
 
     @property
     def is_held(self) -> bool:
@@ -52,7 +55,7 @@ class Lending:
             kept: Channel | None = self._local.channel
             self._local.channel, self._local.is_held = None, False
             if kept is not None:
-                kept.close()
+                self._close(kept)
 
     def take(self) -> Channel:
         """A channel for this thread, to be given back."""
@@ -69,7 +72,7 @@ class Lending:
                 return None
             if time.monotonic() - channel.opened < _LENT:
                 return channel
-            channel.close()
+            self._close(channel)
 
     def give_back(self, channel: Channel) -> None:
         """The thread needs it no more."""
@@ -79,10 +82,10 @@ class Lending:
         local = self._local
         if local.is_held and local.channel in (None, channel):
             local.channel = channel
-        elif self._keeps and channel.used - channel.opened < _LENT:
+        elif self._keeps and channel.used - channel.opened < _LENT and channel.opened > self._closed:
             self._free.append(channel)
         else:
-            channel.close()
+            self._close(channel)
 
     def drop(self, channel: Channel, *, with_older: bool) -> None:
         """Throw a channel away.
@@ -106,4 +109,15 @@ class Lending:
             if discard:
                 channel.discard()
             else:
-                channel.close()
+                self._close(channel)
+
+    def forget_pools(self) -> None:
+        """The pools were closed: so is what nobody uses at this moment, and the rest when it is given back."""
+        self._closed = time.monotonic()
+        self.clear(discard=True)
+
+    def _close(self, channel: Channel) -> None:
+        if channel.opened > self._closed:
+            channel.close()
+        else:
+            channel.discard()

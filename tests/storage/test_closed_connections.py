@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from taskqueue import QueueService
 from tests.faults.history import wait_until
-from tests.servers import SERVER_DATABASES, PostgreSQLServer
+from tests.servers import ALL_DATABASES, SERVER_DATABASES, PostgreSQLServer
 from tests.storage.conftest import MakeService
 
 
@@ -46,3 +48,41 @@ def test_given_idle_sessions_that_postgresql_ends_when_used_again_then_nothing_i
         queue.create_item(number)
         wait_until(lambda: postgresql_server.execute(sessions) == [(0,)], "the server has ended them")
     assert queue.number_of_items() == 3
+
+
+@pytest.mark.parametrize("kind", ALL_DATABASES)
+@pytest.mark.parametrize("is_held", [False, True], ids=["once", "held"])
+def test_given_a_service_that_is_closed_while_it_is_used_then_no_connection_is_left_open(
+    make_service: MakeService, shared_database: Callable[[str], str], kind: str, is_held: bool
+) -> None:
+    # given
+    service = make_service(shared_database(kind))
+    database, connections = service.database, Connections()
+    for engine in database._both_engines():
+        event.listen(engine, "connect", connections.opened)
+        event.listen(engine, "close", connections.closed)
+    database.close()
+    connections.numbers.clear()
+    # when
+    with database.hold() if is_held else nullcontext():
+        database.statement(lambda tx: [tx.row("SELECT {now}"), service.close()], write=False)
+        if is_held:
+            database.statement(lambda tx: tx.row("SELECT {now}"), write=False)
+    # then
+    assert connections.numbers and set(connections.numbers.values()) == {0}
+    assert not service.exists("nothing"), "the service stays usable"
+
+
+class Connections:
+    """Which connections of the driver are open."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[int, int] = {}
+        self._all: list[Any] = []  # so that none gets the id of another one
+
+    def opened(self, raw: Any, _record: Any) -> None:
+        self._all.append(raw)
+        self.numbers[id(raw)] = 1
+
+    def closed(self, raw: Any, _record: Any) -> None:
+        self.numbers[id(raw)] = 0
