@@ -118,7 +118,7 @@ def _readable(tx: Transaction) -> dict[str, Registration]:
 def _detail(tx: Transaction, each: Standing, stale_after: int, found: dict[str, list[int]]) -> Detail:
     name, numbers = each.entry.name, each.numbers
     waited = Reading(tx.dialect, name).longest_wait(tx) if numbers.waiting else None
-    beat = browse.oldest_beat(tx, name) if numbers.running else None
+    beat = browse.oldest_beat(tx, name, MOST) if numbers.running else None
     is_stale = beat is not None and beat[0] > max(stale_after, 2 * beat[1])
     return Detail(
         waited / 1000 if waited is not None else None, beat[0] / 1000 if beat else None, is_stale, found.get(name, [])

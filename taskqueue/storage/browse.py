@@ -329,13 +329,16 @@ _STATES_OF_ITEMS = (
 )
 
 
-def oldest_beat(tx: Transaction, queue_name: str) -> tuple[int, int] | None:
-    """Of those who hold items of a queue the one silent for longest: for how long (ms), and its period."""
+def oldest_beat(tx: Transaction, queue_name: str, most: int) -> tuple[int, int] | None:
+    """Of those who hold items of a queue the one silent for longest: for how long (ms), and its period. No more than
+    ``most`` items are looked at, those first whose leases end first: each beat makes them longer."""
     row = tx.row(
         "SELECT {now} - holder.beat_time, holder.beat_period FROM "
-        f"(SELECT DISTINCT SUBSTR(holder, 1, {TOKEN_LENGTH}) AS token FROM {{item}} {{claim_index}} "
-        f"WHERE queue_name = :queue AND state = {LEASED} AND release_time > {{now}}) AS held "
+        f"(SELECT DISTINCT SUBSTR(found.holder, 1, {TOKEN_LENGTH}) AS token FROM "
+        f"(SELECT holder FROM {{item}} {{claim_index}} WHERE queue_name = :queue AND state = {LEASED} "
+        "AND release_time > {now} ORDER BY release_time, weight, id LIMIT $most) AS found) AS held "
         "JOIN {holder} AS holder ON holder.token = held.token ORDER BY holder.beat_time LIMIT 1",
+        {"most": str(int(most))},
         queue=queue_name,
     )
     return (max(int(row[0]), 0), int(row[1])) if row else None
