@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import claimed
 from .dialects import MySQL, PostgreSQL
 from .reading import Reading
-from .rows import CHUNK, COLUMNS, READY_IN_ORDER, ItemRow, guarded, in_order, listed, returned
+from .rows import CHUNK, COLUMNS, PACKED, READY_IN_ORDER, SEEN, ItemRow, guarded, in_order, listed, returned, unpacked
 from .schema import DELAYED, LEASED, READY
 from .transaction import Transaction
 
@@ -25,8 +25,6 @@ _TAKEN = f"state = {LEASED}, release_time = {{now}} + :lease, {_CLAIMED}"
 #: So many times as many candidates as are wanted are looked at, and so many seconds later again if others were just
 #: taking all of them.
 _LOOKS = ((2, 0.0), (6, 0.001), (6, 0.003), (6, 0.01), (6, None))
-#: What is read before items are leased: the database's time, the item, and the registration of the queue.
-_FOUND = f"{{now}}, {COLUMNS}, {{registered}}"
 
 
 def _due(state: int) -> str:
@@ -113,10 +111,8 @@ class Claims(Reading):
         while candidates and len(taken) < limit:
             wanted = limit - len(taken)
             chunk, candidates = candidates[:wanted], candidates[wanted:]
-            rows = tx.rows(
-                f"SELECT {_FOUND} FROM {{item}} WHERE id IN ($ids) AND state = {READY} {{skip_locked}}",
-                listed(chunk),
-                queue=self._queue,
+            rows = self._seen(
+                tx, f"FROM {{item}} WHERE id IN ($ids) AND state = {READY} {{skip_locked}}", listed(chunk)
             )
             taken += self._take(tx, rows, lease, holder)
         return taken
@@ -132,7 +128,15 @@ class Claims(Reading):
         return self._take(tx, rows, lease, holder) or (None if rows else [])
 
     def _ready(self, tx: Transaction, limit: int) -> Sequence[Any]:
-        return tx.rows(f"SELECT {_FOUND} {READY_IN_ORDER}", {"limit": str(int(limit))}, queue=self._queue)
+        return self._seen(tx, READY_IN_ORDER, {"limit": str(int(limit))})
+
+    def _seen(
+        self, tx: Transaction, source: str, lists: Mapping[str, str] | None = None, **values: Any
+    ) -> Sequence[Any]:
+        """Items as they stand there, in rows of ``SEEN``."""
+        if self._dialect.reads_slowly:
+            return [unpacked(row) for row in tx.rows(f"SELECT {PACKED} {source}", lists, queue=self._queue, **values)]
+        return tx.rows(f"SELECT {SEEN} {source}", lists, queue=self._queue, **values)
 
     def claim_head(self, tx: Transaction, limit: int, lease: int, holder: str) -> list[ItemRow]:
         """On a sequential queue, under its lock: lease the head and up to ``limit`` - 1 items right behind it.
@@ -157,9 +161,9 @@ class Claims(Reading):
 
     def claim_seen(self, tx: Transaction, item_id: int, fence: int, lease: int, holder: str) -> ItemRow | None:
         """Inside a transaction: lease an item that was seen ready under that fence, if nobody else is at it."""
-        rows = tx.rows(
-            f"SELECT {_FOUND} FROM {{item}} WHERE id = :id AND fence = :fence AND state = {READY} {{skip_locked}}",
-            queue=self._queue,
+        rows = self._seen(
+            tx,
+            f"FROM {{item}} WHERE id = :id AND fence = :fence AND state = {READY} {{skip_locked}}",
             id=item_id,
             fence=fence,
         )
@@ -169,11 +173,7 @@ class Claims(Reading):
 
     def steal(self, tx: Transaction, item_id: int, lease: int, holder: str) -> ItemRow | None:
         """Lease one item although somebody may hold it; whoever did is fenced off."""
-        rows = tx.rows(
-            f"SELECT {_FOUND} FROM {{item}} WHERE id = :id AND queue_name = :queue {{for_update}}",
-            id=item_id,
-            queue=self._queue,
-        )
+        rows = self._seen(tx, "FROM {item} WHERE id = :id AND queue_name = :queue {for_update}", id=item_id)
         return next(iter(self._take(tx, rows, lease, holder)), None)
 
     def free_others(self, tx: Transaction, item_id: int) -> None:

@@ -74,6 +74,8 @@ class Dialect:
     copies = False
     #: How many rows an INSERT should bring where the driver's ``executemany`` sends each alone; 0: it does not.
     rows_at_once = 0
+    #: Whether its driver reads answers in Python: there each column, and each value in a row, takes long.
+    reads_slowly = False
     #: Whether the driver's cursor knows the id of the row that was just inserted.
     knows_new_id = True
     #: What ``registry.parsed`` reads: the registration of the queue ``:queue`` as one value, or NULL.
@@ -248,6 +250,7 @@ class MySQL(Dialect):
         "WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = '{prefix}item'"
     )
     oldest: ClassVar[Mapping[str, tuple[int, ...]]] = {"MySQL": (8, 0, 1), "MariaDB": (10, 6)}
+    reads_slowly = True
 
     def engine_options(self, url: URL) -> dict[str, Any]:
         """On the loopback no TLS, whose context costs 17 ms at each connect."""

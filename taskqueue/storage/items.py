@@ -38,6 +38,10 @@ def _insertion(due: str, keyed: bool, ordered: bool, after: str) -> str:
     return f"{insert} {{item}} ({', '.join(values)}) VALUES ({', '.join(values.values())}){once}{after}"
 
 
+#: What is told of an item that was just stored.
+_STORED = "id, submit_time, release_time"
+
+
 class Items(Claims, Settling):
     """The statements on ``item``: those that claim and settle, and here those that bring items in."""
 
@@ -59,7 +63,10 @@ class Items(Claims, Settling):
         insertion = partial(_insertion, due, keyed, order_key is not None)
         if self._dialect.returning:
             told = f", {self._dialect.call}" if call and self._dialect.call and tx.can_tell else ""
-            row = tx.row(insertion(f" RETURNING id, submit_time, release_time{told}"), **values)
+            stored = f"CONCAT_WS(' ', {_STORED})" if self._dialect.reads_slowly else _STORED
+            row = tx.row(insertion(f" RETURNING {stored}{told}"), **values)
+            if row and self._dialect.reads_slowly:
+                row = [int(number) for number in row[0].split(" ")]
             return (row[0], row[1], row[2]) if row else None
         found = tx.insert(insertion(""), **values)
         return self._submitted(tx, found) if found else None

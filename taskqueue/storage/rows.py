@@ -36,6 +36,27 @@ class ItemRow(NamedTuple):
     registered: str | None = None
 
 
+#: What a claim reads of an item before it leases it: the database's time, the item, and its queue's registration.
+SEEN = f"{{now}}, {COLUMNS}, {{registered}}"
+#: The same for drivers that read each value in Python: all numbers in one text, and behind them the uid.
+PACKED = (
+    "CONCAT_WS(' ', {now}, id, weight, submit_time, release_time, run_count, fence, failures, interruptions, "
+    "is_cancelled, COALESCE(batch_id, 0), uid), last_error, data, order_key, {registered}"
+)
+_NUMBERS = 11
+
+
+def unpacked(row: Sequence[Any]) -> tuple[Any, ...]:
+    """A row of ``PACKED`` as one of ``SEEN``."""
+    facts, last_error, data, order_key, registered = row
+    *numbers, uid = facts.split(" ", _NUMBERS)
+    now, item_id, weight, submitted, release, runs, fence, failures, lost, cancelled, batch = map(int, numbers)
+    return (
+        now, item_id, uid, weight, submitted, release, runs, fence, failures, lost, last_error, data, cancelled,
+        batch or None, order_key, registered,
+    )  # fmt: skip
+
+
 class Standing(NamedTuple):
     """What decides, besides its fence, how an item may leave the queue."""
 

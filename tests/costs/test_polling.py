@@ -64,7 +64,7 @@ def test_given_a_run_when_its_page_polls_then_that_costs_some_statements_and_no_
 
     counted = meter.read() - before
     assert counted.statements <= POLLS * STATEMENTS
-    assert counted.commits <= 1  # none of ours; MariaDB stores statistics by itself
+    assert counted.commits <= 2  # none of ours; MariaDB stores statistics by itself
 
 
 @pytest.mark.parametrize("stand", [stand for stand in BIG_ONES if stand.hidden != "leased"], ids=str)

@@ -48,7 +48,7 @@ PARTS = {
         "' OR '.join((f'{column} {{like}} :pattern' for column in columns))",
         "also", "chosen", "order", "when", "within",
     },
-    "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')"},
+    "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')", "source"},
     "storage/dead.py": {"' AND '.join(conditions)", "columns"},
     "storage/expiry.py": {"which"},
     "storage/messages.py": {"bound", "source"},
