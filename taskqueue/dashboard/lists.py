@@ -21,6 +21,8 @@ from .lines import Names, dead_facts, ending_facts, item_facts, state_of
 PAGE = 50
 #: What no index knows is looked for in parts of so many rows, for so long (seconds); then the page says how far it is.
 _PART, _PATIENCE = 500, 0.12
+#: The same of history.
+_ENDINGS = 2_000
 #: So many parts are gone through for the newest items of queues that are registered.
 _MOST_PARTS = 40
 #: A number that is asked for by itself may take longer.
@@ -129,6 +131,14 @@ class Source(Generic[Place, Line]):
         return [line for line in self.read(tx, ids, self.pattern) if self.matches(line)] if ids else []
 
 
+class _Sought(NamedTuple):
+    """Endings that were looked for: as many as were wanted, or all down to ``edge``; so many were examined for them."""
+
+    lines: list[EndingLine]
+    edge: int = LOWEST
+    examined: int = 0
+
+
 class Lists:
     """The lists of one service, for somebody who may see some of its queues.
 
@@ -231,17 +241,39 @@ class Lists:
             bounds = self._bounds(tx, wanted, browse.first_ending_since)
             within = Bounds(bounds.above, bounds.below if after is None else min(after, bounds.below))
             names = [None] if not wanted.queue and self._is_all else self._chosen(wanted)
-            outcomes = OUTCOMES.get(wanted.state, ())
-            found: list[EndingLine] = []
-            for name in names:
-                found += self._endings(tx, name, outcomes, within, limit + 1)
-            found.sort(key=lambda line: line.id, reverse=True)
-            more = str(found[limit - 1].id) if len(found) > limit else None
+            outcomes, until = OUTCOMES.get(wanted.state, ()), time.monotonic() + _PATIENCE
+            sought = [self._sought(tx, name, outcomes, within, limit + 1, until) for name in names]
+            # Below it there is a queue in which nobody has looked yet.
+            edge = max((each.edge for each in sought), default=LOWEST)
+            found = sorted(
+                (line for each in sought for line in each.lines if line.id >= edge), key=_by_id, reverse=True
+            )
             # What a queue leaves behind that is gone is of no use here.
             lines = [ending_facts(line) for line in found[:limit] if line.queue_name in self._queues]
-            return Page(lines, more)
+            if len(found) > limit:
+                return Page(lines, str(found[limit - 1].id))
+            return Page(lines, str(edge), sum(each.examined for each in sought)) if edge > LOWEST else Page(lines, None)
 
         return self._read(read)
+
+    def _sought(
+        self, tx: Transaction, name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int, until: float
+    ) -> _Sought:
+        """What has ended with these outcomes. No index knows them, and of what is rare there may be none in a million:
+        all is gone through in parts, until a moment (monotonic seconds)."""
+        if not outcomes:
+            return _Sought(self._endings(tx, name, (), bounds, limit))
+        found: list[EndingLine] = []
+        examined = 0
+        while True:
+            edge = browse.ending_at(tx, name, bounds, _ENDINGS)
+            part = bounds if edge is None else Bounds(edge - 1, bounds.below)
+            found += self._endings(tx, name, outcomes, part, limit - len(found))
+            if edge is None or len(found) >= limit:
+                return _Sought(found)
+            bounds, examined = Bounds(bounds.above, edge), examined + _ENDINGS
+            if time.monotonic() > until:
+                return _Sought(found, edge, examined)
 
     def _endings(
         self, tx: Transaction, name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int
@@ -291,6 +323,10 @@ class Lists:
 
 def _pattern(wanted: Filter) -> str | None:
     return browse.like(wanted.text) if wanted.text else None
+
+
+def _by_id(line: EndingLine) -> int:
+    return line.id
 
 
 def _now(tx: Transaction) -> int:

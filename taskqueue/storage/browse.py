@@ -233,13 +233,8 @@ def endings(
     tx: Transaction, queue_name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int
 ) -> list[EndingLine]:
     """The latest endings with these outcomes (none given: with any), of one queue or (None) of all."""
-    values: dict[str, Any]
+    within, order, values = _stretch_of_endings(tx, queue_name, bounds)
     chosen = "outcome NOT IN ('" + "', '".join(_MARKS) + "')"
-    if queue_name is None:
-        order, (within, values) = "id DESC", bounds.condition()
-    else:
-        order, within = "queue_name DESC, id DESC", tx.dialect.stretch("id", "> :above", "< :below")
-        values = {**bounds._asdict(), "queue": queue_name}
     if outcomes:
         chosen, names = _one_of(outcomes)
         values |= names
@@ -250,6 +245,26 @@ def endings(
         **values,
     )
     return [EndingLine(*row) for row in rows]
+
+
+def ending_at(tx: Transaction, queue_name: str | None, bounds: Bounds, number: int) -> int | None:
+    """The id of the ``number``-th latest ending of a queue, or (None) of all; None: there are not so many."""
+    within, order, values = _stretch_of_endings(tx, queue_name, bounds)
+    row = tx.row(
+        f"SELECT id FROM {{ending}} WHERE {within} ORDER BY {order} LIMIT 1 OFFSET $skipped",
+        {"skipped": str(int(number) - 1)},
+        **values,
+    )
+    return int(row[0]) if row else None
+
+
+def _stretch_of_endings(tx: Transaction, queue_name: str | None, bounds: Bounds) -> tuple[str, str, dict[str, Any]]:
+    """The condition that an ending lies in a queue, or anywhere, between two ids; the order, latest first; values."""
+    if queue_name is None:
+        within, values = bounds.condition()
+        return within, "id DESC", {**values}
+    within = tx.dialect.stretch("id", "> :above", "< :below")
+    return within, "queue_name DESC, id DESC", {**bounds._asdict(), "queue": queue_name}
 
 
 def _one_of(outcomes: Sequence[str]) -> tuple[str, dict[str, str]]:

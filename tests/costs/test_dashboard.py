@@ -74,7 +74,13 @@ def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def capped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let counting and searching come to their end soon."""
-    for module, name in ((overview, "MOST"), (bulk, "MOST"), (lists, "_PART"), (lists, "_AT_ONCE")):
+    for module, name in (
+        (overview, "MOST"),
+        (bulk, "MOST"),
+        (lists, "_PART"),
+        (lists, "_AT_ONCE"),
+        (lists, "_ENDINGS"),
+    ):
         monkeypatch.setattr(module, name, CAP)
     monkeypatch.setattr(lists, "_PATIENCE", 0.0)
     monkeypatch.setattr(lists, "_PATIENCE_TO_COUNT", 0.0)

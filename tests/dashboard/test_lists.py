@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from taskqueue import QueueService, Task
+from taskqueue.dashboard import lists as lists_module
 from taskqueue.dashboard.bulk import Bulk
 from taskqueue.dashboard.filters import AGES, OUTCOMES, Filter
 from taskqueue.dashboard.lines import Names
@@ -221,10 +222,33 @@ def test_the_pages_of_a_list_are_what_a_naive_look_finds(make_service: MakeServi
         if rng.random() < 0.3:
             _same_in_bulk(service, "dead", wanted, queues, expected)
     for wanted in filters(rng, tuple(OUTCOMES), 40, texts=False):
-        outcomes = OUTCOMES.get(wanted.state)
-        expected = [row.id for row in past if meant(row, wanted, queues, now) and row.text[0] not in ("reset", "pruned")
-                    and (outcomes is None or row.text[0] in outcomes)]  # fmt: skip
-        assert all_pages(lists.history, wanted, rng.choice(sizes)) == expected, wanted
+        assert all_pages(lists.history, wanted, rng.choice(sizes)) == ended(past, wanted, queues, now), wanted
+
+
+def ended(past: Sequence[Row], wanted: Filter, queues: Sequence[str], now: int) -> list[int]:
+    """What a naive look finds in the history."""
+    outcomes = OUTCOMES.get(wanted.state)
+    return [row.id for row in past if meant(row, wanted, queues, now) and row.text[0] not in ("reset", "pruned")
+            and (outcomes is None or row.text[0] in outcomes)]  # fmt: skip
+
+
+@pytest.mark.parametrize("is_all", [True, False], ids=["all", "some"])
+@pytest.mark.parametrize("part", [1, 3, 10])
+def test_history_that_is_gone_through_in_parts_is_the_same(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch, part: int, is_all: bool
+) -> None:
+    # given
+    monkeypatch.setattr(lists_module, "_ENDINGS", part)
+    monkeypatch.setattr(lists_module, "_PATIENCE", -1.0)  # at its end after the first part
+    service, rng = make_service(), random.Random(f"{part}{is_all}")
+    queues = (*SEEN, *HIDDEN) if is_all else SEEN
+    fill(service, rng, 20, (*SEEN, *HIDDEN))
+    lists, now, past = lists_of(service, queues, is_all), now_of(service), endings(service)
+    # when, then
+    for wanted in filters(rng, tuple(OUTCOMES), 15, texts=False):
+        assert all_pages(lists.history, wanted, rng.choice([1, 4, 50])) == ended(past, wanted, queues, now), wanted
+    page = lists.history(Filter(state="cancelled"), None)
+    assert page.next is not None and page.examined == part * (1 if is_all else len(SEEN))
 
 
 def _same_in_bulk(service: QueueService, what: str, wanted: Filter, queues: Sequence[str], expected: list[int]) -> None:

@@ -82,6 +82,8 @@ MEANT = (
     Meant(r"^SELECT id FROM dead WHERE queue_name = \S+ AND id = ", {"dead": (PRIMARY, "dead_queue")}),
     Meant(r"outcome, attempt, SUBSTR.* FROM ending WHERE id ", {"ending": (PRIMARY,)}),
     Meant(r"outcome, attempt, SUBSTR.* FROM ending WHERE \(?queue_name", {"ending": ("ending_queue",)}),
+    Meant(r"^SELECT id FROM ending WHERE id .*OFFSET", {"ending": (PRIMARY,)}),
+    Meant(r"^SELECT id FROM ending WHERE \(?queue_name.*OFFSET", {"ending": ("ending_queue",)}),
     Meant(r"FROM ending WHERE queue_name = \S+ AND item_id = .* ORDER BY id$", {"ending": ("ending_item",)}),
     Meant(r"^SELECT id, end_time FROM ending WHERE id >= ", {"ending": (PRIMARY,)}),
     Meant(r"MAX\(id\).* FROM ending$", {"ending": (PRIMARY,)}),
@@ -160,7 +162,13 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if case.endswith("analyzed"):
         analyze(service, TABLES)
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((overview, "MOST"), (bulk, "MOST"), (lists, "_PART"), (lists, "_AT_ONCE")):
+        for module, name in (
+            (overview, "MOST"),
+            (bulk, "MOST"),
+            (lists, "_PART"),
+            (lists, "_AT_ONCE"),
+            (lists, "_ENDINGS"),
+        ):
             patch.setattr(module, name, CAP)
         patch.setattr(lists, "_PATIENCE", 0.0)
         patch.setattr(lists, "_PATIENCE_TO_COUNT", 0.0)

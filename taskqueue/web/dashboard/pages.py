@@ -45,7 +45,8 @@ def overview(asked: Asked) -> Shown:
     }
     extras = {
         "states": labels.queue_states(asked.translate),
-        "lines": {queue["name"]: svg.sparkline(queue["rate"]) for queue in queues},
+        # Without the minute that it is now, at whose beginning every line would fall.
+        "lines": {queue["name"]: svg.sparkline(queue["rate"][:-1]) for queue in queues},
         "may": {queue["name"]: _may_steer(asked, queue["name"]) for queue in queues},
     }
     return Shown("overview", asked.translate.gettext("Overview"), facts, extras)

@@ -25,6 +25,7 @@ from .asked import RESULT, Asked, Shown, hidden
 #: Each address under the dashboard's own, the name of its view, and its page.
 _PAGES: tuple[tuple[str, str, Callable[..., Shown]], ...] = (
     ("", "overview", pages.overview),
+    ("/", "home", pages.overview),
     ("/queues/<name>", "queue", pages.queue),
     ("/queues/<name>/items/<int:item_id>", "item", pages.item),
     ("/charts", "charts", pages.charts),

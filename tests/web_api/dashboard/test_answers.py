@@ -20,6 +20,12 @@ def test_a_refusal_is_json_where_json_was_asked_for(stage: Stage, address: str) 
     assert (answer.get_json() or {}).keys() == {"error"}
 
 
+def test_the_overview_is_there_with_a_slash_at_its_end_too(stage: Stage) -> None:
+    visitor = stage.visitor()
+    found = [queue["name"] for queue in visitor.json("")["queues"]]
+    assert found and [queue["name"] for queue in visitor.json("/")["queues"]] == found
+
+
 def test_a_refusal_leads_back_to_the_dashboard(stage: Stage) -> None:
     answer = stage.visitor().submit("/act", {"what": "dead", "verb": "revive"})
     assert answer.status_code == 400
