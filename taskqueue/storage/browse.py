@@ -250,8 +250,9 @@ def endings(
 def ending_at(tx: Transaction, queue_name: str | None, bounds: Bounds, number: int) -> int | None:
     """The id of the ``number``-th latest ending of a queue, or (None) of all; None: there are not so many."""
     within, order, values = _stretch_of_endings(tx, queue_name, bounds)
+    index = "{ending_index}" if queue_name is not None else ""
     row = tx.row(
-        f"SELECT id FROM {{ending}} WHERE {within} ORDER BY {order} LIMIT 1 OFFSET $skipped",
+        f"SELECT id FROM {{ending}} {index} WHERE {within} ORDER BY {order} LIMIT 1 OFFSET $skipped",
         {"skipped": str(int(number) - 1)},
         **values,
     )

@@ -1,8 +1,8 @@
 """What differs between SQLite, MariaDB/MySQL and PostgreSQL, and nothing else.
 
 Statements are written once, with ``:name`` for parameters and ``{word}`` for what a dialect fills in:
-``{now}``, the database's clock in milliseconds; ``{claim_index}``, ``{order_index}``, ``{turn_index}``, and of calls of
-operations ``{owner_index}``, ``{time_index}`` and ``{open_index}``, hints after a table;
+``{now}``, the database's clock in milliseconds; ``{claim_index}``, ``{order_index}``, ``{turn_index}``, of calls of
+operations ``{owner_index}``, ``{time_index}`` and ``{open_index}``, of history ``{ending_index}``, hints after a table;
 ``{for_update}`` and ``{skip_locked}``; and the names of the tables.
 """
 
@@ -35,8 +35,8 @@ Session = tuple[int, "str | None"]
 
 #: What statements are filled in with besides the clock and the names of tables: attributes of a dialect.
 _WORDS = (
-    "claim_index", "order_index", "turn_index", "owner_index", "time_index", "open_index", "for_update", "skip_locked",
-    "share", "insert", "on_duplicate", "before", "of_weight", "like", "registered",
+    "claim_index", "order_index", "turn_index", "owner_index", "time_index", "open_index", "ending_index",
+    "for_update", "skip_locked", "share", "insert", "on_duplicate", "before", "of_weight", "like", "registered",
 )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ class Dialect:
     #: One process at a time may write.
     single_writer = False
     claim_index = order_index = turn_index = for_update = skip_locked = share = ""
-    owner_index = time_index = open_index = ""
+    owner_index = time_index = open_index = ending_index = ""
     #: Whether an item stands before the place :weight, :id.
     before = "(weight, id) < (:weight, :id)"
     #: Whether an item has the weight :weight, and an id between :above and :below.
@@ -236,6 +236,8 @@ class MySQL(Dialect):
     owner_index = "FORCE INDEX ({prefix}operation_owner)"
     time_index = "FORCE INDEX ({prefix}operation_time)"
     open_index = "FORCE INDEX ({prefix}operation_open)"
+    # Else it goes through the endings of all queues for the place of one.
+    ending_index = "FORCE INDEX ({prefix}ending_queue)"
     for_update, skip_locked, share = "FOR UPDATE", "FOR UPDATE SKIP LOCKED", "LOCK IN SHARE MODE"
     insert = "INSERT IGNORE INTO"
     like = "COLLATE utf8mb4_general_ci LIKE"
