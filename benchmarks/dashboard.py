@@ -32,6 +32,8 @@ _HOME = "/queue/dashboard"
 _TOKEN = "a" * TOKEN_LENGTH
 #: How many changes of MariaDB and MySQL still have old versions that are to be removed; and how many always do.
 _UNPURGED, _REST = "SELECT count FROM information_schema.innodb_metrics WHERE name = 'trx_rseg_history_len'", 100
+#: So long (seconds) it is waited for that.
+_SETTLES_WITHIN = 120.0
 _AGES = ("5m", "1h", "1d", "7d", "30d")
 _STATES = ("waiting", "running", "scheduled")
 
@@ -216,7 +218,8 @@ def _settle(service: QueueService) -> None:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql("VACUUM ANALYZE")
         elif connection.dialect.name != "sqlite":
-            while connection.exec_driver_sql(_UNPURGED).scalar_one() > _REST:
+            give_up = time.monotonic() + _SETTLES_WITHIN
+            while connection.exec_driver_sql(_UNPURGED).scalar_one() > _REST and time.monotonic() < give_up:
                 time.sleep(0.5)
 
 

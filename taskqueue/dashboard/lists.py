@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from .. import clock
@@ -132,7 +133,7 @@ class Source(Generic[Place, Line]):
 
 
 class _Sought(NamedTuple):
-    """Endings that were looked for: as many as were wanted, or all down to ``edge``; so many were examined for them."""
+    """Endings, the latest first: all that there are down to ``edge``, among so many that were looked at."""
 
     lines: list[EndingLine]
     edge: int = LOWEST
@@ -241,39 +242,50 @@ class Lists:
             bounds = self._bounds(tx, wanted, browse.first_ending_since)
             within = Bounds(bounds.above, bounds.below if after is None else min(after, bounds.below))
             names = [None] if not wanted.queue and self._is_all else self._chosen(wanted)
-            outcomes, until = OUTCOMES.get(wanted.state, ()), time.monotonic() + _PATIENCE
-            sought = [self._sought(tx, name, outcomes, within, limit + 1, until) for name in names]
-            # Below it there is a queue in which nobody has looked yet.
-            edge = max((each.edge for each in sought), default=LOWEST)
-            found = sorted(
-                (line for each in sought for line in each.lines if line.id >= edge), key=_by_id, reverse=True
-            )
+            outcomes = OUTCOMES.get(wanted.state, ())
+            found, edge, examined = (self._sought if outcomes else self._latest)(tx, names, outcomes, within, limit + 1)
             # What a queue leaves behind that is gone is of no use here.
             lines = [ending_facts(line) for line in found[:limit] if line.queue_name in self._queues]
             if len(found) > limit:
                 return Page(lines, str(found[limit - 1].id))
-            return Page(lines, str(edge), sum(each.examined for each in sought)) if edge > LOWEST else Page(lines, None)
+            return Page(lines, str(edge), examined) if edge > LOWEST else Page(lines, None)
 
         return self._read(read)
 
-    def _sought(
-        self, tx: Transaction, name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int, until: float
+    def _latest(
+        self, tx: Transaction, names: Sequence[str | None], outcomes: Sequence[str], bounds: Bounds, limit: int
     ) -> _Sought:
-        """What has ended with these outcomes. No index knows them, and of what is rare there may be none in a million:
-        all is gone through in parts, until a moment (monotonic seconds)."""
-        if not outcomes:
-            return _Sought(self._endings(tx, name, (), bounds, limit))
+        """The latest endings of some queues, whatever their outcomes."""
+        return _Sought(_in_order(line for name in names for line in self._endings(tx, name, outcomes, bounds, limit)))
+
+    def _sought(
+        self, tx: Transaction, names: Sequence[str | None], outcomes: Sequence[str], bounds: Bounds, limit: int
+    ) -> _Sought:
+        """The latest endings of some queues with these outcomes. No index knows them, and of what is rare there may be
+        none in a million: all is gone through in parts, the latest first, for as long as patience lasts."""
+        until, part = time.monotonic() + _PATIENCE, max(_ENDINGS // max(len(names), 1), 1)
+        #: Down to where each queue was looked at that has more.
+        edges = dict.fromkeys(names, bounds.below)
         found: list[EndingLine] = []
         examined = 0
-        while True:
-            edge = browse.ending_at(tx, name, bounds, _ENDINGS)
-            part = bounds if edge is None else Bounds(edge - 1, bounds.below)
-            found += self._endings(tx, name, outcomes, part, limit - len(found))
-            if edge is None or len(found) >= limit:
-                return _Sought(found)
-            bounds, examined = Bounds(bounds.above, edge), examined + _ENDINGS
-            if time.monotonic() > until:
-                return _Sought(found, edge, examined)
+        while edges:
+            name, below = max(edges.items(), key=itemgetter(1))
+            if below < bounds.below and (  # each was looked at once
+                time.monotonic() > until or sum(line.id >= below for line in found) >= limit
+            ):
+                break
+            edge = browse.ending_at(tx, name, Bounds(bounds.above, below), part)
+            within = Bounds(bounds.above if edge is None else edge - 1, below)
+            lines = self._endings(tx, name, outcomes, within, limit)
+            found, examined = found + lines, examined + part
+            if len(lines) == limit:  # and perhaps there are more of them in this part
+                edge = lines[-1].id
+            if edge is None:
+                del edges[name]
+            else:
+                edges[name] = edge
+        lowest = max(edges.values(), default=LOWEST)
+        return _Sought(_in_order(line for line in found if line.id >= lowest), lowest, examined)
 
     def _endings(
         self, tx: Transaction, name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int
@@ -282,12 +294,13 @@ class Lists:
             return browse.endings(tx, name, outcomes, bounds, limit)
         # Those of all queues are also those of queues that are gone, or have just come.
         found: list[EndingLine] = []
+        at_once = limit
         while len(found) < limit:
-            part = browse.endings(tx, None, outcomes, bounds, limit)
+            part = browse.endings(tx, None, outcomes, bounds, at_once)
             found += [line for line in part if line.queue_name in self._queues or self._sees(line.queue_name)]
-            if len(part) < limit:
+            if len(part) < at_once:
                 break
-            bounds = Bounds(bounds.above, part[-1].id)
+            bounds, at_once = Bounds(bounds.above, part[-1].id), max(limit, _PART)
         return found[:limit]
 
     def _chosen(self, wanted: Filter) -> Sequence[str]:
@@ -325,8 +338,8 @@ def _pattern(wanted: Filter) -> str | None:
     return browse.like(wanted.text) if wanted.text else None
 
 
-def _by_id(line: EndingLine) -> int:
-    return line.id
+def _in_order(lines: Iterable[EndingLine]) -> list[EndingLine]:
+    return sorted(lines, key=lambda line: line.id, reverse=True)
 
 
 def _now(tx: Transaction) -> int:

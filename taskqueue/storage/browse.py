@@ -2,8 +2,8 @@
 
 However much stands there, a page reads little more than it shows: every list begins at a place in an index and goes
 down from it. Two things are read otherwise: what is leased or delayed in a queue stands in its index by time, so that
-all of it is gone through, without its rows; and what no index knows, such as a title, is looked at in parts (see
-``dashboard.lists``).
+all of it is gone through, without its rows; and what no index knows, such as a title or an outcome, is looked at in
+parts (see ``dashboard.lists``).
 """
 
 from __future__ import annotations
@@ -233,14 +233,14 @@ def endings(
     tx: Transaction, queue_name: str | None, outcomes: Sequence[str], bounds: Bounds, limit: int
 ) -> list[EndingLine]:
     """The latest endings with these outcomes (none given: with any), of one queue or (None) of all."""
-    within, order, values = _stretch_of_endings(tx, queue_name, bounds)
+    source, order, values = _stretch_of_endings(tx, queue_name, bounds)
     chosen = "outcome NOT IN ('" + "', '".join(_MARKS) + "')"
     if outcomes:
         chosen, names = _one_of(outcomes)
         values |= names
     rows = tx.rows(
-        f"SELECT id, queue_name, item_id, outcome, attempt, SUBSTR(error, 1, {_HEAD}), end_time FROM {{ending}} "
-        f"WHERE {within} AND {chosen} ORDER BY {order} LIMIT $limit",
+        f"SELECT id, queue_name, item_id, outcome, attempt, SUBSTR(error, 1, {_HEAD}), end_time "
+        f"{source} AND {chosen} ORDER BY {order} LIMIT $limit",
         {"limit": str(int(limit))},
         **values,
     )
@@ -249,10 +249,9 @@ def endings(
 
 def ending_at(tx: Transaction, queue_name: str | None, bounds: Bounds, number: int) -> int | None:
     """The id of the ``number``-th latest ending of a queue, or (None) of all; None: there are not so many."""
-    within, order, values = _stretch_of_endings(tx, queue_name, bounds)
-    index = "{ending_index}" if queue_name is not None else ""
+    source, order, values = _stretch_of_endings(tx, queue_name, bounds)
     row = tx.row(
-        f"SELECT id FROM {{ending}} {index} WHERE {within} ORDER BY {order} LIMIT 1 OFFSET $skipped",
+        f"SELECT id {source} ORDER BY {order} LIMIT 1 OFFSET $skipped",
         {"skipped": str(int(number) - 1)},
         **values,
     )
@@ -260,12 +259,13 @@ def ending_at(tx: Transaction, queue_name: str | None, bounds: Bounds, number: i
 
 
 def _stretch_of_endings(tx: Transaction, queue_name: str | None, bounds: Bounds) -> tuple[str, str, dict[str, Any]]:
-    """The condition that an ending lies in a queue, or anywhere, between two ids; the order, latest first; values."""
+    """Where the endings of a queue, or of all, between two ids are read from; their order, the latest first; values."""
     if queue_name is None:
         within, values = bounds.condition()
-        return within, "id DESC", {**values}
+        return f"FROM {{ending}} WHERE {within}", "id DESC", {**values}
     within = tx.dialect.stretch("id", "> :above", "< :below")
-    return within, "queue_name DESC, id DESC", {**bounds._asdict(), "queue": queue_name}
+    source = f"FROM {{ending}} {{ending_index}} WHERE {within}"
+    return source, "queue_name DESC, id DESC", {**bounds._asdict(), "queue": queue_name}
 
 
 def _one_of(outcomes: Sequence[str]) -> tuple[str, dict[str, str]]:

@@ -15,10 +15,11 @@ from .dialects import Dialect, MySQL, Session
 class Channel:
     """One connection while we use it."""
 
-    def __init__(self, pooled: Any, fairy: Any, pool: Pool, dialect: Dialect) -> None:
+    def __init__(self, pooled: Any, fairy: Any, pool: Pool, dialect: Dialect, owner: Engine | None) -> None:
         self._pooled = pooled
         self._fairy = fairy
         self._pool = pool
+        self._owner = owner
         raw = fairy.driver_connection
         try:
             self.cursor = raw.cursor()
@@ -35,6 +36,11 @@ class Channel:
         self.in_transaction = False
         #: True when the state of the connection is unknown and it must not go back to the pool.
         self.is_broken = False
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether its engine, if that is one of ours, has been closed, and would use another pool by now."""
+        return self._owner is not None and self._owner.pool is not self._pool
 
     def execute(self, sql: str) -> None:
         """Execute a statement without parameters."""
@@ -80,10 +86,11 @@ class Channel:
 def open_channel(engine: Engine, dialect: Dialect, *, own: bool) -> Channel:
     """Check a connection out: of our own pool as it is; of the application's with autocommit for the while."""
     if own:
-        fairy = engine.raw_connection()
-        return Channel(fairy, fairy, engine.pool, dialect)
+        pool = engine.pool  # before the checkout, during which the engine may be closed
+        fairy = pool.connect()
+        return Channel(fairy, fairy, pool, dialect, engine)
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    channel = Channel(connection, connection.connection, engine.pool, dialect)
+    channel = Channel(connection, connection.connection, engine.pool, dialect, None)
     if isinstance(dialect, MySQL):
         channel.execute(dialect.session_setup)
     return channel

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -22,6 +24,8 @@ from .hosts import Address, Hosts, hosts_of
 
 #: Seconds after which a statement in a session of others is given up, on a database of one host.
 SESSION_TIMEOUT = 3600
+#: Under which a connection remembers the process that has opened it.
+_PROCESS = "taskqueue.process"
 
 
 class Connector:
@@ -117,6 +121,7 @@ class Connector:
             ping_idle(hot)
         for engine in (sessions, hot):
             event.listen(engine, "connect", lambda connection, _record: self.dialect.prepare(connection))
+            _close_orphans(engine)
         if self.dialect.single_writer:
             event.listen(sessions, "begin", lambda connection: connection.exec_driver_sql(self.dialect.begin))
         return sessions, hot
@@ -165,3 +170,20 @@ def _with_driver(url: URL) -> URL:
     """``mysql://`` and ``postgresql://`` with the drivers that we depend on."""
     drivers = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
     return url.set(drivername=drivers.get(url.drivername, url.drivername))
+
+
+def _close_orphans(engine: Engine) -> None:
+    """Let connections that come back after their engine was closed be closed, too: their pool is nobody's any more.
+
+    Those of a parent process are not ours to close.
+    """
+
+    def note(_connection: Any, record: Any) -> None:
+        record.info[_PROCESS] = os.getpid()
+
+    def close_orphan(_connection: Any, record: Any) -> None:
+        if record._ConnectionRecord__pool is not engine.pool and record.info.get(_PROCESS) == os.getpid():
+            record.invalidate()
+
+    event.listen(engine, "connect", note)
+    event.listen(engine, "checkin", close_orphan)

@@ -179,11 +179,14 @@ class Database:
     def close(self) -> None:
         """Close the pooled connections of our own engines; they come back when needed."""
         if self._connector.given is not None:
-            self.lending.clear()
             return
-        for engine in self._engines or ():
+        engines = self._engines or ()
+        pools = [engine.pool for engine in engines]
+        for engine in engines:
             engine.dispose()
-        self.lending.forget_pools()
+        self.lending.clear()
+        for pool in pools:  # what came back meanwhile; what is still in use is closed when it does
+            pool.dispose()
 
     # --- our own transactions ------------------------------------------------------------------
 

@@ -74,7 +74,7 @@ class Dialect:
     copies = False
     #: How many rows an INSERT should bring where the driver's ``executemany`` sends each alone; 0: it does not.
     rows_at_once = 0
-    #: Whether its driver reads answers in Python: there each column, and each value in a row, takes long.
+    #: Whether the usual driver reads answers in Python: there each column, and each value in a row, takes long.
     reads_slowly = False
     #: Whether the driver's cursor knows the id of the row that was just inserted.
     knows_new_id = True

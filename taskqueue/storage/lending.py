@@ -5,7 +5,6 @@ The pool's checkout costs about as much as a quick statement.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -37,8 +36,6 @@ class Lending:
         self._keeps = keeps
         self._local = _Local()
         self._free: deque[Channel] = deque()
-        #: When the pools were closed (monotonic seconds): a connection that is older has none to go back to.
-        self._closed = -math.inf
 
     @property
     def is_held(self) -> bool:
@@ -55,7 +52,7 @@ class Lending:
             kept: Channel | None = self._local.channel
             self._local.channel, self._local.is_held = None, False
             if kept is not None:
-                self._close(kept)
+                kept.close()
 
     def take(self) -> Channel:
         """A channel for this thread, to be given back."""
@@ -72,7 +69,7 @@ class Lending:
                 return None
             if time.monotonic() - channel.opened < _LENT:
                 return channel
-            self._close(channel)
+            channel.close()
 
     def give_back(self, channel: Channel) -> None:
         """The thread needs it no more."""
@@ -82,10 +79,12 @@ class Lending:
         local = self._local
         if local.is_held and local.channel in (None, channel):
             local.channel = channel
-        elif self._keeps and channel.used - channel.opened < _LENT and channel.opened > self._closed:
+        elif self._keeps and channel.used - channel.opened < _LENT:
             self._free.append(channel)
+            if channel.is_orphaned:  # its engine was closed meanwhile, and perhaps nobody comes for it any more
+                self.clear()
         else:
-            self._close(channel)
+            channel.close()
 
     def drop(self, channel: Channel, *, with_older: bool) -> None:
         """Throw a channel away.
@@ -109,15 +108,4 @@ class Lending:
             if discard:
                 channel.discard()
             else:
-                self._close(channel)
-
-    def forget_pools(self) -> None:
-        """The pools were closed: so is what nobody uses at this moment, and the rest when it is given back."""
-        self._closed = time.monotonic()
-        self.clear(discard=True)
-
-    def _close(self, channel: Channel) -> None:
-        if channel.opened > self._closed:
-            channel.close()
-        else:
-            channel.discard()
+                channel.close()

@@ -46,7 +46,7 @@ PARTS = {
     "storage/browse.py": {
         "tx.dialect.stretch('dead_time', '>= 0', '<= :last')",
         "' OR '.join((f'{column} {{like}} :pattern' for column in columns))",
-        "also", "chosen", "index", "order", "when", "within",
+        "also", "chosen", "order", "source", "when", "within",
     },
     "storage/claims.py": {"_IS_DUE.format(state=state)", "_due(state)", "guard", "ready", "returned('item')", "source"},
     "storage/dead.py": {"' AND '.join(conditions)", "columns"},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
+from multiprocessing import get_context
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from taskqueue import QueueService
 from tests.faults.history import wait_until
@@ -51,9 +52,9 @@ def test_given_idle_sessions_that_postgresql_ends_when_used_again_then_nothing_i
 
 
 @pytest.mark.parametrize("kind", ALL_DATABASES)
-@pytest.mark.parametrize("is_held", [False, True], ids=["once", "held"])
+@pytest.mark.parametrize("way", ["once", "held", "session", "connecting"])
 def test_given_a_service_that_is_closed_while_it_is_used_then_no_connection_is_left_open(
-    make_service: MakeService, shared_database: Callable[[str], str], kind: str, is_held: bool
+    make_service: MakeService, shared_database: Callable[[str], str], kind: str, way: str
 ) -> None:
     # given
     service = make_service(shared_database(kind))
@@ -63,14 +64,46 @@ def test_given_a_service_that_is_closed_while_it_is_used_then_no_connection_is_l
         event.listen(engine, "close", connections.closed)
     database.close()
     connections.numbers.clear()
+
+    def look(*, closes: bool = False) -> None:
+        database.statement(lambda tx: [tx.row("SELECT {now}"), closes and service.close()], write=False)
+
     # when
-    with database.hold() if is_held else nullcontext():
-        database.statement(lambda tx: [tx.row("SELECT {now}"), service.close()], write=False)
-        if is_held:
-            database.statement(lambda tx: tx.row("SELECT {now}"), write=False)
+    if way == "session":
+        with database.session_scope() as session:
+            session.execute(text("SELECT 1"))
+            service.close()
+    elif way == "connecting":
+        for engine in database._both_engines():
+            event.listen(engine, "connect", lambda *_: service.close(), once=True)
+        look()
+        service.close()
+    else:
+        with database.hold() if way == "held" else nullcontext():
+            look(closes=True)
+            if way == "held":
+                look()
     # then
     assert connections.numbers and set(connections.numbers.values()) == {0}
     assert not service.exists("nothing"), "the service stays usable"
+
+
+@pytest.mark.parametrize("kind", SERVER_DATABASES)
+def test_given_a_child_process_when_it_gives_back_what_its_parent_has_taken_then_that_stays_open(
+    make_service: MakeService, shared_database: Callable[[str], str], kind: str
+) -> None:
+    service = make_service(shared_database(kind))
+    service.exists("anything")
+    pooled = service.database._both_engines()[1].raw_connection()
+    child = get_context("fork").Process(target=pooled.close)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+
+    with closing(pooled.cursor()) as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchall()
+    pooled.close()
 
 
 class Connections:

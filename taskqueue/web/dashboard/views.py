@@ -172,7 +172,7 @@ def _here(asked: Asked) -> str:
     if request.method != "GET":
         return asked.site.url("dashboard_overview")
     kept = [(name, value) for name, value in request.args.items(multi=True) if name not in RESULT]
-    return request.script_root + request.path + (f"?{urlencode(kept)}" if kept else "")
+    return request.script_root + request.path.rstrip("/") + (f"?{urlencode(kept)}" if kept else "")
 
 
 def _bar_labels(asked: Asked) -> dict[str, str]:
