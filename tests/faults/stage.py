@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
@@ -129,6 +130,16 @@ class Stage:
             child.process.close()
         self.gate.close()
         self.service.close()
+
+    def freeze(self, child: Child) -> None:
+        """Stop a worker, but not while it holds SQLite's only write lock: that would keep everybody else out."""
+        for _ in range(100):
+            child.freeze()
+            if not self.service.database.is_being_written():
+                return
+            child.thaw()
+            time.sleep(0.01)
+        raise AssertionError(f"it writes all the time: {child.log_text()}")
 
     # --- queues and tasks ---
 

@@ -87,7 +87,7 @@ def test_given_a_zombie_whose_item_is_held_by_its_heir_when_it_goes_on_then_the_
     stage.fill(task)
     zombie = stage.start()
     stage.history.wait_for("start", number=1)
-    zombie.freeze()
+    stage.freeze(zombie)
     with travel(AFTER_THE_LEASE):
         held = stage.queue.claim_item()
     assert held is not None
