@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from taskqueue import QueueService, Task
+from taskqueue.dashboard import bulk, overview
+from taskqueue.dashboard import lists as lists_module
 from taskqueue.dashboard.filters import AGES, ITEM_STATES, OUTCOMES
 from taskqueue.operations.call import STATES
 from taskqueue.spec import OPERATION_PAYLOAD, OUTBOX_PAYLOAD
@@ -35,6 +38,10 @@ WEIGHTS = 40
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
 _TOKENS = tuple(f"{number:0{TOKEN_LENGTH}x}" for number in range(20))
+#: Up to what is counted, or looked through, in one go.
+_LIMITS = (
+    (overview, "MOST"), (bulk, "MOST"), (lists_module, "_PART"), (lists_module, "_AT_ONCE"), (lists_module, "_ENDINGS"),
+)  # fmt: skip
 TABLES = ("item", "dead", "ending", "run", "run_log", "operation", "audit", "trend", "holder", "activity", "queue",
           "periodic")  # fmt: skip
 
@@ -324,3 +331,11 @@ def _addresses(page: str, *choices: list[dict[str, str]]) -> Iterator[str]:
         for other in second:
             query = urlencode({**one, **other})
             yield f"/{page}{'?' * bool(query)}{query}"
+
+
+def end_soon(patch: pytest.MonkeyPatch, most: int) -> None:
+    """Let counting and searching come to their end after so many."""
+    for module, name in _LIMITS:
+        patch.setattr(module, name, most)
+    patch.setattr(lists_module, "_PATIENCE", 0.0)
+    patch.setattr(lists_module, "_PATIENCE_TO_COUNT", 0.0)

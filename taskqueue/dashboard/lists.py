@@ -243,7 +243,11 @@ class Lists:
             within = Bounds(bounds.above, bounds.below if after is None else min(after, bounds.below))
             names = [None] if not wanted.queue and self._is_all else self._chosen(wanted)
             outcomes = OUTCOMES.get(wanted.state, ())
-            found, edge, examined = (self._sought if outcomes else self._latest)(tx, names, outcomes, within, limit + 1)
+            found, edge, examined = (
+                self._sought(tx, names, outcomes, within, limit + 1)
+                if outcomes
+                else self._latest(tx, names, within, limit + 1)
+            )
             # What a queue leaves behind that is gone is of no use here.
             lines = [ending_facts(line) for line in found[:limit] if line.queue_name in self._queues]
             if len(found) > limit:
@@ -252,11 +256,9 @@ class Lists:
 
         return self._read(read)
 
-    def _latest(
-        self, tx: Transaction, names: Sequence[str | None], outcomes: Sequence[str], bounds: Bounds, limit: int
-    ) -> _Sought:
+    def _latest(self, tx: Transaction, names: Sequence[str | None], bounds: Bounds, limit: int) -> _Sought:
         """The latest endings of some queues, whatever their outcomes."""
-        return _Sought(_in_order(line for name in names for line in self._endings(tx, name, outcomes, bounds, limit)))
+        return _Sought(_in_order(line for name in names for line in self._endings(tx, name, (), bounds, limit)))
 
     def _sought(
         self, tx: Transaction, names: Sequence[str | None], outcomes: Sequence[str], bounds: Bounds, limit: int

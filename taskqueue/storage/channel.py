@@ -15,11 +15,11 @@ from .dialects import Dialect, MySQL, Session
 class Channel:
     """One connection while we use it."""
 
-    def __init__(self, pooled: Any, fairy: Any, pool: Pool, dialect: Dialect, owner: Engine | None) -> None:
+    def __init__(self, pooled: Any, fairy: Any, pool: Pool, dialect: Dialect, engine: Engine) -> None:
         self._pooled = pooled
         self._fairy = fairy
         self._pool = pool
-        self._owner = owner
+        self._engine = engine
         raw = fairy.driver_connection
         try:
             self.cursor = raw.cursor()
@@ -39,8 +39,8 @@ class Channel:
 
     @property
     def is_orphaned(self) -> bool:
-        """Whether its engine, if that is one of ours, has been closed, and would use another pool by now."""
-        return self._owner is not None and self._owner.pool is not self._pool
+        """Whether its engine has been closed, and would use another pool by now."""
+        return self._engine.pool is not self._pool
 
     def execute(self, sql: str) -> None:
         """Execute a statement without parameters."""
@@ -90,7 +90,7 @@ def open_channel(engine: Engine, dialect: Dialect, *, own: bool) -> Channel:
         fairy = pool.connect()
         return Channel(fairy, fairy, pool, dialect, engine)
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    channel = Channel(connection, connection.connection, engine.pool, dialect, None)
+    channel = Channel(connection, connection.connection, engine.pool, dialect, engine)
     if isinstance(dialect, MySQL):
         channel.execute(dialect.session_setup)
     return channel

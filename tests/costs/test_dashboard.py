@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from taskqueue import QueueService, travel
-from taskqueue.dashboard import bulk, lists, overview
+from taskqueue.dashboard import lists, overview
 from taskqueue.storage.transaction import Transaction
 from tests.costs.examined import Examined
 from tests.costs.meters import Meter
-from tests.dashboard_stage import HOME, QUEUES, TABLES, Amounts, Stage, pages, stage
+from tests.dashboard_stage import HOME, QUEUES, TABLES, Amounts, Stage, end_soon, pages, stage
 from tests.databases import analyze, fresh_database
 from tests.servers import ALL_DATABASES
 
@@ -74,16 +74,7 @@ def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def capped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let counting and searching come to their end soon."""
-    for module, name in (
-        (overview, "MOST"),
-        (bulk, "MOST"),
-        (lists, "_PART"),
-        (lists, "_AT_ONCE"),
-        (lists, "_ENDINGS"),
-    ):
-        monkeypatch.setattr(module, name, CAP)
-    monkeypatch.setattr(lists, "_PATIENCE", 0.0)
-    monkeypatch.setattr(lists, "_PATIENCE_TO_COUNT", 0.0)
+    end_soon(monkeypatch, CAP)
 
 
 def _sample(addresses: list[str]) -> list[str]:

@@ -17,10 +17,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from taskqueue import QueueService
-from taskqueue.dashboard import bulk, lists, overview
 from taskqueue.storage.dialects import Dialect, PostgreSQL
 from taskqueue.storage.transaction import Transaction
-from tests.dashboard_stage import TABLES, Amounts, Stage, pages, stage
+from tests.dashboard_stage import TABLES, Amounts, Stage, end_soon, pages, stage
 from tests.databases import analyze, fresh_database
 from tests.plans.explained import PRIMARY, SCAN, Plan, plans
 from tests.plans.watched import Seen
@@ -162,16 +161,7 @@ def shown(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if case.endswith("analyzed"):
         analyze(service, TABLES)
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in (
-            (overview, "MOST"),
-            (bulk, "MOST"),
-            (lists, "_PART"),
-            (lists, "_AT_ONCE"),
-            (lists, "_ENDINGS"),
-        ):
-            patch.setattr(module, name, CAP)
-        patch.setattr(lists, "_PATIENCE", 0.0)
-        patch.setattr(lists, "_PATIENCE_TO_COUNT", 0.0)
+        end_soon(patch, CAP)
         yield Shown(
             kind,
             here,

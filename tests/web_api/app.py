@@ -165,3 +165,8 @@ def _address(run_id: str, view: str) -> str:
 
 if __name__ == "__main__":
     waitress.serve(create_app(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]), threads=4)
+
+
+def headers_of(answer: TestResponse) -> list[tuple[str, str]]:
+    """Its headers, to be compared; a cookie that is set again has another moment in its signature."""
+    return sorted((name, value.partition("=")[0] if name == "Set-Cookie" else value) for name, value in answer.headers)

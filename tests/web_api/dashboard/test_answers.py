@@ -24,6 +24,22 @@ def test_the_overview_is_there_with_a_slash_at_its_end_too(stage: Stage) -> None
     visitor = stage.visitor()
     found = [queue["name"] for queue in visitor.json("")["queues"]]
     assert found and [queue["name"] for queue in visitor.json("/")["queues"]] == found
+    text = visitor.get("/?from=0").text
+    assert 'name="next" value="/queue/dashboard?from=0"' in text, "an act leads back to the same queues"
+
+
+def test_the_line_of_the_last_hour_leaves_the_minute_out_that_it_is_now(stage: Stage) -> None:
+    service = service_of(stage.usual)
+    now = int(stage.rows("SELECT CAST(strftime('%s', 'now') AS INTEGER)")[0][0]) * 1000
+    for name in ("now", "before"):
+        service.create("Sql", name)
+    for name, start in (("now", now - now % 60_000), ("before", now - now % 60_000 - 600_000)):
+        stage.rows(
+            "INSERT INTO taskqueue_trend (queue_name, resolution, start, done) VALUES (?, 60, ?, 7)", name, start
+        )
+    text = stage.visitor().get("").text
+    rows = {name: text.partition(f'/queues/{name}"')[2].partition("</tr>")[0] for name in ("now", "before")}
+    assert ("<polyline" in rows["now"], "<polyline" in rows["before"]) == (False, True), rows
 
 
 def test_a_refusal_leads_back_to_the_dashboard(stage: Stage) -> None:

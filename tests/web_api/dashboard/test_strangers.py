@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from tests.web_api.app import headers_of
 from tests.web_api.dashboard.stage import BASE, HIDDEN, LISTS, SECRETS, SEEN, Hook, Stage, Visitor
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -54,9 +55,8 @@ def paths(app: Flask) -> Iterator[str]:
 
 
 def told(answer: TestResponse) -> Any:
-    """All that an answer says; a cookie that is set again has another moment in its signature."""
-    said = sorted((name, value.partition("=")[0] if name == "Set-Cookie" else value) for name, value in answer.headers)
-    return answer.status_code, answer.get_data(), said
+    """All that an answer says."""
+    return answer.status_code, answer.get_data(), headers_of(answer)
 
 
 def asked(visitor: Visitor, method: str, path: str, *, accept: str = "text/html", **more: Any) -> TestResponse:
