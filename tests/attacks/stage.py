@@ -152,7 +152,7 @@ class Stage:
         said = quote(self.text, safe="")
         lists = ("charts", "items", "dead", "history", "workers", "runs", "schedules", "outbox", "operations", "audit")
         return {
-            "overview": "/dashboard", **{name: f"/dashboard/{name}" for name in lists},
+            "overview": "/dashboard", "home": "/dashboard/", **{name: f"/dashboard/{name}" for name in lists},
             "queue": f"/dashboard/queues/{said}", "item": f"/dashboard/queues/{said}/items/1",
             "confirm": f"/dashboard/confirm?what=dead&verb=revive&text={said}",
             "nothing_0": "/dashboard", "nothing_1": "/dashboard/", "nothing_2": f"/dashboard/{said}",
