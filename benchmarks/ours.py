@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from taskqueue import BatchQueue, QueueService, Runner, Task
+from taskqueue.queues.base import NewItem
 from taskqueue.queues.sql_base import SqlBase
 
 from . import work
@@ -31,7 +32,7 @@ def bare_insert(queue: BatchQueue, floor: Floor) -> Contestant:
     """The very statement by which an item comes in, with nothing around it: what no product can be quicker than."""
     assert isinstance(queue, SqlBase)
     seen = _Seen()
-    queue.rows.insert(seen, uid="", weight=0, data="")  # type: ignore[arg-type]
+    queue.rows.insert(seen, NewItem("", 0, ""))  # type: ignore[arg-type]
     statement = queue.database.dialect.render(seen.statement)
     around = queue.settings.codec.pack(Task(work.no_op, ("here",)), queue.name, "").partition('"here"')
 

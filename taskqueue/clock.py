@@ -16,29 +16,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # Wall time is read once; from then on the monotonic clock counts, so that a step of the host's clock
 # neither ends leases nor prolongs them.
 _origin_ms = time.time_ns() // 1_000_000 - time.monotonic_ns() // 1_000_000
-_shift_ms = 0
+#: By how many milliseconds ``travel`` has moved the time of this process; nobody else sets it.
+shift_ms = 0
 
 
 def now_ms() -> int:
     """Milliseconds since 1970 (UTC), never stepping back, shifted by ``travel``."""
-    return _origin_ms + time.monotonic_ns() // 1_000_000 + _shift_ms
-
-
-def shift_ms() -> int:
-    """By how many milliseconds ``travel`` has moved the time of this process."""
-    return _shift_ms
+    return _origin_ms + time.monotonic_ns() // 1_000_000 + shift_ms
 
 
 @contextmanager
 def travel(delta: float | timedelta) -> Iterator[None]:
     """Let every clock of this process stand ``delta`` (seconds or a timedelta) later inside the block."""
-    global _shift_ms
-    before = _shift_ms
-    _shift_ms = before + to_ms(delta)
+    global shift_ms
+    before = shift_ms
+    shift_ms = before + to_ms(delta)
     try:
         yield
     finally:
-        _shift_ms = before
+        shift_ms = before
 
 
 def to_ms(delta: float | timedelta) -> int:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import callbacks, clock, spans
 from ..errors import ItemNotFound, LeaseLost, NotSupported, PayloadError, SerializationError, SpecError
@@ -112,7 +112,8 @@ class BatchQueue(ArchivedQueue):
         new = self._placed(data, weight, delay, release_time, order_key)
         if dedup_key is not None:
             new.dedup_key = check_key(dedup_key)
-        new.until_start = check_unique_until(unique_until, dedup_key)
+        if unique_until != "finished":
+            new.until_start = check_unique_until(unique_until, dedup_key)
         item = self._insert(new, session)
         self.changed_by(session)
         return item
@@ -171,18 +172,19 @@ class BatchQueue(ArchivedQueue):
         return self.create_item(Task(callback, args, title), weight=weight, delay=delay)
 
     def _new_item(self, data: Any, weight: int) -> NewItem:
-        self._refuse_template()
+        if self.spec.is_template:
+            self._refuse_template()
         return self._new(os.urandom(16).hex(), data, weight, spans.carried())
 
     def _new_items(self, items: Iterable[Any], weight: int) -> Iterator[NewItem]:
-        self._refuse_template()
+        if self.spec.is_template:
+            self._refuse_template()
         trace = spans.carried()
         # No map(): what takes a StopIteration of the user's own code for the end of the items.
         return (self._new(uid, data, weight, trace) for uid, data in zip(_uids(), items, strict=False))
 
-    def _refuse_template(self) -> None:
-        if self.spec.is_template:
-            raise NotSupported(f"queue {self.name!r} is a template: create a queue with template={self.name!r}")
+    def _refuse_template(self) -> NoReturn:
+        raise NotSupported(f"queue {self.name!r} is a template: create a queue with template={self.name!r}")
 
     def _new(self, uid: str, data: Any, weight: int, trace: spans.Trace | None) -> NewItem:
         text = self.settings.codec.pack(data, self.name, uid, trace=trace)

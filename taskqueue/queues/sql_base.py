@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import clock, spans
 from ..errors import DatabaseUnavailable, PayloadError
-from ..item import QueueItem, optional_time, title_of_data
+from ..item import QueueItem, title_of_data
 from ..outcome import Outcome
 from ..settings import Settings
 from ..spec import QueueSpec
@@ -326,7 +326,7 @@ class SqlBase(BatchQueue):
         return self._item(row) if row is not None else None
 
     def _promote(self, tx: Transaction, *, at_once: bool) -> int:
-        shift, moment = clock.shift_ms(), clock.now_ms()
+        shift, moment = clock.shift_ms, clock.now_ms()
         last_shift, last = self._promoted
         if not at_once and shift == last_shift and moment - last < _PROMOTE_EVERY_MS:
             return 0
@@ -378,14 +378,14 @@ class SqlBase(BatchQueue):
     def _settle(self, items: Sequence[QueueItem], how: Settlement, sure: Sure) -> set[int]:
         if len(items) > _PAGE:
             return _in_parts(items, partial(self._settle, how=how, sure=sure))
-        held = [(item.id, item.fence) for item in items]
-        if how.record is None and how.result is None and all(map(self._concerns_nobody, items)):
-            if len(held) == 1:
-                settled = self.database.statement(partial(self._settle_one, held, how, sure))
-                if settled or how.is_success:
-                    return settled  # else it is lost, or was cancelled meanwhile
-            elif how.is_success and self.database.dialect.returning:
-                return self.database.statement(partial(self._finish_each, held, sure))
+        is_plain = how.record is None and how.result is None
+        if is_plain and len(items) == 1 and self._concerns_nobody(items[0]):
+            settled = self.database.statement(partial(self._settle_one, items[0], how, sure))
+            if settled or how.is_success:
+                return settled  # else it is lost, or was cancelled meanwhile
+        held, returns = [(item.id, item.fence) for item in items], self.database.dialect.returning
+        if is_plain and how.is_success and len(items) > 1 and returns and all(map(self._concerns_nobody, items)):
+            return self.database.statement(partial(self._finish_each, held, sure))
         settled, makes_ready = self.database.transaction(
             lambda tx: (self.settle_within(tx, held, how, sure), tx.makes_ready)
         )
@@ -400,10 +400,11 @@ class SqlBase(BatchQueue):
     def _hand_on(self, tx: Transaction, order_keys: Iterable[str | None]) -> None:
         """Items with these keys have left the hands of their holder, or the queue: it may be the turn of others."""
 
-    def _settle_one(self, held: list[tuple[int, int]], how: Settlement, sure: Sure, tx: Transaction) -> set[int]:
+    def _settle_one(self, item: QueueItem, how: Settlement, sure: Sure, tx: Transaction) -> set[int]:
         """The hot path: one statement that is its own transaction."""
+        held = [(item.id, item.fence)]
         if self._carry_out(tx, held, how):
-            return {held[0][0]}
+            return {item.id}
         return self._already_settled(tx, held, how, sure) if tx.unsure else set()
 
     def _finish_each(self, held: list[tuple[int, int]], sure: Sure, tx: Transaction) -> set[int]:
@@ -570,7 +571,8 @@ class SqlBase(BatchQueue):
 
     def _item(self, row: ItemRow) -> QueueItem:
         return QueueItem.of(
-            row.id, self.name, row.weight, clock.from_ms(row.submit_time), optional_time(row.release_time),
+            row.id, self.name, row.weight, clock.from_ms(row.submit_time),
+            clock.from_ms(row.release_time) if row.release_time else None,
             row.run_count, row.fence, row.last_error, row.failures, row.interruptions, row.uid,
             bool(row.is_cancelled), row.batch_id, row.order_key,
             partial(self.settings.codec.unpack, row.data, self.name, row.uid),

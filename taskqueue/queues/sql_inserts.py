@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import DatabaseUnavailable, OutcomeUnknown
 from ..storage.batches import Batches, BatchRow
@@ -49,15 +49,17 @@ class Inserts:
             return self._add(joined, new, call=True)
         # A key needs two statements when it is taken already.
         run = self._database.statement if new.dedup_key is None else self._database.transaction
-        return run(lambda tx: self.within(tx, new))
+        return run(partial(self.within, new=new))
 
     def only_id(self, new: NewItem, session: Joinable) -> int:
         """Store an item without a key in the caller's transaction; its id."""
-        return self._rows.insert_only(self._database.joined(session), **_values(new))
+        return self._rows.insert_only(self._database.joined(session), new)
 
     def within(self, tx: Transaction, new: NewItem) -> ItemRow:
         """The same inside a transaction of ours, which may be run again; its uid must be new."""
-        return (self._stored(tx, new) if tx.unsure else None) or self.anew(tx, new)
+        if tx.unsure and (found := self._stored(tx, new)):
+            return found
+        return self._add(tx, new, call=self._database.may_call())
 
     def anew(self, tx: Transaction, new: NewItem) -> ItemRow:
         """The same by who knows that it is not there yet, also when the transaction is run again."""
@@ -72,15 +74,12 @@ class Inserts:
 
     def _add(self, tx: Transaction, new: NewItem, *, call: bool) -> ItemRow:
         while True:
-            created = self._rows.insert(
-                tx, dedup_key=new.dedup_key, until_start=new.until_start, call=call, **_values(new)
-            )
+            created = self._rows.insert(tx, new, call=call)
             if created is not None:
-                break
+                return _row(new, *created)
             standing = self._rows.with_key(tx, new.dedup_key or "")
             if standing is not None:
                 return standing
-        return _row(new, *created)
 
     # --- many ---
 
@@ -140,16 +139,6 @@ def _row(new: NewItem, item_id: int, submitted: int, release: int) -> ItemRow:
     return ItemRow(
         item_id, new.uid, new.weight, submitted, release, 0, 0, 0, 0, None, new.text, order_key=new.order_key
     )
-
-
-def _values(new: NewItem) -> dict[str, Any]:
-    due, value = ("0", 0)
-    if new.due is not None:
-        due, value = ":due_value", new.due
-    elif new.delay:
-        due, value = "{now} + :due_value", new.delay
-    return {"uid": new.uid, "weight": new.weight, "data": new.text, "due": due, "due_value": value,
-            "order_key": new.order_key}  # fmt: skip
 
 
 def batch_of(row: BatchRow) -> Batch:

@@ -32,6 +32,8 @@ class SqlParallelQueue(SqlBase):
     def __init__(self, spec: QueueSpec, settings: Settings, database: Database) -> None:
         super().__init__(spec, settings, database)
         self._turns = Turns(database.dialect, spec.name)
+        #: Whether the latest claim of several got all it asked for, so that there may be more.
+        self._was_full = False
 
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]:
         while True:
@@ -69,8 +71,11 @@ class SqlParallelQueue(SqlBase):
             return self.database.transaction(claim)
         if self.rows.claims_in_one_statement:
             return self.database.statement(claim)
-        rows = self.database.statement(claim_single)
-        return self.database.transaction(claim) if rows is None else rows
+        rows = self.database.statement(claim_single) if not self._was_full else None
+        if rows is None:
+            rows = self.database.transaction(claim)
+        self._was_full = len(rows) >= limit > 1
+        return rows
 
     # --- one after the other, by order key ---
 

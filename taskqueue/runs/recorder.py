@@ -152,13 +152,13 @@ class Recorder:
     def _look(self) -> None:
         self._looked = time.monotonic()
         try:
-            state = self._store.get(self._run_id)
+            status = self._store.status(self._run_id)
         except TaskQueueError as error:
             _log.warning("run %s cannot be looked up: %s", self._run_id, error)
             return
         # Who still has an item in hand when others end the run finishes in peace.
-        was_going, self._is_going = self._is_going, state.status in ("running", "finishing", "completed")
-        if was_going and state.status == "aborted":
+        was_going, self._is_going = self._is_going, status in ("running", "finishing", "completed")
+        if was_going and status == "aborted":
             self._on_stop()
 
     def began(self, item: QueueItem) -> None:

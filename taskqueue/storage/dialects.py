@@ -89,7 +89,7 @@ class Dialect:
 
     def render(self, template: str) -> str:
         """The statement in this dialect and its driver's parameter style."""
-        key = template, clock.shift_ms()
+        key = template, clock.shift_ms
         found = self._rendered.get(key)
         if found is None:
             found = self._rendered[key] = self._render(template, key[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Protocol
 
 from ..errors import OutcomeUnknown
@@ -21,13 +21,24 @@ class New(Protocol):
     uid: str
     weight: int
     text: str
+    #: Milliseconds to wait, or the moment (ms since 1970) to wait for.
+    delay: int
+    due: int | None
+    dedup_key: str | None
+    #: The key is free again as soon as the item is claimed.
+    until_start: bool
+    order_key: str | None
 
 
 @lru_cache(64)
 def _insertion(due: str, keyed: bool, ordered: bool, after: str) -> str:
-    """An item is ready, and has no keys, unless its columns say otherwise."""
+    """An item is ready, and has no keys, unless its columns say otherwise.
+
+    Arguments:
+        due: an SQL expression for the moment before which the item stays hidden, or "".
+    """
     values = {"queue_name": ":queue", "uid": ":uid", "weight": ":weight", "submit_time": "{now}", "data": ":data"}
-    if due != "0":
+    if due:
         values["state"] = f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END"
         values["release_time"] = f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END"
     if keyed:
@@ -47,53 +58,49 @@ class Items(Claims, Settling):
 
     # --- coming in -----------------------------------------------------------------------------
 
-    def insert(
-        self, tx: Transaction, *, uid: str, weight: int, data: str, due: str = "0", due_value: int = 0,
-        dedup_key: str | None = None, until_start: bool = False, order_key: str | None = None, call: bool = False,
-    ) -> tuple[int, int, int] | None:  # fmt: skip
+    def insert(self, tx: Transaction, new: New, *, call: bool = False) -> tuple[int, int, int] | None:
         """Insert one item; return its id, submit and release time, or None if its ``dedup_key`` is taken.
 
-        ``due`` is an SQL expression of ``:due_value`` for the moment before which the item stays hidden, or "0".
-        With ``until_start`` the key is free again as soon as the item is claimed. With ``call``, workers that listen
-        are told, where the database can do that.
+        With ``call``, workers that listen are told, where the database can do that.
         """
-        values, keyed = self._values(uid, weight, data, due, due_value, order_key), dedup_key is not None
+        due, values = self._values(new)
+        keyed, ordered = new.dedup_key is not None, new.order_key is not None
         if keyed:
-            values.update(dedup_key=dedup_key, until_start=int(until_start))
-        insertion = partial(_insertion, due, keyed, order_key is not None)
-        if self._dialect.returning:
-            told = f", {self._dialect.call}" if call and self._dialect.call and tx.can_tell else ""
-            stored = f"CONCAT_WS(' ', {_STORED})" if self._dialect.reads_slowly else _STORED
-            row = tx.row(insertion(f" RETURNING {stored}{told}"), **values)
-            if row and self._dialect.reads_slowly:
-                row = [int(number) for number in row[0].split(" ")]
-            return (row[0], row[1], row[2]) if row else None
-        found = tx.insert(insertion(""), **values)
-        return self._submitted(tx, found) if found else None
+            values.update(dedup_key=new.dedup_key, until_start=int(new.until_start))
+        dialect = self._dialect
+        if not dialect.returning:
+            found = tx.insert(_insertion(due, keyed, ordered, ""), **values)
+            return self._submitted(tx, found) if found else None
+        told = f", {dialect.call}" if call and dialect.call and tx.can_tell else ""
+        stored = f"CONCAT_WS(' ', {_STORED})" if dialect.reads_slowly else _STORED
+        row = tx.row(_insertion(due, keyed, ordered, f" RETURNING {stored}{told}"), **values)
+        if row and dialect.reads_slowly:
+            row = [int(number) for number in row[0].split(" ")]
+        return (row[0], row[1], row[2]) if row else None
 
-    def insert_only(
-        self, tx: Transaction, *, uid: str, weight: int, data: str, due: str, due_value: int, order_key: str | None
-    ) -> int:
+    def insert_only(self, tx: Transaction, new: New) -> int:
         """Insert one item without a ``dedup_key``, and tell workers that listen; return its id alone.
 
         In the caller's transaction a result with rows costs more than the INSERT itself.
         """
-        values = self._values(uid, weight, data, due, due_value, order_key)
-        insertion = partial(_insertion, due, False, order_key is not None)
+        (due, values), ordered = self._values(new), new.order_key is not None
         if self._dialect.knows_new_id:
-            return tx.insert(insertion(""), **values)
+            return tx.insert(_insertion(due, False, ordered, ""), **values)
         told = f", {self._dialect.call}" if self._dialect.call and tx.can_tell else ""
-        return tx.row(insertion(f" RETURNING id{told}"), **values)[0]  # type: ignore[no-any-return]
+        return tx.row(_insertion(due, False, ordered, f" RETURNING id{told}"), **values)[0]  # type: ignore[no-any-return]
 
-    def _values(
-        self, uid: str, weight: int, data: str, due: str, due_value: int, order_key: str | None
-    ) -> dict[str, Any]:
-        values: dict[str, Any] = {"queue": self._queue, "uid": uid, "weight": weight, "data": data}
-        if due != "0":
-            values["due_value"] = due_value
-        if order_key is not None:
-            values["order_key"] = order_key
-        return values
+    def _values(self, new: New) -> tuple[str, dict[str, Any]]:
+        """The moment that it waits for, as SQL, and the values without those of a ``dedup_key``."""
+        values: dict[str, Any] = {"queue": self._queue, "uid": new.uid, "weight": new.weight, "data": new.text}
+        if new.order_key is not None:
+            values["order_key"] = new.order_key
+        if new.due is not None:
+            values["due_value"] = new.due
+            return ":due_value", values
+        if new.delay:
+            values["due_value"] = new.delay
+            return "{now} + :due_value", values
+        return "", values
 
     def _submitted(self, tx: Transaction, item_id: int) -> tuple[int, int, int]:
         row = tx.row("SELECT id, submit_time, release_time FROM {item} WHERE id = :id", id=item_id)

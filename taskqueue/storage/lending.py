@@ -59,14 +59,11 @@ class Lending:
         held = self._local.channel
         if held is not None and not held.in_transaction:  # else the transaction that is open on it is somebody else's
             return held
-        return self._used_lately() or self._open()
-
-    def _used_lately(self) -> Channel | None:
         while True:
             try:
                 channel = self._free.pop()
             except IndexError:
-                return None
+                return self._open()
             if time.monotonic() - channel.opened < _LENT:
                 return channel
             channel.close()

@@ -80,6 +80,12 @@ def find(tx: Transaction, run_id: str, *, lock: bool = False) -> RunRow | None:
     return RunRow(*row) if row else None
 
 
+def status_of(tx: Transaction, run_id: str) -> str | None:
+    """How the run stands; None when there is no such run."""
+    row = tx.row("SELECT status FROM {run} WHERE id = :id", id=run_id)
+    return str(row[0]) if row else None
+
+
 def of_queue(tx: Transaction, queue_name: str, *, limit: int = 20) -> list[RunRow]:
     """The latest runs of a queue that are not at their end, newest first."""
     rows = tx.rows(

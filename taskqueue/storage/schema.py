@@ -45,13 +45,16 @@ WAITS_ITS_TURN = "#order"
 #: "Is delayed", spelt so that no planner takes the index on it for any other question than the one it is there for.
 IS_DELAYED = f"state + 0 = {DELAYED}"
 #: The revision of the migrations to which this module corresponds.
-REVISION = "0007"
+REVISION = "0008"
 VERSION_TABLE = "version"
 #: So many columns of ``trend`` count attempts by how long they took (see ``storage.histogram``).
 RUN_TIME_BINS = 21
 
 _BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 _LONG_TEXT = Text().with_variant(mysql.LONGTEXT(charset="utf8mb4"), "mysql", "mariadb")
+#: Empty until an item is claimed. Of fixed length on MariaDB: what makes a row longer takes twice the time.
+_FIXED = mysql.CHAR(32, charset="ascii", collation="ascii_bin")
+_HOLDER = String(64).with_variant(_FIXED, "mysql", "mariadb")
 
 
 def _name(length: int = 128) -> TypeEngine[Any]:
@@ -175,7 +178,7 @@ def _item_table(metadata: MetaData, prefix: str, options: dict[str, Any]) -> Tab
         Column("state", SmallInteger, nullable=False, server_default="0"),
         Column("release_time", BigInteger, nullable=False, server_default="0"),
         Column("interruptions", Integer, nullable=False, server_default="0"),
-        Column("holder", _name(64), nullable=False, server_default=""),
+        Column("holder", _HOLDER, nullable=False, server_default=""),
         Column("last_error", _LONG_TEXT),
         # Its holder was asked to stop; whoever claims it next removes it.
         Column("is_cancelled", SmallInteger, nullable=False, server_default="0"),

@@ -10,6 +10,7 @@ import pytest
 
 from taskqueue import BatchQueue, QueueService, Runner, Task, Worker
 from taskqueue.execution import group
+from taskqueue.queues import sql_base
 from tests.costs.meters import Counted, Meter
 from tests.costs.tasks import nothing
 from tests.servers import ALL_DATABASES
@@ -61,6 +62,25 @@ def test_given_completions_in_groups_when_a_worker_executes_tasks_then_a_hundred
     # By a hundred: a claim, which takes some statements where it has to lock, and one DELETE that tells what it found.
     assert counted.statements <= 0.14 * TASKS + looks(seconds)
     assert counted.commits <= 0.03 * TASKS + notes(seconds)
+
+
+@each_database
+def test_given_a_claim_that_got_all_it_asked_for_when_the_next_one_comes_then_it_does_not_ask_whether_there_is_but_one(
+    service: QueueService, meter: Meter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_base, "_PROMOTE_EVERY_MS", 600_000)  # else it is a matter of time what a claim looks for
+    queue = service.create("SqlParallel", "many", batch_limit=10)
+    queue.create_items(Task(nothing) for _ in range(100))
+    assert len(queue.claim_items(1)) == 1
+
+    before = meter.read()
+    assert len(queue.claim_items(5)) == 5
+    between = meter.read()
+    assert len(queue.claim_items(5)) == 5
+    after = meter.read()
+
+    locks = service.database.dialect.name == "mysql"  # so that a claim of several takes a transaction
+    assert (between - before).statements - (after - between).statements == locks
 
 
 def cost(queue: BatchQueue, meter: Meter, execute: Callable[[], int]) -> tuple[Counted, float]:

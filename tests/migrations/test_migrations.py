@@ -72,7 +72,7 @@ def test_an_applications_autogenerate_can_leave_our_tables_out(database: Databas
     assert names
     assert not [name for name in names if include_name(name, "table", {})]
     assert include_name("customer", "table", {})
-    assert REVISION == "0007"
+    assert REVISION == "0008"
 
 
 # --- from the first release ---
