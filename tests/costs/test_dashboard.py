@@ -11,6 +11,8 @@ import pytest
 
 from taskqueue import QueueService, travel
 from taskqueue.dashboard import lists, overview
+from taskqueue.queues.sql_base import process
+from taskqueue.storage import browse, presence
 from taskqueue.storage.transaction import Transaction
 from tests.costs.examined import Examined
 from tests.costs.meters import Meter
@@ -131,6 +133,27 @@ def test_given_much_when_it_is_counted_then_no_more_is_examined_than_is_counted(
 
     # What is ready, dead letters, and what has failed lately, of three queues: of others there is less.
     assert base + most < cost <= base + 9 * most * A_ROW[two.dialect]
+
+
+@each_database
+def test_given_many_leases_when_the_oldest_sign_of_life_is_looked_for_then_no_more_are_looked_at_than_asked_for(
+    service: QueueService,
+) -> None:
+    queue = service.create("SqlParallel", "held", batch_limit=1_000)
+    queue.create_items(map(str, range(1_000)))
+    assert len(queue.claim_items(1_000, lease_time=600)) == 1_000
+    database, examined = service.database, Examined(service)
+    database.statement(lambda tx: presence.beat(tx, process.token, process.label, 3_000))
+    analyze(service, TABLES)
+
+    def look(most: int) -> Callable[[], None]:
+        def once() -> None:
+            assert database.statement(lambda tx: browse.oldest_beat(tx, "held", most)) is not None
+
+        once()
+        return once
+
+    assert 5 * examined.by(look(10)) < examined.by(look(1_000))
 
 
 @pytest.mark.usefixtures("capped")
