@@ -14,15 +14,14 @@ from ..storage.database import Database
 from ..storage.items import Items
 from ..storage.rows import ItemRow
 from ..storage.transaction import Transaction
-from .base import Batch, NewItem
+from .base import CHUNK, Batch, NewItem
 
 if TYPE_CHECKING:
     from .base import Joinable
 
-_CHUNK = 1000
 Result = TypeVar("Result")
-#: Items on their way, some at a time.
-Chunks = Iterable[list[NewItem]]
+#: Items on their way, some at a time; each chunk is gone through before the next one is asked for.
+Chunks = Iterable[Iterable[NewItem]]
 
 
 class Inserts:
@@ -93,17 +92,15 @@ class Inserts:
         chunks, joined = _chunks(new), self._joined(session)
         if joined is not None:
             return work(joined, chunks)
-        first = list(islice(chunks, 1))  # before the transaction: a slow source must not hold a lock
+        first = [
+            list(chunk) for chunk in islice(chunks, 1)
+        ]  # before the transaction: a slow source must not hold a lock
         return _once(self._database, lambda tx: work(tx, chain(first, chunks)))
 
     def _add_chunks(self, tx: Transaction, chunks: Chunks, batch_id: int | None = None) -> int:
-        number = sum(self._add_chunk(tx, chunk, batch_id) for chunk in chunks)
+        number = sum(self._rows.insert_many(tx, chunk, batch_id) for chunk in chunks)
         self._rows.tell(tx)
         return number
-
-    def _add_chunk(self, tx: Transaction, chunk: list[NewItem], batch_id: int | None) -> int:
-        self._rows.insert_many(tx, chunk, batch_id)
-        return len(chunk)
 
     def _joined(self, session: Joinable | None) -> Transaction | None:
         session = session if session is not None else self._database.current_session
@@ -146,10 +143,10 @@ def batch_of(row: BatchRow) -> Batch:
     return Batch(row.id, row.total, row.pending, row.failed)
 
 
-def _chunks(new: Iterable[NewItem]) -> Iterator[list[NewItem]]:
+def _chunks(new: Iterable[NewItem]) -> Iterator[Iterable[NewItem]]:
     source = iter(new)
-    while chunk := list(islice(source, _CHUNK)):
-        yield chunk
+    for first in source:
+        yield chain([first], islice(source, CHUNK - 1))
 
 
 def _once(database: Database, work: Callable[[Transaction], Result]) -> Result:

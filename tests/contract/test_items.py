@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskqueue import BatchQueue, Task, clock
+from taskqueue import BatchQueue, SerializationError, Task, clock
 from taskqueue.storage.items import Items
 from tests.contract import tasks
 from tests.contract.backends import only_sql
@@ -149,7 +149,7 @@ def test_many_items_are_created_in_their_order(queue: BatchQueue) -> None:
     assert {item.weight for item in found} == {2}
 
 
-@pytest.mark.parametrize("number", [1, 49, 50, 51, 149])
+@pytest.mark.parametrize("number", [1, 49, 50, 51, 149, 1000, 1001, 2500])
 def test_many_are_however_many_each_with_an_uid_of_its_own(queue: BatchQueue, number: int) -> None:
     assert queue.create_items(range(number)) == number
 
@@ -188,14 +188,25 @@ def test_a_source_that_fails_leaves_nothing_behind(queue: BatchQueue, good: int)
     assert queue.claim_item() is None
 
 
+@pytest.mark.parametrize("good", [0, 1500])
+def test_an_item_that_cannot_be_stored_leaves_nothing_of_a_long_source_behind(queue: BatchQueue, good: int) -> None:
+    with pytest.raises(SerializationError, match="data is of type object"):
+        queue.create_items([*range(good), object(), *range(10)])
+
+    assert queue.number_of_items() == 0
+    assert queue.create_items(range(3)) == 3
+
+
 @only_sql
 def test_a_source_is_read_as_it_is_stored(queue: BatchQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     read, read_at_write = 0, []
     insert_many = Items.insert_many
 
-    def watched(self: Items, tx: Any, *rows: Any) -> None:
+    def watched(self: Items, tx: Any, *rows: Any) -> int:
         read_at_write.append(read)
-        insert_many(self, tx, *rows)
+        number = insert_many(self, tx, *rows)
+        assert read == read_at_write[-1], "the source runs while the database is being fed"
+        return number
 
     def source() -> Iterator[int]:
         nonlocal read
