@@ -90,6 +90,8 @@ class Inserts:
         self, new: Iterable[NewItem], session: Joinable | None, work: Callable[[Transaction, Chunks], Result]
     ) -> Result:
         chunks, joined = _chunks(new), self._joined(session)
+        if not self._database.dialect.copies:  # nothing is gained by packing them later
+            chunks = (list(chunk) for chunk in chunks)
         if joined is not None:
             return work(joined, chunks)
         first = [
