@@ -67,7 +67,8 @@ class Rival(NamedTuple):
     @property
     def waits_its_turn(self) -> bool:
         """Whether it waits for another one itself."""
-        return self.state == DELAYED and self.holder == WAITS_ITS_TURN
+        # A MariaDB that is told to (PAD_CHAR_TO_FULL_LENGTH) gives the column with its blanks.
+        return self.state == DELAYED and self.holder.rstrip() == WAITS_ITS_TURN
 
 
 class Turns:
