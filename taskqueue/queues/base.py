@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     #: The caller's own transaction, on the same database.
     Joinable = Session | Connection
 
-#: So many items at a time are taken from a source, and stored.
-CHUNK = 1000
 STATISTICS = ("total", "ready", "blocked", "leased", "delayed", "dead")
 
 

@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import callbacks, clock, spans
@@ -21,7 +20,7 @@ from ..task import Task
 from . import settlement
 from .archived import ArchivedQueue
 from .arguments import Seconds, check_callback, check_id, check_key, check_unique_until, delay_ms, due
-from .base import CHUNK, STATISTICS, Batch, NewItem, Wait
+from .base import STATISTICS, Batch, NewItem, Wait
 from .settlement import Settlement, Sure, always
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ class BatchQueue(ArchivedQueue):
 
     #: Whether at most one holder may work on the queue at any moment.
     is_sequential = True
-    #: Whether items are packed while a database is being fed with them, which must not have to wait for their source.
-    _streams = False
 
     def __init__(self, spec: QueueSpec, settings: Settings) -> None:
         self.name = spec.name
@@ -183,9 +180,8 @@ class BatchQueue(ArchivedQueue):
         if self.spec.is_template:
             self._refuse_template()
         trace = spans.carried()
-        source = _by_chunks(items) if self._streams else items
         # No map(): what takes a StopIteration of the user's own code for the end of the items.
-        return (self._new(uid, data, weight, trace) for uid, data in zip(_uids(), source, strict=False))
+        return (self._new(uid, data, weight, trace) for uid, data in zip(_uids(), items, strict=False))
 
     def _refuse_template(self) -> NoReturn:
         raise NotSupported(f"queue {self.name!r} is a template: create a queue with template={self.name!r}")
@@ -394,13 +390,6 @@ class BatchQueue(ArchivedQueue):
 
     @abstractmethod
     def _outcome_of(self, item_id: int) -> str | None: ...
-
-
-def _by_chunks(source: Iterable[Any]) -> Iterator[Any]:
-    """Elements, of which all of a chunk are there before the first one is given."""
-    source = iter(source)
-    while chunk := list(islice(source, CHUNK)):
-        yield from chunk
 
 
 def _uids() -> Iterator[str]:

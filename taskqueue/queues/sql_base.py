@@ -88,7 +88,6 @@ class SqlBase(BatchQueue):
     def __init__(self, spec: QueueSpec, settings: Settings, database: Database) -> None:
         super().__init__(spec, settings)
         self.database = database
-        self._streams = database.dialect.copies
         self.rows = Items(database.dialect, spec.name)
         self.dead = DeadLetters(spec.name)
         self.results = Results(spec.name)

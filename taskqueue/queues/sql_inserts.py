@@ -14,14 +14,15 @@ from ..storage.database import Database
 from ..storage.items import Items
 from ..storage.rows import ItemRow
 from ..storage.transaction import Transaction
-from .base import CHUNK, Batch, NewItem
+from .base import Batch, NewItem
 
 if TYPE_CHECKING:
     from .base import Joinable
 
+_CHUNK = 1000
 Result = TypeVar("Result")
-#: Items on their way, some at a time; each chunk is gone through before the next one is asked for.
-Chunks = Iterable[Iterable[NewItem]]
+#: Items on their way, some at a time.
+Chunks = Iterable[list[NewItem]]
 
 
 class Inserts:
@@ -90,19 +91,19 @@ class Inserts:
         self, new: Iterable[NewItem], session: Joinable | None, work: Callable[[Transaction, Chunks], Result]
     ) -> Result:
         chunks, joined = _chunks(new), self._joined(session)
-        if not self._database.dialect.copies:  # nothing is gained by packing them later
-            chunks = (list(chunk) for chunk in chunks)
         if joined is not None:
             return work(joined, chunks)
-        first = [
-            list(chunk) for chunk in islice(chunks, 1)
-        ]  # before the transaction: a slow source must not hold a lock
+        first = list(islice(chunks, 1))  # before the transaction: a slow source must not hold a lock
         return _once(self._database, lambda tx: work(tx, chain(first, chunks)))
 
     def _add_chunks(self, tx: Transaction, chunks: Chunks, batch_id: int | None = None) -> int:
-        number = sum(self._rows.insert_many(tx, chunk, batch_id) for chunk in chunks)
+        number = sum(self._add_chunk(tx, chunk, batch_id) for chunk in chunks)
         self._rows.tell(tx)
         return number
+
+    def _add_chunk(self, tx: Transaction, chunk: list[NewItem], batch_id: int | None) -> int:
+        self._rows.insert_many(tx, chunk, batch_id)
+        return len(chunk)
 
     def _joined(self, session: Joinable | None) -> Transaction | None:
         session = session if session is not None else self._database.current_session
@@ -145,10 +146,10 @@ def batch_of(row: BatchRow) -> Batch:
     return Batch(row.id, row.total, row.pending, row.failed)
 
 
-def _chunks(new: Iterable[NewItem]) -> Iterator[Iterable[NewItem]]:
+def _chunks(new: Iterable[NewItem]) -> Iterator[list[NewItem]]:
     source = iter(new)
-    for first in source:
-        yield chain([first], islice(source, CHUNK - 1))
+    while chunk := list(islice(source, _CHUNK)):
+        yield chunk
 
 
 def _once(database: Database, work: Callable[[Transaction], Result]) -> Result:

@@ -32,7 +32,7 @@ class SqlParallelQueue(SqlBase):
     def __init__(self, spec: QueueSpec, settings: Settings, database: Database) -> None:
         super().__init__(spec, settings, database)
         self._turns = Turns(database.dialect, spec.name)
-        #: Whether the latest claim of several got all it asked for, so that there may be more.
+        #: Whether the latest claim was of several and got all it asked for, so that there may be more.
         self._was_full = False
 
     def _lease(self, limit: int, lease: int, holder: str) -> list[ItemRow]:

@@ -106,12 +106,11 @@ class Items(Claims, Settling):
         row = tx.row("SELECT id, submit_time, release_time FROM {item} WHERE id = :id", id=item_id)
         return row[0], row[1], row[2]
 
-    def insert_many(self, tx: Transaction, items: Iterable[New], batch_id: int | None = None) -> int:
-        """Insert items, ready at once, in as few round trips as the driver can; return how many."""
+    def insert_many(self, tx: Transaction, items: Iterable[New], batch_id: int | None = None) -> None:
+        """Insert items, ready at once, in as few round trips as the driver can."""
         queue, now = self._queue, int(tx.row("SELECT {now}")[0])
         columns = ("queue_name", "submit_time", "batch_id", "uid", "weight", "data")
-        rows = ((queue, now, batch_id, new.uid, new.weight, new.text) for new in items)
-        return tx.fill("{item}", columns, rows)
+        tx.fill("{item}", columns, [(queue, now, batch_id, new.uid, new.weight, new.text) for new in items])
 
     def tell(self, tx: Transaction) -> None:
         """Tell workers that listen, where the database can do that, once this is committed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -58,31 +58,24 @@ class Transaction:
             sql = sql.replace(f"${word}", listed)
         return sql
 
-    def fill(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> int:
-        """Insert rows, each with a value for every column, by the quickest way that the driver has; return how many.
-
-        Where they are streamed, the database is at work on the first ones while the others are made.
-        """
+    def fill(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows, each with a value for every column, by the quickest way that the driver has."""
         names = ", ".join(columns)
         if self.dialect.copies and hasattr(self._cursor, "copy"):
-            number = 0
             with self._cursor.copy(self._render(f"COPY {table} ({names}) FROM STDIN")) as stream:
                 for row in rows:
                     stream.write_row(row)
-                    number += 1
-            return number
-        rows = list(rows)
+            return
         insertion = f"INSERT INTO {table} ({names}) VALUES"
         # Nothing but marks among the values: only so does PyMySQL send many rows in one statement.
         marks = f"({', '.join([self.dialect.mark] * len(columns))})"
         if not (at_once := self.dialect.rows_at_once):
             self._cursor.executemany(self._render(f"{insertion} {marks}"), rows)
-            return len(rows)
+            return
         for start in range(0, len(rows), at_once):
             part = rows[start : start + at_once]
             statement = self._render(f"{insertion} {', '.join([marks] * len(part))}")
             self._cursor.execute(statement, tuple(chain.from_iterable(part)))
-        return len(rows)
 
     def many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute a writing statement once for each row."""

@@ -197,16 +197,29 @@ def test_an_item_that_cannot_be_stored_leaves_nothing_of_a_long_source_behind(qu
     assert queue.create_items(range(3)) == 3
 
 
+def test_each_item_of_a_source_that_gives_one_object_again_and_again_is_stored_as_it_was_then(
+    queue: BatchQueue,
+) -> None:
+    def source() -> Iterator[dict[str, int]]:
+        row = {}
+        for number in range(3):
+            row["number"] = number
+            yield row
+
+    assert queue.create_items(source()) == 3
+
+    assert [item.data["number"] for item in queue.items()] == [0, 1, 2]
+
+
 @only_sql
 def test_a_source_is_read_as_it_is_stored(queue: BatchQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     read, read_at_write = 0, []
     insert_many = Items.insert_many
 
-    def watched(self: Items, tx: Any, *rows: Any) -> int:
+    def watched(self: Items, tx: Any, *rows: Any) -> None:
         read_at_write.append(read)
-        number = insert_many(self, tx, *rows)
+        insert_many(self, tx, *rows)
         assert read == read_at_write[-1], "the source runs while the database is being fed"
-        return number
 
     def source() -> Iterator[int]:
         nonlocal read
