@@ -132,7 +132,8 @@ class Drive:
         execution = self._execution(holding)
         ahead = LeaseAhead(holding, self._pace, size=execution.size)
         waiting_since: float | None = None
-        self._count_if_due()
+        if self._remaining.is_due():
+            self._count()
         self._watching.show(remaining=self._remaining.left)
         while self._may_start(limit):
             items = ahead.next_batch()
@@ -169,7 +170,8 @@ class Drive:
             self._record(attempt, self._recorder)
         goes_on = self._account(attempt)
         self._remaining.left -= attempt.outcome not in _STAYING
-        self._count_if_due()
+        if self._remaining.is_due():
+            self._count()
         if self._is_watched:
             self._watching.counts(self.result, self._remaining.left)
         if not goes_on and attempt.outcome is not Outcome.RELINQUISH and self._recorder is not None:
@@ -326,9 +328,9 @@ class Drive:
 
     # --- showing ---
 
-    def _count_if_due(self) -> None:
-        if (not self._is_watched and self._recorder is None) or not self._remaining.is_due():
-            return
+    def _count(self) -> None:
+        if not self._is_watched and self._recorder is None:
+            return  # nobody wants to know
         left = self._remaining.count()
         if self._recorder is not None:
             self._recorder.counted(left)

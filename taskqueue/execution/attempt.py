@@ -111,7 +111,10 @@ class Execution:
     def _run(self, item: QueueItem) -> Attempt:
         trial = self._trial(item)
         try:
-            self._execute(trial)
+            trial.admit()
+            call = self._calls.of(item, trial.context)
+            trial.refuse_exhausted()
+            trial.accept(self._engine(call, trial.void))
         except BaseException as error:
             _failed(trial, error)
         return self._end(trial)
@@ -152,12 +155,6 @@ class Execution:
         return Trial(item, context, self._holding)
 
     # --- the call ---
-
-    def _execute(self, trial: Trial) -> None:
-        trial.admit()
-        call = self._calls.of(trial.item, trial.context)
-        trial.refuse_exhausted()
-        trial.accept(self._engine(call, trial.void))
 
     def _run_chunk(self, items: Sequence[QueueItem]) -> list[Attempt]:
         tracer = spans.tracer

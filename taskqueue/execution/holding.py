@@ -160,7 +160,11 @@ class Holding:
     def is_overdue(self, item: QueueItem) -> bool:
         """Whether the attempt has exceeded the queue's ``lease_time`` without reporting."""
         hold = self._holds.get(item.id)
-        return hold is not None and self._overdue(hold)
+        if hold is None:
+            return False
+        if hold.reported is not None and time.monotonic() - hold.reported > self.queue.spec.lease_time:
+            hold.is_overdue = True
+        return hold.is_overdue
 
     def is_cancelled(self, item: QueueItem) -> bool:
         """Whether somebody has asked to cancel it; noticed at a beat."""
@@ -174,11 +178,6 @@ class Holding:
             return None
         lease = item.release_time - item.submit_time  # by the database's clock, like all that is stored
         return max(lease.total_seconds() - self.slice_ms / 1000 + began - hold.claimed, 0.0)
-
-    def _overdue(self, hold: _Hold) -> bool:
-        if hold.reported is not None and time.monotonic() - hold.reported > self.queue.spec.lease_time:
-            hold.is_overdue = True
-        return hold.is_overdue
 
     # --- the heartbeat ---
 
@@ -199,7 +198,7 @@ class Holding:
         self._announce()
         with self._lock:
             # A task that does not report in time is not kept alive any longer: others may have its item.
-            holds = [hold for hold in self._holds.values() if not hold.is_lost and not self._overdue(hold)]
+            holds = [hold for hold in self._holds.values() if not hold.is_lost and not self.is_overdue(hold.item)]
         try:
             if holds:
                 self._renew(holds)

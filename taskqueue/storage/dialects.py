@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 from sqlalchemy.engine import URL
@@ -85,15 +85,12 @@ class Dialect:
 
     def __init__(self, tables: Mapping[str, str]) -> None:
         self._words = dict(tables)
-        self._rendered: dict[tuple[str, int], str] = {}
+        #: :meth:`render` on the hot path: by the template and ``clock.shift_ms``, kept without end.
+        self.rendered: Callable[[str, int], str] = lru_cache(maxsize=None)(self._render)
 
     def render(self, template: str) -> str:
         """The statement in this dialect and its driver's parameter style."""
-        key = template, clock.shift_ms
-        found = self._rendered.get(key)
-        if found is None:
-            found = self._rendered[key] = self._render(template, key[1])
-        return found
+        return self.rendered(template, clock.shift_ms)
 
     def _render(self, template: str, shift: int) -> str:
         now = f"({self.now} + {shift})" if shift else self.now

@@ -71,6 +71,8 @@ _SQLITE = (
 )
 
 
+#: What MariaDB and MySQL say when a column that must have a value gets none.
+_NO_VALUE = 1048
 #: What a server says that has become a copy of another one, or is to be stopped; an account without the right to write
 #: meets the same everywhere.
 _DEMOTED = (1290, 1792, 1836, "25006")
@@ -110,6 +112,11 @@ def is_demoted(error: BaseException) -> bool:
     driver = original(error)
     number = driver.args[0] if driver.args and isinstance(driver.args[0], int) else None
     return (number or getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None)) in _DEMOTED
+
+
+def is_without_value(error: BaseException) -> bool:
+    """Whether MariaDB or MySQL has refused a row because a column that must have a value got none."""
+    return original(error).args[:1] == (_NO_VALUE,)
 
 
 def is_driver_error(error: BaseException) -> bool:

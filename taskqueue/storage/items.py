@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
 from ..errors import OutcomeUnknown
 from . import claimed
 from .claims import Claims
+from .dialects import Dialect
+from .faults import is_without_value
 from .rows import CHUNK, ItemRow, Sent
 from .schema import DELAYED, READY
+from .server_clock import ServerClock
 from .settling import Settling
 from .transaction import Transaction
 
@@ -31,13 +35,14 @@ class New(Protocol):
 
 
 @lru_cache(64)
-def _insertion(due: str, keyed: bool, ordered: bool, after: str) -> str:
+def _insertion(due: str, keyed: bool, ordered: bool, after: str, now: str = "{now}") -> str:
     """An item is ready, and has no keys, unless its columns say otherwise.
 
     Arguments:
         due: an SQL expression for the moment before which the item stays hidden, or "".
+        now: one for the moment at which it is submitted.
     """
-    values = {"queue_name": ":queue", "uid": ":uid", "weight": ":weight", "submit_time": "{now}", "data": ":data"}
+    values = {"queue_name": ":queue", "uid": ":uid", "weight": ":weight", "submit_time": now, "data": ":data"}
     if due:
         values["state"] = f"CASE WHEN {due} > {{now}} THEN {DELAYED} ELSE {READY} END"
         values["release_time"] = f"CASE WHEN {due} > {{now}} THEN {due} ELSE 0 END"
@@ -51,10 +56,17 @@ def _insertion(due: str, keyed: bool, ordered: bool, after: str) -> str:
 
 #: What is told of an item that was just stored.
 _STORED = "id, submit_time, release_time"
+#: A moment that we think is now, if the server's own clock is so near (ms); else no value, which is refused.
+_TOLERANCE = 100
+_NEAR = f"CASE WHEN ABS({{now}} - :moment) < {_TOLERANCE} THEN :moment END"
 
 
 class Items(Claims, Settling):
     """The statements on ``item``: those that claim and settle, and here those that bring items in."""
+
+    def __init__(self, dialect: Dialect, queue_name: str) -> None:
+        super().__init__(dialect, queue_name)
+        self._clock = ServerClock()
 
     # --- coming in -----------------------------------------------------------------------------
 
@@ -68,15 +80,37 @@ class Items(Claims, Settling):
         if keyed:
             values.update(dedup_key=new.dedup_key, until_start=int(new.until_start))
         dialect = self._dialect
+        asked = 0.0
+        if dialect.reads_slowly:
+            if not due and not keyed and tx.is_ours and (created := self._insert_at(tx, ordered, values)):
+                return created
+            asked = time.monotonic()
+        row: Sequence[int] | None
         if not dialect.returning:
             found = tx.insert(_insertion(due, keyed, ordered, ""), **values)
-            return self._submitted(tx, found) if found else None
-        told = f", {dialect.call}" if call and dialect.call and tx.can_tell else ""
-        stored = f"CONCAT_WS(' ', {_STORED})" if dialect.reads_slowly else _STORED
-        row = tx.row(_insertion(due, keyed, ordered, f" RETURNING {stored}{told}"), **values)
-        if row and dialect.reads_slowly:
-            row = [int(number) for number in row[0].split(" ")]
+            row = self._submitted(tx, found) if found else None
+        else:
+            told = f", {dialect.call}" if call and dialect.call and tx.can_tell else ""
+            stored = f"CONCAT_WS(' ', {_STORED})" if dialect.reads_slowly else _STORED
+            row = tx.row(_insertion(due, keyed, ordered, f" RETURNING {stored}{told}"), **values)
+            if row and dialect.reads_slowly:
+                row = [int(number) for number in str(row[0]).split(" ")]
+        if row and asked:
+            self._clock.told(row[1], asked)
         return (row[0], row[1], row[2]) if row else None
+
+    def _insert_at(self, tx: Transaction, ordered: bool, values: Mapping[str, Any]) -> tuple[int, int, int] | None:
+        """The same at the moment that the server's clock should show: only an answer with rows could tell which it is,
+        and takes as long to read as the INSERT. None, and nothing is stored, when that is not known, or wrong."""
+        moment = self._clock.read()
+        if moment is None:
+            return None
+        try:
+            return tx.insert(_insertion("", False, ordered, "", _NEAR), moment=moment, **values), moment, 0
+        except Exception as error:
+            if not is_without_value(error):
+                raise
+            return None
 
     def insert_only(self, tx: Transaction, new: New) -> int:
         """Insert one item without a ``dedup_key``, and tell workers that listen; return its id alone.

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from .. import clock
 from ..errors import NotSupported
 from .dialects import Dialect
 
@@ -16,11 +17,11 @@ from .dialects import Dialect
 class Transaction:
     """Where statements go while a transaction (or a single statement that is its own) is open."""
 
-    __slots__ = ("_cursor", "_render", "age", "can_tell", "dialect", "makes_ready", "unsure")
+    __slots__ = ("_cursor", "_rendered", "age", "can_tell", "dialect", "makes_ready", "unsure")
 
     def __init__(self, cursor: Any, dialect: Dialect, unsure: bool = False, age: int = 0) -> None:
         self._cursor = cursor
-        self._render = dialect.render
+        self._rendered = dialect.rendered
         self.dialect = dialect
         #: True when the same work was sent before and its commit was never answered: it may have taken place.
         self.unsure = unsure
@@ -31,10 +32,16 @@ class Transaction:
         #: Whether workers that listen can be told: a transaction that commits in two phases may not.
         self.can_tell = True
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether nobody else has a hand in it: a statement may fail in it, and another one follow."""
+        return not isinstance(self._cursor, SessionCursor)
+
     def rows(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Sequence[Any]:
         """All rows of a query. ``lists`` fills in ``$word``: trusted text, such as numbers, that varies too much
         to keep a rendered statement for each."""
-        self._cursor.execute(self._render(statement) if lists is None else self._filled(statement, lists), parameters)
+        sql = self._rendered(statement, clock.shift_ms)
+        self._cursor.execute(sql if lists is None else filled(sql, lists), parameters)
         return self._cursor.fetchall()  # type: ignore[no-any-return]
 
     def row(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Any:
@@ -44,25 +51,20 @@ class Transaction:
 
     def change(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> int:
         """Execute a writing statement; return how many rows it matched."""
-        self._cursor.execute(self._render(statement) if lists is None else self._filled(statement, lists), parameters)
+        sql = self._rendered(statement, clock.shift_ms)
+        self._cursor.execute(sql if lists is None else filled(sql, lists), parameters)
         return self._cursor.rowcount  # type: ignore[no-any-return]
 
     def insert(self, statement: str, **parameters: Any) -> int:
         """Execute an INSERT of one row; return its new id."""
-        self._cursor.execute(self._render(statement), parameters)
+        self._cursor.execute(self._rendered(statement, clock.shift_ms), parameters)
         return self._cursor.lastrowid  # type: ignore[no-any-return]
-
-    def _filled(self, statement: str, lists: Mapping[str, str]) -> str:
-        sql = self._render(statement)
-        for word, listed in lists.items():
-            sql = sql.replace(f"${word}", listed)
-        return sql
 
     def fill(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert rows, each with a value for every column, by the quickest way that the driver has."""
         names = ", ".join(columns)
         if self.dialect.copies and hasattr(self._cursor, "copy"):
-            with self._cursor.copy(self._render(f"COPY {table} ({names}) FROM STDIN")) as stream:
+            with self._cursor.copy(self.dialect.render(f"COPY {table} ({names}) FROM STDIN")) as stream:
                 for row in rows:
                     stream.write_row(row)
             return
@@ -70,16 +72,23 @@ class Transaction:
         # Nothing but marks among the values: only so does PyMySQL send many rows in one statement.
         marks = f"({', '.join([self.dialect.mark] * len(columns))})"
         if not (at_once := self.dialect.rows_at_once):
-            self._cursor.executemany(self._render(f"{insertion} {marks}"), rows)
+            self._cursor.executemany(self.dialect.render(f"{insertion} {marks}"), rows)
             return
         for start in range(0, len(rows), at_once):
             part = rows[start : start + at_once]
-            statement = self._render(f"{insertion} {', '.join([marks] * len(part))}")
+            statement = self.dialect.render(f"{insertion} {', '.join([marks] * len(part))}")
             self._cursor.execute(statement, tuple(chain.from_iterable(part)))
 
     def many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute a writing statement once for each row."""
-        self._cursor.executemany(self._render(statement), rows)
+        self._cursor.executemany(self.dialect.render(statement), rows)
+
+
+def filled(sql: str, lists: Mapping[str, str]) -> str:
+    """A rendered statement with what varies too much to keep one for each."""
+    for word, listed in lists.items():
+        sql = sql.replace(f"${word}", listed)
+    return sql
 
 
 class SessionCursor:

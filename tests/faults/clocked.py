@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from taskqueue.storage.dialects import Dialect
+from taskqueue.storage.transaction import Transaction
 from tests.faketime import Clock
 from tests.faults import child
 from tests.faults.history import DEADLINE, wait_until
@@ -112,11 +113,19 @@ def _main() -> None:
 
 def _take_away(*protections: str) -> None:
     if HOST_CLOCK in protections:
-        Dialect.render = _by_host_clock  # type: ignore[method-assign]
+        Transaction.__init__ = _by_host_clock  # type: ignore[method-assign]
 
 
-def _by_host_clock(dialect: Dialect, template: str) -> str:
-    return str(dialect._render(template.replace("{now}", str(time.time_ns() // 1_000_000)), 0))
+_begin = Transaction.__init__
+
+
+def _by_host_clock(tx: Transaction, cursor: Any, dialect: Dialect, *more: Any) -> None:
+    _begin(tx, cursor, dialect, *more)
+    tx._rendered = lambda template, shift: dialect._render(_host_time(template), shift)
+
+
+def _host_time(template: str) -> str:
+    return template.replace("{now}", str(time.time_ns() // 1_000_000))
 
 
 def _sleep(seconds: float) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from taskqueue import QueueService
 from taskqueue.storage.dialects import Dialect, PostgreSQL
-from taskqueue.storage.transaction import Transaction
+from taskqueue.storage.transaction import Transaction, filled
 from tests.dashboard_stage import TABLES, Amounts, Stage, end_soon, pages, stage
 from tests.databases import analyze, fresh_database
 from tests.plans.explained import PRIMARY, SCAN, Plan, plans
@@ -194,7 +194,7 @@ def _recorded(seen: list[Seen]) -> Iterator[None]:
     rows = Transaction.rows
 
     def recorded(tx: Transaction, statement: str, lists: Any = None, /, **parameters: Any) -> Any:
-        sql = tx._render(statement) if lists is None else tx._filled(statement, lists)
+        sql = filled(tx.dialect.render(statement), lists or {})
         seen.append(Seen(sql, parameters))
         return rows(tx, statement, lists, **parameters)
 
