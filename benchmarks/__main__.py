@@ -122,8 +122,8 @@ def _rates(home: Home, wanted: Sequence[str], scale: Scale, rounds: int) -> list
     service.create("Sql", "bench-bare").number_of_items()  # its tables
     beside = FLOORS[home.name](url, create=False)
     try:
-        bare = {"enqueue": ours.bare_insert(service.load("bench-bare"), beside)}
-        sides = [floor.contestants(), bare, *(ours.contestants(service, type_) for type_ in ours.SQL_TYPES)]
+        bare = [{"enqueue": one} for one in ours.bare_inserts(service.load("bench-bare"), beside)]
+        sides = [floor.contestants(), *bare, *(ours.contestants(service, type_) for type_ in ours.SQL_TYPES)]
         return [
             compete(
                 home.name, name, [side[name] for side in sides if name in side],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -29,26 +30,36 @@ def contestants(service: QueueService, type_: str) -> dict[str, Contestant]:
     }
 
 
-def bare_insert(queue: BatchQueue, floor: Floor) -> Contestant:
-    """The very statement by which an item comes in, with nothing around it: what no product can be quicker than."""
+def bare_inserts(queue: BatchQueue, floor: Floor) -> list[Contestant]:
+    """The very statement by which an item comes in, in a loop on the driver: with a text that is there already, and
+    with the least that comes before it, a task that is packed. No product around that statement can be quicker."""
     assert isinstance(queue, SqlBase)
-    seen = _Seen()
+    seen, codec = _Seen(), queue.settings.codec
     for _ in range(2):  # where the first answer tells the time, the second statement is the usual one
         queue.rows.insert(seen, NewItem("", 0, ""))  # type: ignore[arg-type]
     statement = queue.database.dialect.render(seen.statement)
-    around = queue.settings.codec.pack(Task(work.no_op, ("here",)), queue.name, "").partition('"here"')
+    before, _here, after = codec.pack(Task(work.no_op, ("here",)), queue.name, "").partition('"here"')
 
-    def run(count: int) -> None:
+    def text(number: int) -> str:
+        return f"{before}{work.argument_text(number)}{after}"
+
+    def packed(number: int) -> str:
+        return codec.pack(Task(work.no_op, (work.argument(number),)), queue.name, "")
+
+    def run(data: Callable[[int], str], count: int) -> None:
         for number in range(count):
-            data = f"{around[0]}{work.argument_text(number)}{around[2]}"
-            values = {**seen.values, "uid": os.urandom(16).hex(), "data": data}
+            values = {**seen.values, "uid": os.urandom(16).hex(), "data": data(number)}
             if "moment" in values:
                 values["moment"] = time.time_ns() // 1_000_000
             floor.cursor.execute(statement, values)
             if seen.brings_rows:
                 floor.cursor.fetchall()
 
-    return Contestant("our INSERT, bare", run, partial(_stands, queue))
+    stands = partial(_stands, queue)
+    return [
+        Contestant("our INSERT, bare", partial(run, text), stands),
+        Contestant("our INSERT, packed", partial(run, packed), stands),
+    ]
 
 
 class _Seen:

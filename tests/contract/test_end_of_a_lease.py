@@ -23,7 +23,7 @@ def set_clock(backend: Backend, service: QueueService, monkeypatch: pytest.Monke
         if backend.is_sql:
             dialect = service.database.dialect
             monkeypatch.setattr(dialect, "now", str(moment))
-            monkeypatch.setattr(dialect, "_rendered", {})
+            monkeypatch.setattr(dialect, "rendered", dialect._render)
 
     return stop_at
 
