@@ -36,7 +36,7 @@ def bare_inserts(queue: BatchQueue, floor: Floor) -> list[Contestant]:
     assert isinstance(queue, SqlBase)
     seen, codec = _Seen(), queue.settings.codec
     for _ in range(2):  # where the first answer tells the time, the second statement is the usual one
-        queue.rows.insert(seen, NewItem("", 0, ""))  # type: ignore[arg-type]
+        queue.rows.insert(seen, NewItem("", 0, ""), is_alone=True)  # type: ignore[arg-type]
     statement = queue.database.dialect.render(seen.statement)
     before, _here, after = codec.pack(Task(work.no_op, ("here",)), queue.name, "").partition('"here"')
 
@@ -65,7 +65,7 @@ def bare_inserts(queue: BatchQueue, floor: Floor) -> list[Contestant]:
 class _Seen:
     """In the place of a transaction: takes down what it is asked to execute."""
 
-    is_ours = can_tell = True
+    can_tell = True
 
     def row(self, statement: str, **values: Any) -> tuple[int, int, int] | tuple[str]:
         self.statement, self.values, self.brings_rows = statement, values, True

@@ -18,6 +18,8 @@ from .in_order import blocked_keys, for_one_call
 _WORK_AHEAD = 0.2
 #: What others do goes unnoticed for so long at most (seconds): items that go before, a pause, a reset, a cancellation.
 _LOOK_EVERY = 0.1
+#: Items are unpacked in a row for no longer than this (seconds): the first of them waits, and large ones fill memory.
+_READING = 0.005
 
 
 class LeaseAhead:
@@ -118,6 +120,20 @@ class LeaseAhead:
         keep = self._kept(items) if is_active else 0
         self._holding.give_back(items[keep:])
         self._ready.extend(items[:keep])
+        if keep > 1:
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        """Unpack in a row what will be asked for one by one: after each wait for the database it takes several times as
+        long. An interrupt may come now, because all is held by us."""
+        limit = time.monotonic() + _READING
+        for item in self._ready:
+            try:
+                _ = item.data
+            except Exception:  # noqa: S112  (whatever it was, it is raised again when the data are asked for)
+                continue
+            if time.monotonic() > limit:
+                return
 
     def _kept(self, items: list[QueueItem]) -> int:
         """How many of the claimed items to keep: an interrupted one is alone."""

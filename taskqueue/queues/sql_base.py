@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from .base import Joinable
 
 _PAGE = 1000
-#: What is claimed to be executed is unpacked at once if it has no more characters than this in all.
-_READ_AHEAD = 100_000
 #: A claim of a parallel queue may overlook what became due for so many milliseconds; "empty" never does.
 _PROMOTE_EVERY_MS = 200
 #: So often (seconds) a process removes notes of claims that nobody asks for any more.
@@ -275,10 +273,7 @@ class SqlBase(BatchQueue):
 
     def lease_to_execute(self, limit: int, lease: int) -> tuple[list[QueueItem], bool]:
         rows = self._lease(limit, lease, self.new_claim())
-        items = [self._item(row) for row in rows]
-        if sum(len(row.data) for row in rows) <= _READ_AHEAD:
-            _read_ahead(items)
-        return items, bool(rows) and self._was_active(rows[0].registered)
+        return [self._item(row) for row in rows], bool(rows) and self._was_active(rows[0].registered)
 
     def _was_active(self, registered: str | None) -> bool:
         """By what the claim has read; None: it has read nothing."""
@@ -589,15 +584,6 @@ class SqlBase(BatchQueue):
             return title_of_data(self.settings.codec.unpack(data, self.name, uid))
         except PayloadError:
             return f"item {item_id}"
-
-
-def _read_ahead(items: Iterable[QueueItem]) -> None:
-    """Unpack in a row what will be asked for one by one: after a wait for the server it takes several times as long."""
-    for item in items:
-        try:
-            _ = item.data
-        except Exception:  # noqa: S112  (whatever it was, it is raised again when the data are asked for)
-            continue
 
 
 def _in_parts(items: Sequence[QueueItem], work: Callable[[Sequence[QueueItem]], set[int]]) -> set[int]:

@@ -49,17 +49,17 @@ class Inserts:
             return self._add(joined, new, call=True)
         # A key needs two statements when it is taken already.
         run = self._database.statement if new.dedup_key is None else self._database.transaction
-        return run(partial(self.within, new=new))
+        return run(partial(self.within, new=new, is_alone=True))
 
     def only_id(self, new: NewItem, session: Joinable) -> int:
         """Store an item without a key in the caller's transaction; its id."""
         return self._rows.insert_only(self._database.joined(session), new)
 
-    def within(self, tx: Transaction, new: NewItem) -> ItemRow:
+    def within(self, tx: Transaction, new: NewItem, *, is_alone: bool = False) -> ItemRow:
         """The same inside a transaction of ours, which may be run again; its uid must be new."""
         if tx.unsure and (found := self._stored(tx, new)):
             return found
-        return self._add(tx, new, call=self._database.may_call())
+        return self._add(tx, new, call=self._database.may_call(), is_alone=is_alone)
 
     def anew(self, tx: Transaction, new: NewItem) -> ItemRow:
         """The same by who knows that it is not there yet, also when the transaction is run again."""
@@ -72,9 +72,9 @@ class Inserts:
         # It is claimed, or gone, if it is not there.
         return next(iter(self._rows.fetch(tx, [found.id])), None) or _row(new, found.id, found.submit_time, 0)
 
-    def _add(self, tx: Transaction, new: NewItem, *, call: bool) -> ItemRow:
+    def _add(self, tx: Transaction, new: NewItem, *, call: bool, is_alone: bool = False) -> ItemRow:
         while True:
-            created = self._rows.insert(tx, new, call=call)
+            created = self._rows.insert(tx, new, call=call, is_alone=is_alone)
             if created is not None:
                 return _row(new, *created)
             standing = self._rows.with_key(tx, new.dedup_key or "")

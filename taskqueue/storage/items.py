@@ -56,9 +56,9 @@ def _insertion(due: str, keyed: bool, ordered: bool, after: str, now: str = "{no
 
 #: What is told of an item that was just stored.
 _STORED = "id, submit_time, release_time"
-#: A moment that we think is now, if the server's own clock is so near (ms); else no value, which is refused.
+#: A moment that has just been, if the server's own clock says so, too (ms); else no value, which is refused.
 _TOLERANCE = 100
-_NEAR = f"CASE WHEN ABS({{now}} - :moment) < {_TOLERANCE} THEN :moment END"
+_JUST_NOW = f"CASE WHEN {{now}} - :moment BETWEEN 0 AND {_TOLERANCE} THEN :moment END"
 
 
 class Items(Claims, Settling):
@@ -70,10 +70,13 @@ class Items(Claims, Settling):
 
     # --- coming in -----------------------------------------------------------------------------
 
-    def insert(self, tx: Transaction, new: New, *, call: bool = False) -> tuple[int, int, int] | None:
+    def insert(
+        self, tx: Transaction, new: New, *, call: bool = False, is_alone: bool = False
+    ) -> tuple[int, int, int] | None:
         """Insert one item; return its id, submit and release time, or None if its ``dedup_key`` is taken.
 
-        With ``call``, workers that listen are told, where the database can do that.
+        With ``call``, workers that listen are told, where the database can do that. ``is_alone`` says that nothing
+        else happens in the transaction, which a statement that fails may begin.
         """
         due, values = self._values(new)
         keyed, ordered = new.dedup_key is not None, new.order_key is not None
@@ -82,7 +85,7 @@ class Items(Claims, Settling):
         dialect = self._dialect
         asked = 0.0
         if dialect.reads_slowly:
-            if not due and not keyed and tx.is_ours and (created := self._insert_at(tx, ordered, values)):
+            if is_alone and not due and not keyed and (created := self._insert_just_now(tx, ordered, values)):
                 return created
             asked = time.monotonic()
         row: Sequence[int] | None
@@ -99,17 +102,20 @@ class Items(Claims, Settling):
             self._clock.told(row[1], asked)
         return (row[0], row[1], row[2]) if row else None
 
-    def _insert_at(self, tx: Transaction, ordered: bool, values: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    def _insert_just_now(
+        self, tx: Transaction, ordered: bool, values: Mapping[str, Any]
+    ) -> tuple[int, int, int] | None:
         """The same at the moment that the server's clock should show: only an answer with rows could tell which it is,
         and takes as long to read as the INSERT. None, and nothing is stored, when that is not known, or wrong."""
         moment = self._clock.read()
         if moment is None:
             return None
         try:
-            return tx.insert(_insertion("", False, ordered, "", _NEAR), moment=moment, **values), moment, 0
+            return tx.insert(_insertion("", False, ordered, "", _JUST_NOW), moment=moment, **values), moment, 0
         except Exception as error:
             if not is_without_value(error):
                 raise
+            self._clock.refused()
             return None
 
     def insert_only(self, tx: Transaction, new: New) -> int:

@@ -32,11 +32,6 @@ class Transaction:
         #: Whether workers that listen can be told: a transaction that commits in two phases may not.
         self.can_tell = True
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether nobody else has a hand in it: a statement may fail in it, and another one follow."""
-        return not isinstance(self._cursor, SessionCursor)
-
     def rows(self, statement: str, lists: Mapping[str, str] | None = None, /, **parameters: Any) -> Sequence[Any]:
         """All rows of a query. ``lists`` fills in ``$word``: trusted text, such as numbers, that varies too much
         to keep a rendered statement for each."""
@@ -64,7 +59,7 @@ class Transaction:
         """Insert rows, each with a value for every column, by the quickest way that the driver has."""
         names = ", ".join(columns)
         if self.dialect.copies and hasattr(self._cursor, "copy"):
-            with self._cursor.copy(self.dialect.render(f"COPY {table} ({names}) FROM STDIN")) as stream:
+            with self._cursor.copy(self._render(f"COPY {table} ({names}) FROM STDIN")) as stream:
                 for row in rows:
                     stream.write_row(row)
             return
@@ -72,16 +67,19 @@ class Transaction:
         # Nothing but marks among the values: only so does PyMySQL send many rows in one statement.
         marks = f"({', '.join([self.dialect.mark] * len(columns))})"
         if not (at_once := self.dialect.rows_at_once):
-            self._cursor.executemany(self.dialect.render(f"{insertion} {marks}"), rows)
+            self._cursor.executemany(self._render(f"{insertion} {marks}"), rows)
             return
         for start in range(0, len(rows), at_once):
             part = rows[start : start + at_once]
-            statement = self.dialect.render(f"{insertion} {', '.join([marks] * len(part))}")
+            statement = self._render(f"{insertion} {', '.join([marks] * len(part))}")
             self._cursor.execute(statement, tuple(chain.from_iterable(part)))
 
     def many(self, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute a writing statement once for each row."""
-        self._cursor.executemany(self.dialect.render(statement), rows)
+        self._cursor.executemany(self._render(statement), rows)
+
+    def _render(self, statement: str) -> str:
+        return self._rendered(statement, clock.shift_ms)
 
 
 def filled(sql: str, lists: Mapping[str, str]) -> str:

@@ -194,7 +194,7 @@ def _recorded(seen: list[Seen]) -> Iterator[None]:
     rows = Transaction.rows
 
     def recorded(tx: Transaction, statement: str, lists: Any = None, /, **parameters: Any) -> Any:
-        sql = filled(tx.dialect.render(statement), lists or {})
+        sql = filled(tx._render(statement), lists or {})
         seen.append(Seen(sql, parameters))
         return rows(tx, statement, lists, **parameters)
 
