@@ -128,12 +128,12 @@ class LeaseAhead:
         long. An interrupt may come now, because all is held by us."""
         limit = time.monotonic() + _READING
         for item in self._ready:
+            if time.monotonic() > limit:
+                return
             try:
                 _ = item.data
             except Exception:  # noqa: S112  (whatever it was, it is raised again when the data are asked for)
                 continue
-            if time.monotonic() > limit:
-                return
 
     def _kept(self, items: list[QueueItem]) -> int:
         """How many of the claimed items to keep: an interrupted one is alone."""
