@@ -64,7 +64,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def _measured(options: argparse.Namespace) -> list[Figures]:
-    chosen = [one for one in CONTESTANTS if _is_wanted(one, options.only)]
+    chosen = [one for one in CONTESTANTS if _is_wanted(one, options.only) and sys.version_info >= one.oldest_python]
     figures = [
         Figures(one.name, one.server, one.crash, workers, bool(options.bulk), options.count)
         for one in chosen for workers in options.workers if workers == 1 or one.is_parallel

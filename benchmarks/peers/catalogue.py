@@ -68,6 +68,12 @@ PEERS = [
                lambda workers: python("with_pgqueuer", "10"), commands=lambda workers: workers),
     Contestant("PgQueuer, batch 100", "postgresql", _BATCH_AGAIN, "with_pgqueuer",
                lambda workers: python("with_pgqueuer", "100"), commands=lambda workers: workers),
+    *(
+        Contestant(f"Oban, {limit} at a time", "postgresql", _YES, "with_oban",
+                   lambda workers, limit=limit: python("with_oban", str(limit)),
+                   commands=lambda workers: workers, oldest_python=(3, 12))
+        for limit in (10, 100)
+    ),
     Contestant("CiviCRM's statements", "mariadb", _YES, "with_civicrm", lambda workers: python("with_civicrm"),
                is_parallel=False),
 ]  # fmt: skip

@@ -35,6 +35,8 @@ class Contestant:
     environment: dict[str, str] = field(default_factory=dict)
     #: Whether more than one worker makes sense.
     is_parallel: bool = True
+    #: The Python that it needs; on an older one it is left out.
+    oldest_python: tuple[int, int] = (3, 10)
     #: Whether PostgreSQL gets fresh statistics after the tasks were put in.
     analysed: bool = True
 

@@ -84,6 +84,7 @@ GOALS = [
     Goal(_parallel("mariadb"), Side("Celery, solo each", "redis", 2), 1.3),
     Goal(_parallel("mariadb"), Side("Dramatiq, 8 threads", "redis", 2), 1),
     Goal(_parallel("postgresql"), Side("Procrastinate", "postgresql", 2), 5),
+    Goal(_parallel("postgresql"), Side("Oban, 100 at a time", "postgresql", 2), 1),
     Goal(_grouped("mariadb"), Side("floor b100", "mariadb", 1), 0.5),
     Goal(_grouped("postgresql"), Side("PgQueuer, batch 100", "postgresql", 1), 1.2),
     Goal(_grouped("sqlite"), Side("Huey on SQLite", "sqlite", 1), 6),
