@@ -16,6 +16,11 @@ def url() -> str:
     return os.environ[URL]
 
 
+def plain_url() -> str:
+    """The same without the name of a driver, as PostgreSQL's own clients take it."""
+    return url().replace("postgresql+psycopg://", "postgresql://")
+
+
 @dataclass(frozen=True)
 class Contestant:
     """One way of having tasks done."""

@@ -11,10 +11,10 @@ from oban.job import Job
 from oban.schema import install
 from psycopg_pool import AsyncConnectionPool
 
-from .contestant import url
+from .contestant import plain_url
 from .witness import argument, mark
 
-_address = url().replace("postgresql+psycopg://", "postgresql://")
+_address = plain_url()
 
 
 @worker(queue="bench")

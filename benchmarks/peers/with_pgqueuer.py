@@ -9,10 +9,10 @@ import sys
 import asyncpg
 from pgqueuer import AsyncpgDriver, Job, PgQueuer, Queries
 
-from .contestant import url
+from .contestant import plain_url
 from .witness import argument, mark
 
-_address = url().replace("postgresql+psycopg://", "postgresql://")
+_address = plain_url()
 
 
 def produce(count: int, bulk: bool) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import procrastinate
 
-from .contestant import url
+from .contestant import plain_url
 from .witness import argument, mark
 
 #: The address in the words of the driver.
-_address = url().replace("postgresql+psycopg://", "postgresql://")
+_address = plain_url()
 app = procrastinate.App(
     connector=procrastinate.PsycopgConnector(conninfo=_address), import_paths=["benchmarks.peers.with_procrastinate"]
 )

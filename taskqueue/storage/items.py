@@ -76,7 +76,7 @@ class Items(Claims, Settling):
         """Insert one item; return its id, submit and release time, or None if its ``dedup_key`` is taken.
 
         With ``call``, workers that listen are told, where the database can do that. ``is_alone`` says that nothing
-        else happens in the transaction, which a statement that fails may begin.
+        else happens in the transaction, so that a statement may fail in it and another one follow.
         """
         due, values = self._values(new)
         keyed, ordered = new.dedup_key is not None, new.order_key is not None

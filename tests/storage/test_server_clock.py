@@ -20,7 +20,7 @@ from taskqueue.storage.transaction import Transaction
 HOUR = 3_600_000
 each_type = pytest.mark.parametrize("type_name", ["Sql", "SqlParallel"])
 on_mariadb = pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
-#: What lies between two looks at a clock (ms) even on a machine that is busy, and half of it.
+#: More than twice what lies between two looks at a clock (ms), on a machine that is busy, too.
 BUSY = 20_000
 
 
